@@ -1,0 +1,68 @@
+"""The only file that asks torch what hardware exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dubber.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+DeviceKind = Literal["cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device decision that carries its reason.
+
+    Attributes:
+        kind: "cpu", "cuda" or "mps".
+        index: Which one.
+        reason: Why it was chosen, for the log.
+    """
+
+    kind: DeviceKind
+    index: int = 0
+    reason: str = ""
+
+    def torch_device(self) -> torch.device:
+        """The device as torch names it."""
+        import torch
+
+        return torch.device("cpu") if self.kind == "cpu" else torch.device(self.kind, self.index)
+
+
+def choose_device(wish: str = "auto") -> Device:
+    """Turn a user's wish into a device that exists.
+
+    Args:
+        wish: "auto", "cpu", "mps", "cuda" or "cuda:N".
+
+    Raises:
+        DeviceError: The wished device does not exist here.
+    """
+    if wish == "cpu":
+        return Device("cpu", reason="asked for")
+    import torch
+
+    kind, _, index_text = wish.partition(":")
+    if index_text and not index_text.isdigit():
+        raise DeviceError(f"'{wish}' is no device.", advice="Use auto, cpu, mps, cuda or cuda:N.")
+    index = int(index_text or 0)
+    num_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if wish == "auto":
+        if num_cuda:
+            return Device("cuda", 0, reason=torch.cuda.get_device_name(0))
+        if has_mps:
+            return Device("mps", 0, reason="Apple GPU")
+        return Device("cpu", reason="no GPU found")
+    if kind == "cuda" and index < num_cuda:
+        return Device("cuda", index, reason="asked for")
+    if kind == "mps" and has_mps:
+        return Device("mps", 0, reason="asked for")
+    if kind in ("cuda", "mps"):
+        raise DeviceError(f"The device '{wish}' is not available here ({num_cuda} CUDA devices).")
+    raise DeviceError(f"'{wish}' is no device.", advice="Use auto, cpu, mps, cuda or cuda:N.")

@@ -1,0 +1,1 @@
+"""Video and audio files; the only importers of av, ffmpeg and soundfile."""

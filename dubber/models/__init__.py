@@ -1,0 +1,1 @@
+"""Networks and the linear face model; they know tensors, not files."""

@@ -1,0 +1,1 @@
+"""The steps of the method; each file holds one stage and its parameters."""

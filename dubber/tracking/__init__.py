@@ -1,0 +1,1 @@
+"""Face trackers behind one protocol."""

@@ -1,0 +1,299 @@
+"""The values that flow between stages, and the conventions they obey.
+
+Convention:
+    boxes       xyxy, half-open, float pixels; the centre of the first pixel is at (0.5, 0.5)
+    points      (x, y), pixels, y down; depth z in the same pixels, towards the camera negative
+    sizes       (height, width)
+    images      (H, W, 3) uint8 RGB outside models, (B, C, H, W) float inside
+    masks       (H, W) float32 in 0..1, 1 = replaced by the renderer
+    similarity  (2, 3) maps display pixels of a frame to the aligned crop: p_crop = S[:, :2] @ p + S[:, 2]
+    crop        the aligned square of `CROP_SIZE_PX`; measures "in px of the crop" use this size whatever
+                resolution a renderer works at
+    time        integer ticks of a `Fraction` time base; frames are shown from their own pts on
+
+Index letters: T source frames, N output frames, L landmarks of the tracker (468), M = 39 mouth and jaw landmarks,
+K coefficients, V vertices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubber.units import median_frame_rate, ticks_to_seconds
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+UInt8 = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
+
+CROP_SIZE_PX = 384
+"""Side of the aligned crop (EBT section 4: 384 x 384)."""
+
+NUM_TRACKER_LANDMARKS = 468
+"""Vertices of the tracker's face mesh (MediaPipe canonical face, without irises)."""
+
+LengthMode = Literal["auto", "cut_off", "loop", "bounce", "silence", "remap", "retime"]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that belongs to an artefact; it lives in the artefact's folder.
+
+    Attributes:
+        path: Where the bytes lie now. Only the file's name is part of the artefact.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the user's, known by its content.
+
+    Attributes:
+        path: Where it lies. Never part of a key.
+        sha256: Hex digest of its bytes.
+    """
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How a stream's YUV numbers mean colour; FFmpeg's integer codes (ISO/IEC 23091-2), 2 = unspecified."""
+
+    range: int
+    matrix: int
+    primaries: int
+    transfer: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What demuxing a video tells.
+
+    Attributes:
+        pts_T: (T,) int64, presentation time of each decoded frame in ticks, strictly increasing.
+        time_base: Seconds per tick.
+        end_pts: Ticks at which the last frame stops being shown.
+        size: Display (height, width): after rotation, before pixel aspect.
+        rotation_deg: Clockwise rotation, one of 0, 90, 180, 270, that turns the coded picture upright.
+        pixel_aspect: Width : height of one pixel.
+        pixel_format: FFmpeg's name of the coded format.
+        color: Colour tags.
+        codec: FFmpeg's name of the video codec.
+        bit_rate: Bits per second of the video stream; 0 where unknown.
+        has_audio: Whether the file has an audio stream.
+    """
+
+    pts_T: Int64
+    time_base: Fraction
+    end_pts: int
+    size: tuple[int, int]
+    rotation_deg: int
+    pixel_aspect: Fraction
+    pixel_format: str
+    color: ColorTags
+    codec: str
+    bit_rate: int
+    has_audio: bool
+
+    @property
+    def num_frames(self) -> int:
+        """T, the number of frames."""
+        return len(self.pts_T)
+
+    @property
+    def times_s_T(self) -> Float64:
+        """(T,) seconds from the first frame."""
+        return ticks_to_seconds(self.pts_T - self.pts_T[0], self.time_base)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame's start to the last frame's end."""
+        return float((self.end_pts - int(self.pts_T[0])) * self.time_base)
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second, from the median frame distance."""
+        return median_frame_rate(self.pts_T, self.time_base)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What the model hears: 16 kHz mono. The user's own audio is muxed from the source file, not from here.
+
+    Attributes:
+        wav: PCM file, mono, `sample_rate_hz`.
+        sample_rate_hz: Always 16000.
+        num_samples: Length.
+    """
+
+    wav: StoredFile
+    sample_rate_hz: int
+    num_samples: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """The one face that is dubbed, frame by frame.
+
+    Attributes:
+        boxes_T4: (T, 4) float32 xyxy px; zeros where no face was found.
+        landmarks_TL3: (T, 468, 3) float32 px; zeros where no face was found.
+        scores_T: (T,) float32 in 0..1; 0 where no face was found.
+        is_usable_T: (T,) bool, whether the frame can be dubbed.
+        shot_id_T: (T,) int32 counting from 0; nothing is smoothed across shots.
+        identity_id_T: (T,) int32 of the face; -1 where none.
+        similarity_T23: (T, 2, 3) float32, smoothed similarity to the crop; identity where no face was found.
+    """
+
+    boxes_T4: Float32
+    landmarks_TL3: Float32
+    scores_T: Float32
+    is_usable_T: Bool
+    shot_id_T: Int32
+    identity_id_T: Int32
+    similarity_T23: Float32
+
+
+@dataclass(frozen=True)
+class FaceCoeffs:
+    """Coefficients of the linear face model that explain a track.
+
+    The projection is scaled orthography (method.md, fitting): p = scale * (R @ v)_xy + translation, with R from
+    `rotation_T3`, v the model's vertices in its own units.
+
+    Attributes:
+        identity_K: (K_id,) float32, one person.
+        expression_TK: (T, K_exp) float32, in standard deviations of the model's basis.
+        rotation_T3: (T, 3) float32 axis-angle, radians.
+        scale_T: (T,) float32 px per model unit.
+        translation_T2: (T, 2) float32 px.
+        residual_px_T: (T,) float32, mean landmark distance in px of the crop; NaN where not usable.
+    """
+
+    identity_K: Float32
+    expression_TK: Float32
+    rotation_T3: Float32
+    scale_T: Float32
+    translation_T2: Float32
+    residual_px_T: Float32
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the output's frames are shown, and, unless the footage is retimed, which source frame each one is.
+
+    Attributes:
+        mode: How the lengths are matched; never "auto".
+        pts_N: (N,) int64 ticks of the clip's time base; equal to the source's where frames are one to one.
+        end_pts: Ticks at which the last frame stops being shown.
+        time_base: Seconds per tick.
+        source_index_N: (N,) int32 source frame of each output frame; -1 throughout when `mode` is "retime".
+        audio_duration_s: Seconds of the user's audio that are heard; the rest of the output is silent.
+    """
+
+    mode: LengthMode
+    pts_N: Int64
+    end_pts: int
+    time_base: Fraction
+    source_index_N: Int32
+    audio_duration_s: float
+
+    @property
+    def num_frames(self) -> int:
+        """N, the number of output frames."""
+        return len(self.pts_N)
+
+    @property
+    def times_s_N(self) -> Float64:
+        """(N,) seconds from the first output frame, which is when the audio starts."""
+        return ticks_to_seconds(self.pts_N - self.pts_N[0], self.time_base)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds the output lasts."""
+        return float((self.end_pts - int(self.pts_N[0])) * self.time_base)
+
+
+@dataclass(frozen=True)
+class ExpressionTrack:
+    """What the mouth should do.
+
+    Attributes:
+        expression_NK: (N, K_exp) float32, in standard deviations of the face model's basis.
+        is_silent_N: (N,) bool, nobody speaks at this frame.
+    """
+
+    expression_NK: Float32
+    is_silent_N: Bool
+
+
+@dataclass(frozen=True)
+class RetimeMap:
+    """Which source frame each output frame shows.
+
+    Attributes:
+        source_index_N: (N,) int32.
+        is_halfway_N: (N,) bool, show the picture half-way between `source_index_N` and the next frame.
+    """
+
+    source_index_N: Int32
+    is_halfway_N: Bool
+
+
+@dataclass(frozen=True)
+class Mouths:
+    """Rendered mouth patches, in aligned crop space at the renderer's resolution.
+
+    Attributes:
+        patches: Lossless RGB video, one frame per output frame where `has_patch_N`, in output order.
+        size_px: Side of the square patches. Landmarks below are in px of this square.
+        has_patch_N: (N,) bool; False where the source frame passes through untouched.
+        similarity_N23: (N, 2, 3) float32, display px of the output frame to patch px.
+        landmarks_NM2: (N, 39, 2) float32, the wanted mouth and jaw landmarks, patch px.
+        source_landmarks_NM2: (N, 39, 2) float32, the same landmarks as they stand in the source frame, patch px.
+        is_own_pixels: Whether the patches are the source's own pixels (the `copy` renderer): nothing to blend.
+    """
+
+    patches: tuple[StoredFile, ...]
+    size_px: int
+    has_patch_N: Bool
+    similarity_N23: Float32
+    landmarks_NM2: Float32
+    source_landmarks_NM2: Float32
+    is_own_pixels: bool
+
+
+@dataclass(frozen=True)
+class DubbedVideo:
+    """The finished file, as kept in the cache; publishing it copies it to the user's name.
+
+    Attributes:
+        file: The video.
+        num_frames: Frames it holds.
+        duration_s: Its length.
+        video_codec: FFmpeg's name of the encoder used.
+        is_audio_copied: Whether the user's audio went in untouched.
+    """
+
+    file: StoredFile
+    num_frames: int
+    duration_s: float
+    video_codec: str
+    is_audio_copied: bool
