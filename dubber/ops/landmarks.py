@@ -1,0 +1,61 @@
+"""Index sets into the tracker's 468-point mesh, in the order the method uses them.
+
+Source: MediaPipe canonical face mesh (indices); method.md "The 39 landmarks": EBT's mouth and jaw set is 20 mouth
+points (12 outer, 8 inner, the order of the 68-point scheme's 48..67) and 19 contour points.
+
+"Right" and "left" are the person's own: the person's right eye is on the left of the picture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dubber.types import Float32, Int32
+
+MOUTH_OUTER: Int32 = np.array([61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181], np.int32)
+"""12 points around the lips, from the right corner over the upper lip, clockwise as seen in the picture."""
+
+MOUTH_INNER: Int32 = np.array([78, 82, 13, 312, 308, 317, 14, 87], np.int32)
+"""8 points around the mouth's opening, same order."""
+
+JAW: Int32 = np.array(
+    [93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323], np.int32
+)
+"""19 points along the jaw, from the person's right ear to the left; the chin is the tenth."""
+
+MOUTH_JAW: Int32 = np.concatenate([MOUTH_OUTER, MOUTH_INNER, JAW])
+"""The 39 landmarks (M): 12 outer lip, 8 inner lip, 19 jaw."""
+
+NUM_MOUTH = len(MOUTH_OUTER) + len(MOUTH_INNER)
+"""The first 20 of the 39 belong to the mouth, the others to the jaw."""
+
+UPPER_INNER_LIP = 13
+LOWER_INNER_LIP = 14
+"""Middle of the inner lips; their distance is the mouth's opening."""
+
+EYE_CORNERS: Int32 = np.array([33, 133, 362, 263], np.int32)
+"""Right eye outer and inner corner, left eye inner and outer corner."""
+
+EYE_LIDS: Int32 = np.array([159, 145, 386, 374], np.int32)
+"""Right upper and lower lid, left upper and lower lid."""
+
+NOSE_BRIDGE: Int32 = np.array([168, 6, 197, 195], np.int32)
+NOSE_BASE: Int32 = np.array([98, 97, 2, 326, 327], np.int32)
+NOSE_TIP = 4
+
+RIGID: Int32 = np.concatenate([EYE_CORNERS, NOSE_BRIDGE, NOSE_BASE, np.array([NOSE_TIP], np.int32)])
+"""Points that speech hardly moves; the similarity to the mean face is taken from them."""
+
+
+def mouth_opening(landmarks_TM2: Float32) -> Float32:
+    """Distance between the middle of the inner lips.
+
+    Args:
+        landmarks_TM2: (T, 39, 2) the mouth and jaw landmarks, any unit.
+
+    Returns:
+        (T,) in the same unit.
+    """
+    upper = NUM_MOUTH - len(MOUTH_INNER) + int(np.flatnonzero(MOUTH_INNER == UPPER_INNER_LIP)[0])
+    lower = NUM_MOUTH - len(MOUTH_INNER) + int(np.flatnonzero(MOUTH_INNER == LOWER_INNER_LIP)[0])
+    return np.asarray(np.linalg.norm(landmarks_TM2[:, upper] - landmarks_TM2[:, lower], axis=-1), np.float32)

@@ -1,0 +1,40 @@
+"""Shared fixtures: real clips where they are present, a private cache, a runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dubber.engine.device import Device
+from dubber.engine.stage import Runtime, StageContext
+from dubber.engine.weights import WeightsFolder, default_weights_dir
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_CLIPS = Path(os.environ.get("DUBBER_TEST_CLIPS", REPOSITORY.parent / "shared" / "data"))
+
+
+def real_clip(name: str) -> Path:
+    """A real talking clip, or a skip that says which one is absent."""
+    path = REAL_CLIPS / name
+    if not path.is_file():
+        pytest.skip(f"the real clip {name} is not here (set DUBBER_TEST_CLIPS to a folder that holds it)")
+    return path
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Runtime:
+    """A CPU runtime with a cache of its own."""
+    return Runtime(
+        cache_dir=tmp_path / "cache", device=Device("cpu", reason="test"), weights=WeightsFolder(default_weights_dir())
+    )
+
+
+@pytest.fixture
+def context(runtime: Runtime, tmp_path: Path) -> StageContext:
+    """A context in which a single stage can be run by hand."""
+    entry, work = tmp_path / "entry", tmp_path / "work"
+    entry.mkdir()
+    work.mkdir()
+    return StageContext(runtime=runtime, entry_dir=entry, work_dir=work, stage_name="test")
