@@ -1,0 +1,73 @@
+# `make` lists the targets. `make demo` and `make test` need nothing but Python 3.10-3.12.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+CLIPS  ?= clips
+
+# The first interpreter that truly runs: a version manager's shim may exist and still refuse to start.
+FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 python; do \
+	  if "$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' \
+	    >/dev/null 2>&1; then echo "$$name"; exit 0; fi; \
+	done; \
+	echo "No Python 3.10, 3.11 or 3.12 with venv was found. Install one (Debian, Ubuntu: apt install python3-venv)," >&2; \
+	echo "or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1
+
+.PHONY: help install demo test test-all check format example face-model expression clean
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+install: $(STAMP) ## create .venv with the dubber command in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@python="$$($(FIND_PYTHON))"; \
+	if ! $(BIN)/python -c '' >/dev/null 2>&1; then \
+	  echo "Creating $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing dubber and what it needs (a few minutes the first time: torch and mediapipe are large)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+	@echo "Installed: $(BIN)/dubber"
+
+demo: install ## dub examples/speaker.mp4 with examples/line.wav into out/demo.mp4
+	@mkdir -p out
+	@$(BIN)/dubber run examples/speaker.mp4 examples/line.wav -o out/demo.mp4 --overwrite
+	@echo "The dubbed clip: $(CURDIR)/out/demo.mp4"
+
+test: install ## run the tests, but for the slow ones
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: install ## run all tests, the end-to-end ones too
+	@$(BIN)/python -m pytest -q
+
+check: install ## formatter, linter, types, import arrows, tests: what CI asks for
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow"
+
+format: install ## format the code and sort imports
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+example: install ## make examples/speaker.mp4 and line.wav again (needs espeak-ng)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[example]"
+	@$(BIN)/python -m examples.make_example
+
+face-model: install ## train the face model on CLIPS=folder, into weights/
+	$(BIN)/dubber train face-model --clips "$(CLIPS)"
+
+expression: install ## train the audio-to-expression network on CLIPS=folder, into weights/
+	$(BIN)/dubber train expression --clips "$(CLIPS)"
+
+clean: ## remove .venv, out and the tools' caches
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
