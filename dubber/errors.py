@@ -1,6 +1,7 @@
 """Every failure a user can meet: what went wrong, where, and what to do next.
 
-Each class carries its process exit code. The command line turns exceptions into codes; the Python API raises them.
+Each class carries its process exit code: the command line turns exceptions into codes, the Python API raises
+them.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Convention:
                 resolution a renderer works at
     time        integer ticks of a `Fraction` time base; frames are shown from their own pts on
 
-Index letters: T source frames, N output frames, L landmarks of the tracker (468), M = 39 mouth and jaw landmarks,
-K coefficients, V vertices.
+Index letters: T source frames, N output frames, L landmarks of the tracker (468), M = 39 mouth and jaw
+landmarks, K coefficients, V vertices.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ class FaceTrack:
 class FaceCoeffs:
     """Coefficients of the linear face model that explain a track.
 
-    The projection is scaled orthography (method.md, fitting): p = scale * (R @ v)_xy + translation, with R from
-    `rotation_T3`, v the model's vertices in its own units.
+    The projection is scaled orthography: p = scale * (R @ v)_xy + translation, with R from `rotation_T3` and
+    v the model's vertices in its own units.
 
     Attributes:
         identity_K: (K_id,) float32, one person.
@@ -267,8 +267,8 @@ class Mouths:
         has_patch_N: (N,) bool; False where the source frame passes through untouched.
         similarity_N23: (N, 2, 3) float32, display px of the output frame to patch px.
         landmarks_NM2: (N, 39, 2) float32, the wanted mouth and jaw landmarks, patch px.
-        source_landmarks_NM2: (N, 39, 2) float32, the same landmarks as they stand in the source frame, patch px.
-        is_own_pixels: Whether the patches are the source's own pixels (the `copy` renderer): nothing to blend.
+        source_landmarks_NM2: (N, 39, 2) float32, the same landmarks as the source frame has them, patch px.
+        is_own_pixels: The patches are the source's own pixels (the `copy` renderer): nothing to blend.
     """
 
     patches: tuple[StoredFile, ...]

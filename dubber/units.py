@@ -1,7 +1,7 @@
 """Conversions between clocks: stream ticks, seconds, samples.
 
-Time stays exact (`Fraction` or integer ticks) until the last moment; floats appear only where arrays of times are
-handed to arithmetic that is approximate anyway.
+Time stays exact (`Fraction` or integer ticks) until the last moment; floats appear only where arrays of times
+are handed to arithmetic that is approximate anyway.
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ def median_frame_rate(ticks: NDArray[np.int64], time_base: Fraction) -> Fraction
     """
     if len(ticks) < 2:
         return Fraction(25)
-    step = Fraction(int(round(float(np.median(np.diff(ticks))) * 1000)), 1000)
+    step = Fraction(round(float(np.median(np.diff(ticks))) * 1000), 1000)
     return 1 / (step * time_base) if step > 0 else Fraction(25)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -50,7 +50,7 @@ class Weight:
         metadata: The file's text metadata.
     """
 
-    arrays: dict[str, NDArray[object]]
+    arrays: dict[str, NDArray[Any]]
     metadata: dict[str, str]
 
 
@@ -100,7 +100,9 @@ class WeightsFolder:
         """
         if name not in self.manifest:
             known = ", ".join(sorted(self.manifest)) or "none"
-            raise WeightsError(f"No weights named '{name}' (known: {known}).", where=str(self.root / MANIFEST_NAME))
+            raise WeightsError(
+                f"No weights named '{name}' (known: {known}).", where=str(self.root / MANIFEST_NAME)
+            )
         return self.manifest[name]
 
     def path(self, name: str) -> Path:
@@ -117,7 +119,9 @@ class WeightsFolder:
         try:
             found = file_sha256(path)
         except OSError as error:
-            raise WeightsError(f"The weights '{name}' cannot be read ({error.strerror}).", where=str(path)) from error
+            raise WeightsError(
+                f"The weights '{name}' cannot be read ({error.strerror}).", where=str(path)
+            ) from error
         if found != self.entry(name).sha256:
             raise WeightsError(
                 f"The weights '{name}' are not the ones the manifest names (sha256 {found[:12]}… instead of "
@@ -137,4 +141,6 @@ class WeightsFolder:
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
                 return Weight(arrays, file.metadata() or {})
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"The weights '{name}' are no readable safetensors file.", where=str(self.path(name))) from error
+            raise WeightsError(
+                f"The weights '{name}' are no readable safetensors file.", where=str(self.path(name))
+            ) from error

@@ -1,0 +1,82 @@
+"""How an artefact lies on disk: arrays in one safetensors file, the rest in one JSON file, big files beside.
+
+Works for any frozen dataclass whose fields are arrays, `StoredFile`s (or tuples of them), or values that
+pydantic can turn to JSON and back. Nothing is pickled; reading cannot execute code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+import numpy as np
+from pydantic import TypeAdapter
+from safetensors.numpy import load_file, save_file
+
+from dubber.types import StoredFile
+
+T = TypeVar("T")
+
+ARRAYS_NAME = "arrays.safetensors"
+VALUES_NAME = "values.json"
+
+
+def save_artefact(value: Any, folder: Path) -> None:
+    """Write a dataclass into a folder; its `StoredFile`s must lie there already.
+
+    Raises:
+        ValueError: A `StoredFile` lies elsewhere.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    values: dict[str, Any] = {}
+    hints = get_type_hints(type(value))
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, np.ndarray):
+            arrays[field.name] = np.ascontiguousarray(item)
+        elif _is_file_hint(hints[field.name]):
+            values[field.name] = _file_names(item, folder)
+        else:
+            values[field.name] = TypeAdapter(hints[field.name]).dump_python(item, mode="json")
+    if arrays:
+        save_file(arrays, folder / ARRAYS_NAME)
+    text = json.dumps(values, indent=1, sort_keys=True)
+    (folder / VALUES_NAME).write_text(text, encoding="utf-8")
+
+
+def load_artefact(output_type: type[T], folder: Path) -> T:
+    """Read back what `save_artefact` wrote.
+
+    Raises:
+        OSError, ValueError, KeyError: The entry is incomplete or damaged; the store turns these into a miss.
+    """
+    values = json.loads((folder / VALUES_NAME).read_text(encoding="utf-8"))
+    arrays_path = folder / ARRAYS_NAME
+    arrays = load_file(arrays_path) if arrays_path.exists() else {}
+    hints = get_type_hints(output_type)
+    items: dict[str, Any] = {}
+    for field in dataclasses.fields(output_type):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        if field.name in arrays:
+            items[field.name] = arrays[field.name]
+        elif hint is StoredFile:
+            items[field.name] = StoredFile(folder / values[field.name][0])
+        elif _is_file_hint(hint):
+            items[field.name] = tuple(StoredFile(folder / name) for name in values[field.name])
+        else:
+            items[field.name] = TypeAdapter(hint).validate_python(values[field.name])
+    return output_type(**items)
+
+
+def _is_file_hint(hint: Any) -> bool:
+    return hint is StoredFile or (get_origin(hint) is tuple and StoredFile in hint.__args__)
+
+
+def _file_names(item: StoredFile | tuple[StoredFile, ...], folder: Path) -> list[str]:
+    files = (item,) if isinstance(item, StoredFile) else item
+    for file in files:
+        if file.path.parent != folder:
+            raise ValueError(f"{file.path} does not lie in the entry's folder")
+    return [file.path.name for file in files]

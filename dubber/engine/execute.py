@@ -1,0 +1,165 @@
+"""Runs a plan: only what is asked for, only what is missing."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from dubber.engine.plan import Node, Plan, Ref
+from dubber.engine.progress import Progress, SilentProgress
+from dubber.engine.stage import Runtime, StageContext
+from dubber.engine.store import Store
+from dubber.errors import DubberError, OutputFolderError, StageError
+
+Out = TypeVar("Out")
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What happened to a stage.
+
+    Attributes:
+        name: The stage.
+        key: Key of its artefact.
+        seconds: Time it took, 0 for a hit. A stream's time is part of the stage that consumes it.
+        is_hit: Whether it was in the cache.
+    """
+
+    name: str
+    key: str
+    seconds: float
+    is_hit: bool
+
+
+@dataclass
+class Run:
+    """A plan's results, made on demand.
+
+    Attributes:
+        plan: What is run.
+        runtime: Where and how.
+        progress: Who is told.
+        forced: Nodes that are made again although they are stored.
+        reports: What happened, in the order it happened.
+    """
+
+    plan: Plan
+    runtime: Runtime
+    progress: Progress = field(default_factory=SilentProgress)
+    forced: set[int] = field(default_factory=set)
+    reports: list[StageReport] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.runtime.cache_dir)
+        self._values: dict[int, Any] = {}
+
+    def get(self, ref: Ref[Out]) -> Out:
+        """The artefact of a ref: loaded when stored, made (with all it needs) otherwise.
+
+        Raises:
+            DubberError: A stage failed.
+        """
+        value: Out = self._get(ref.index)
+        return value
+
+    def _get(self, index: int) -> Any:
+        if index not in self._values:
+            self._values[index] = self._load(index) if index not in self.forced else None
+            if self._values[index] is None:
+                self._values[index] = self._make(index)
+        return self._values[index]
+
+    def _load(self, index: int) -> Any:
+        node = self.plan.nodes[index]
+        if node.stage is None:
+            return node.source
+        if not node.stage.is_stored or not self.store.has(node.key):
+            return None
+        value: Any | None = self.store.load(node.key, node.stage.output_type)
+        if value is None:
+            logger.warning("The cached result of '%s' was damaged; it is made again.", node.name)
+            return None
+        self._report(StageReport(node.name, node.key, 0.0, is_hit=True))
+        return value
+
+    def _make(self, index: int) -> Any:
+        node = self.plan.nodes[index]
+        inputs = [self._get(i) for i in node.inputs]
+        if node.stage is None or not node.stage.is_stored:
+            started = time.perf_counter()
+            value = self._run_stage(node, self._stream_context(node), inputs)
+            self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
+            return value
+        with self.store.lock(node.key):
+            made_meanwhile = self._load(index) if index not in self.forced else None
+            return made_meanwhile if made_meanwhile is not None else self._make_stored(index, node, inputs)
+
+    def _make_stored(self, index: int, node: Node, inputs: list[Any]) -> Any:
+        assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
+        self.progress.start(node.name, None)
+        started = time.perf_counter()
+        with self.store.writing(node.key, node.document) as writer:
+            context = StageContext(
+                self.runtime, writer.folder, self.store.work_dir(node.key), node.name, self.progress
+            )
+            writer.save(self._run_stage(node, context, inputs))
+        self.store.finish_work(node.key)
+        self.forced.discard(index)
+        value: Any | None = self.store.load(node.key, node.stage.output_type)
+        if value is None:
+            raise StageError(f"The stage '{node.name}' wrote a result that cannot be read back.")
+        self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
+        return value
+
+    def _stream_context(self, node: Node) -> StageContext:
+        nowhere = self.store.root / "tmp" / "streams-keep-nothing"
+        return StageContext(self.runtime, nowhere, nowhere, node.name, self.progress)
+
+    @staticmethod
+    def _run_stage(node: Node, context: StageContext, inputs: list[Any]) -> Any:
+        assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
+        try:
+            return node.stage.run(context, *inputs)
+        except DubberError:
+            raise
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise OutputFolderError(
+                    f"The disk is full (stage '{node.name}').",
+                    where=str(context.runtime.cache_dir),
+                    advice="Free some space, run `dubber cache prune`, or choose a disk with `--cache DIR`.",
+                ) from error
+            raise StageError(f"The stage '{node.name}' failed: {error}") from error
+        except Exception as error:
+            raise StageError(f"The stage '{node.name}' failed: {type(error).__name__}: {error}") from error
+
+    def _report(self, report: StageReport) -> None:
+        self.reports.append(report)
+        self.progress.finish(report.name, report.seconds, is_hit=report.is_hit)
+
+
+def missing_stages(plan: Plan, store: Store, target: int, forced: set[int]) -> set[int]:
+    """Nodes that getting `target` would have to make.
+
+    Args:
+        plan: The plan.
+        store: What exists.
+        target: Index of the wanted node.
+        forced: Nodes made again in any case.
+    """
+    missing: set[int] = set()
+    pending = [target]
+    while pending:
+        index = pending.pop()
+        node = plan.nodes[index]
+        if index in missing or node.stage is None:
+            continue
+        if node.stage.is_stored and index not in forced and store.has(node.key):
+            continue
+        missing.add(index)
+        pending.extend(node.inputs)
+    return missing

@@ -1,0 +1,125 @@
+"""A plan is a value: stages, their inputs, and the key of everything they will make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from dubber.engine.key import KEY_SCHEMA, artefact_key
+from dubber.engine.stage import Stage
+from dubber.engine.store import Store
+from dubber.engine.weights import WeightsFolder
+from dubber.errors import ConfigError
+from dubber.types import SourceFile
+
+Out = TypeVar("Out", covariant=True)
+
+
+@dataclass(frozen=True)
+class Ref(Generic[Out]):
+    """A result of the plan, known by its key before it exists.
+
+    Attributes:
+        key: See `artefact_key`.
+        index: Position in the plan's nodes.
+    """
+
+    key: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One entry of a plan.
+
+    Attributes:
+        name: The stage's name, or "source".
+        key: Key of what it makes.
+        stage: None for a source file.
+        source: The user's file, for a source.
+        inputs: Indices of the nodes it takes, in order.
+        document: What the key was computed from.
+    """
+
+    name: str
+    key: str
+    stage: Stage[Any] | None
+    source: SourceFile | None
+    inputs: tuple[int, ...]
+    document: dict[str, Any]
+
+
+class Plan:
+    """Stages in the order they were added, which is the order they run in.
+
+    Args:
+        weights: Where the weights' checksums, part of the keys, are read from.
+        store: Remembers checksums of source files.
+    """
+
+    def __init__(self, weights: WeightsFolder, store: Store) -> None:
+        self.nodes: list[Node] = []
+        self._weights = weights
+        self._store = store
+
+    def source(self, path: Path) -> Ref[SourceFile]:
+        """Take a file of the user's as an input.
+
+        Raises:
+            MediaError: It is missing or cannot be read.
+        """
+        digest = self._store.source_sha256(path)
+        node = Node("source", digest, None, SourceFile(path, digest), (), {"sha256": digest})
+        return self._append(node)
+
+    def add(self, stage: Stage[Out], *inputs: Ref[Any]) -> Ref[Out]:
+        """Let a stage take the given results.
+
+        Raises:
+            WeightsError: The stage reads weights that the manifest does not list.
+        """
+        params = stage.params.model_dump(mode="json")
+        weights = {name: self._weights.entry(name).sha256 for name in stage.weights()}
+        input_keys = [ref.key for ref in inputs]
+        key = artefact_key(
+            stage=stage.name, version=stage.version, params=params, weights=weights, inputs=input_keys
+        )
+        document = {
+            "schema": KEY_SCHEMA,
+            "stage": stage.name,
+            "version": stage.version,
+            "params": params,
+            "weights": weights,
+            "inputs": input_keys,
+        }
+        return self._append(Node(stage.name, key, stage, None, tuple(ref.index for ref in inputs), document))
+
+    def stage_names(self) -> list[str]:
+        """Names of the stages, in order."""
+        return [node.name for node in self.nodes if node.stage is not None]
+
+    def index_of(self, stage_name: str) -> int:
+        """Position of a stage.
+
+        Raises:
+            ConfigError: No stage of that name.
+        """
+        for index, node in enumerate(self.nodes):
+            if node.stage is not None and node.name == stage_name:
+                return index
+        raise ConfigError(
+            f"There is no stage '{stage_name}'.", advice=f"Stages: {', '.join(self.stage_names())}."
+        )
+
+    def downstream_of(self, index: int) -> set[int]:
+        """A node and all that depend on it."""
+        found = {index}
+        for later in range(index + 1, len(self.nodes)):
+            if found.intersection(self.nodes[later].inputs):
+                found.add(later)
+        return found
+
+    def _append(self, node: Node) -> Ref[Any]:
+        self.nodes.append(node)
+        return Ref(node.key, len(self.nodes) - 1)

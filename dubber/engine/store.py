@@ -1,0 +1,247 @@
+"""The artefact store: a folder per key, complete or absent.
+
+Layout under the cache root:
+    entries/<first two digits>/<key>/   arrays.safetensors, values.json, files, entry.json (the key's parts,
+                                        each file's sha256); its modification time is the last use
+    tmp/<host>-<pid>-<random>/          entries being written; swept when their process is gone
+    work/<key>/                         what a stage keeps across a killed run
+    locks/<key>.lock                    held while a key is being made
+    sources/                            sha256 of the user's files, by path, size and modification time
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+from safetensors import SafetensorError
+
+from dubber.engine.codecs import load_artefact, save_artefact
+from dubber.engine.key import file_sha256
+from dubber.errors import MediaError, OutputFolderError
+
+T = TypeVar("T")
+ENTRY_NAME = "entry.json"
+
+
+@dataclass(frozen=True)
+class EntryInfo:
+    """A stored entry, for people.
+
+    Attributes:
+        key: Its key.
+        stage: The stage that made it.
+        num_bytes: Size on disk.
+        last_used_s: Seconds since the epoch.
+        document: What the key was computed from.
+    """
+
+    key: str
+    stage: str
+    num_bytes: int
+    last_used_s: float
+    document: dict[str, Any]
+
+
+class Store:
+    """Artefacts by key.
+
+    Args:
+        root: The cache folder; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def entry_dir(self, key: str) -> Path:
+        """Where an entry lies, or would lie."""
+        return self.root / "entries" / key[:2] / key
+
+    def work_dir(self, key: str) -> Path:
+        """A folder that survives a killed run of this key; made on demand."""
+        return self._make(self.root / "work" / key)
+
+    def has(self, key: str) -> bool:
+        """Whether a complete entry exists."""
+        return (self.entry_dir(key) / ENTRY_NAME).is_file()
+
+    def load(self, key: str, output_type: type[T]) -> T | None:
+        """Read an entry; None, and the entry removed, when it is damaged."""
+        folder = self.entry_dir(key)
+        try:
+            document = json.loads((folder / ENTRY_NAME).read_text(encoding="utf-8"))
+            for name, digest in document["files"].items():
+                if file_sha256(folder / name) != digest:
+                    raise ValueError(f"{name} was changed")
+            value = load_artefact(output_type, folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            self.remove(key)
+            return None
+        self._touch(folder / ENTRY_NAME)
+        return value
+
+    @contextmanager
+    def writing(self, key: str, document: dict[str, Any]) -> Iterator[EntryWriter]:
+        """Make an entry: what is put into the writer's folder appears under the key whole, or not at all."""
+        tmp = self._make(self.root / "tmp" / f"{_process_tag()}-{uuid.uuid4().hex}")
+        try:
+            writer = EntryWriter(tmp)
+            yield writer
+            files = {path.name: file_sha256(path) for path in sorted(tmp.iterdir())}
+            text = json.dumps({**document, "files": files}, indent=1, sort_keys=True)
+            (tmp / ENTRY_NAME).write_text(text, encoding="utf-8")
+            self._commit(tmp, key)
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+
+    def lock(self, key: str) -> FileLock:
+        """A lock that keeps two runs from making the same key at the same time."""
+        return FileLock(self._make(self.root / "locks") / f"{key}.lock")
+
+    def remove(self, key: str) -> None:
+        """Forget an entry and what its stage kept."""
+        shutil.rmtree(self.entry_dir(key), ignore_errors=True)
+
+    def finish_work(self, key: str) -> None:
+        """Forget what a stage kept for resuming; its entry is complete."""
+        shutil.rmtree(self.root / "work" / key, ignore_errors=True)
+
+    def entries(self) -> list[EntryInfo]:
+        """All complete entries, most recently used first."""
+        found = []
+        for marker in (self.root / "entries").glob("*/*/" + ENTRY_NAME):
+            try:
+                document = json.loads(marker.read_text(encoding="utf-8"))
+                num_bytes = sum(path.stat().st_size for path in marker.parent.iterdir())
+                stage = str(document["stage"])
+                found.append(
+                    EntryInfo(marker.parent.name, stage, num_bytes, marker.stat().st_mtime, document)
+                )
+            except (OSError, ValueError, KeyError):
+                continue
+        return sorted(found, key=lambda entry: -entry.last_used_s)
+
+    def prune(self, max_bytes: int) -> list[EntryInfo]:
+        """Remove the least recently used entries until the rest fits, and all that killed runs left.
+
+        Returns:
+            The entries removed.
+        """
+        removed, total = [], 0
+        for entry in self.entries():
+            total += entry.num_bytes
+            if total > max_bytes:
+                self.remove(entry.key)
+                removed.append(entry)
+        self.sweep()
+        if max_bytes == 0:
+            for name in ("work", "locks", "sources"):
+                shutil.rmtree(self.root / name, ignore_errors=True)
+        return removed
+
+    def sweep(self) -> None:
+        """Remove half-written entries whose process on this machine is gone."""
+        for folder in (self.root / "tmp").glob("*-*-*"):
+            host, pid, _ = folder.name.rsplit("-", 2)
+            if host == _host() and pid.isdigit() and not _is_alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def source_sha256(self, path: Path) -> str:
+        """sha256 of a user's file, remembered by path, size and modification time.
+
+        Raises:
+            MediaError: The file is missing or cannot be read.
+        """
+        try:
+            stat = path.stat()
+            if not path.is_file():
+                raise MediaError("This is not a file.", where=str(path), advice="Give a video or audio file.")
+            memo_key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+            memo = self.root / "sources" / uuid.uuid5(uuid.NAMESPACE_URL, memo_key).hex
+            if memo.is_file() and len(digest := memo.read_text(encoding="ascii")) == 64:
+                return digest
+            digest = file_sha256(path)
+        except FileNotFoundError as error:
+            raise MediaError("There is no such file.", where=str(path), advice="Check the path.") from error
+        except OSError as error:
+            raise MediaError(f"The file cannot be read ({error.strerror}).", where=str(path)) from error
+        self._write_atomically(memo, digest)
+        return digest
+
+    def _write_atomically(self, path: Path, text: str) -> None:
+        self._make(path.parent)
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+        part.write_text(text, encoding="ascii")
+        part.replace(path)
+
+    def _commit(self, tmp: Path, key: str) -> None:
+        target = self.entry_dir(key)
+        self._make(target.parent)
+        try:
+            tmp.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self.remove(key)  # made again on purpose, or damaged
+            tmp.rename(target)
+
+    def _make(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputFolderError(
+                f"The cache folder cannot be written ({error.strerror}).",
+                where=str(self.root),
+                advice="Choose another with `--cache DIR` or the variable DUBBER_CACHE.",
+            ) from error
+        return folder
+
+    @staticmethod
+    def _touch(path: Path) -> None:
+        try:
+            os.utime(path)
+        except OSError:  # a read-only cache still serves
+            return
+
+
+@dataclass(frozen=True)
+class EntryWriter:
+    """A folder that will become an entry.
+
+    Attributes:
+        folder: Put files here.
+    """
+
+    folder: Path
+
+    def save(self, value: Any) -> None:
+        """Write the artefact's own fields."""
+        save_artefact(value, self.folder)
+
+
+def _host() -> str:
+    return socket.gethostname().replace("-", "_") or "host"
+
+
+def _process_tag() -> str:
+    return f"{_host()}-{os.getpid()}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
