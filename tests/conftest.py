@@ -27,7 +27,9 @@ def real_clip(name: str) -> Path:
 def runtime(tmp_path: Path) -> Runtime:
     """A CPU runtime with a cache of its own."""
     return Runtime(
-        cache_dir=tmp_path / "cache", device=Device("cpu", reason="test"), weights=WeightsFolder(default_weights_dir())
+        cache_dir=tmp_path / "cache",
+        device=Device("cpu", reason="test"),
+        weights=WeightsFolder(default_weights_dir()),
     )
 
 
