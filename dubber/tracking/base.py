@@ -1,0 +1,70 @@
+"""What a face tracker is: something that finds the faces of one frame after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from dubber.types import Float32, UInt8
+
+
+@dataclass(frozen=True)
+class FaceObservation:
+    """One face in one frame.
+
+    Attributes:
+        box_4: (4,) float32 xyxy px, around the landmarks.
+        landmarks_L3: (L, 3) float32 px; z in the same px, towards the camera negative.
+        score: How sure the detector was when it last looked for this face, 0..1.
+    """
+
+    box_4: Float32
+    landmarks_L3: Float32
+    score: float
+
+
+class FaceTracker(Protocol):
+    """Finds faces in the frames of one clip, in order.
+
+    Used as a context manager, it frees its networks at the end. Tracking the same frames twice must give the
+    same numbers.
+    """
+
+    def track(self, rgb_HW3: UInt8, time_s: float) -> list[FaceObservation]:
+        """Faces of the next frame.
+
+        Args:
+            rgb_HW3: (H, W, 3) uint8 RGB.
+            time_s: When the frame is shown, seconds, increasing.
+
+        Returns:
+            The faces found, in no particular order; empty where there is none. Coordinates are px of this
+            picture.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget the frames seen: the next one belongs to another shot."""
+        ...
+
+    def __enter__(self) -> FaceTracker:
+        """Take hold of the networks."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the networks."""
+        ...
+
+
+def box_iou(first_4: Float32, second_4: Float32) -> float:
+    """Intersection over union of two xyxy boxes."""
+    overlap_2 = np.minimum(first_4[2:], second_4[2:]) - np.maximum(first_4[:2], second_4[:2])
+    if (overlap_2 <= 0).any():
+        return 0.0
+    shared = float(overlap_2.prod())
+    return shared / float((first_4[2:] - first_4[:2]).prod() + (second_4[2:] - second_4[:2]).prod() - shared)
