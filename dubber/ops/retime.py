@@ -162,7 +162,7 @@ def ping_pong(num_frames: int, length: int) -> Int32:
 
 @dataclass(frozen=True)
 class _Energy:
-    """G(i, j) = weight(i) * V(j) + speech(i) * faceless(j), never built as a matrix; `again` prices repeats."""
+    """G(i, j) = weight(i) * V(j) + speech(i) * faceless(j), never built as a matrix."""
 
     weight_N: Float64
     speech_N: Float64
