@@ -43,7 +43,7 @@ def umeyama(points_TN2: Float32, template_N2: Float32) -> Float32:
     sin_T = (p_TN2[..., 0] * q_N2[:, 1] - p_TN2[..., 1] * q_N2[:, 0]).sum(axis=1) / spread_T
     linear_T22 = np.stack([cos_T, -sin_T, sin_T, cos_T], axis=-1).reshape(-1, 2, 2)
     shift_T2 = target_2 - (linear_T22 @ centre_T2[..., None])[..., 0]
-    return np.concatenate([linear_T22, shift_T2[..., None]], axis=-1).astype(np.float32)
+    return np.asarray(np.concatenate([linear_T22, shift_T2[..., None]], axis=-1), np.float32)
 
 
 def identity_similarity(num_frames: int) -> Float32:
@@ -79,14 +79,14 @@ def invert_similarity(similarity_23: Float32) -> Float32:
     squared = matrix[..., 0, 0] ** 2 + matrix[..., 1, 0] ** 2
     linear = np.swapaxes(matrix[..., :2], -1, -2) / squared[..., None, None]
     shift = -(linear @ matrix[..., 2:])
-    return np.concatenate([linear, shift], axis=-1).astype(np.float32)
+    return np.asarray(np.concatenate([linear, shift], axis=-1), np.float32)
 
 
 def compose_similarity(after_23: Float32, before_23: Float32) -> Float32:
     """(..., 2, 3) the similarity that does `before` and then `after`."""
     linear = after_23[..., :2] @ before_23[..., :2]
     shift = after_23[..., :2] @ before_23[..., 2:] + after_23[..., 2:]
-    return np.concatenate([linear, shift], axis=-1).astype(np.float32)
+    return np.asarray(np.concatenate([linear, shift], axis=-1), np.float32)
 
 
 def scale_similarity(similarity_23: Float32, factor: float) -> Float32:

@@ -56,7 +56,7 @@ def quiet_native_stderr() -> Iterator[None]:
 def landmarks_box(landmarks_L3: Float32) -> Float32:
     """(4,) the box around landmarks."""
     xy_L2 = landmarks_L3[:, :2]
-    return np.concatenate([xy_L2.min(axis=0), xy_L2.max(axis=0)]).astype(np.float32)
+    return np.asarray(np.concatenate([xy_L2.min(axis=0), xy_L2.max(axis=0)]), np.float32)
 
 
 @dataclass
@@ -178,6 +178,7 @@ class MediapipeMeshTracker:
         """Put a mesh aside, with nothing left of the face it followed."""
         with quiet_native_stderr():
             face.mesh.reset()
+            face.mesh.process(np.zeros((64, 64, 3), np.uint8))
         self._idle_meshes.append(face.mesh)
 
 

@@ -1,0 +1,226 @@
+"""A linear face model: mean shape plus identity and expression, and its projection into the picture.
+
+Convention:
+    model frame   x to the right of the picture, y down, z away from the camera, as seen when R is the
+    identity;
+                  the origin is the centroid of the rigid points (eyes, nose) of the mean face; one unit is
+                  the distance between the outer corners of the mean face's eyes
+    coefficients  in standard deviations of the training data: the bases carry the scale
+    projection    scaled orthography: p = scale * (R @ v)_xy + translation, R from an axis-angle vector,
+    radians
+
+Shapes: T frames, V vertices, n chosen vertices, K coefficients, F triangles. Every size is data of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dubber.engine.weights import Weight
+from dubber.errors import WeightsError
+from dubber.types import Float32, Float64, Int32
+
+TRACKER = "tracker"
+"""Landmark set: which landmarks of the tracker the model has a vertex for."""
+
+TRACKER_VERTICES = "tracker_vertices"
+"""Landmark set: those vertices, in the same order."""
+
+MOUTH_JAW = "mouth_jaw"
+"""Landmark set: vertices of the 39 mouth and jaw landmarks, in the order of `ops.landmarks.MOUTH_JAW`."""
+
+RIGID = "rigid"
+"""Landmark set: vertices that speech hardly moves."""
+
+_LANDMARK_PREFIX = "landmarks."
+
+
+@dataclass(frozen=True)
+class LinearFaceModel:
+    """v = mean + identity + expression.
+
+    Attributes:
+        name: For logs.
+        mean_V3: (V, 3) float32, model units.
+        identity_KV3: (K_id, V, 3) float32, model units per standard deviation.
+        expression_KV3: (K_exp, V, 3) float32, model units per standard deviation.
+        triangles_F3: (F, 3) int32, may be empty.
+        landmark_sets: Vertex indices by name; see `TRACKER`, `TRACKER_VERTICES`, `MOUTH_JAW`, `RIGID`.
+    """
+
+    name: str
+    mean_V3: Float32
+    identity_KV3: Float32
+    expression_KV3: Float32
+    triangles_F3: Int32
+    landmark_sets: dict[str, Int32] = field(default_factory=dict)
+
+    @property
+    def num_identity(self) -> int:
+        """How many identity coefficients there are."""
+        return len(self.identity_KV3)
+
+    @property
+    def num_expression(self) -> int:
+        """How many expression coefficients there are."""
+        return len(self.expression_KV3)
+
+    @classmethod
+    def from_weight(cls, weight: Weight) -> LinearFaceModel:
+        """Read the model from a weight file.
+
+        Args:
+            weight: As opened; see `to_arrays` for its arrays.
+
+        Raises:
+            WeightsError: The file holds something else, or its arrays do not fit together.
+        """
+        arrays: dict[str, Any] = weight.arrays
+        missing = {"mean", "identity", "expression", "triangles"} - arrays.keys()
+        if missing:
+            raise WeightsError(f"The weights are no linear face model: {', '.join(sorted(missing))} missing.")
+        sets = {
+            key.removeprefix(_LANDMARK_PREFIX): np.asarray(array, np.int32)
+            for key, array in arrays.items()
+            if key.startswith(_LANDMARK_PREFIX)
+        }
+        mean_V3, identity_KV3, expression_KV3 = (
+            np.asarray(arrays[key], np.float32) for key in ("mean", "identity", "expression")
+        )
+        shape = mean_V3.shape
+        if (
+            len(shape) != 2
+            or shape[1:] != (3,)
+            or identity_KV3.shape[1:] != shape
+            or expression_KV3.shape[1:] != shape
+        ):
+            raise WeightsError("The face model's arrays do not fit together.")
+        if any(len(index) and not 0 <= index.min() <= index.max() < shape[0] for index in _vertex_sets(sets)):
+            raise WeightsError("The face model names vertices it does not have.")
+        return cls(
+            name=weight.metadata.get("name", "face_model"),
+            mean_V3=mean_V3,
+            identity_KV3=identity_KV3,
+            expression_KV3=expression_KV3,
+            triangles_F3=np.asarray(arrays["triangles"], np.int32).reshape(-1, 3),
+            landmark_sets=sets,
+        )
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Arrays by name, for a weight file; the bases in half precision (errors below 0.1 px of the
+        crop).
+        """
+        return {
+            "mean": self.mean_V3.astype(np.float32),
+            "identity": self.identity_KV3.astype(np.float16),
+            "expression": self.expression_KV3.astype(np.float16),
+            "triangles": self.triangles_F3.astype(np.int32),
+            **{_LANDMARK_PREFIX + name: index.astype(np.int32) for name, index in self.landmark_sets.items()},
+        }
+
+    def vertices_TV3(
+        self, identity_K: Float32, expression_TK: Float32, vertex_index: Int32 | None = None
+    ) -> Float32:
+        """Shapes of one person in many expressions.
+
+        Args:
+            identity_K: (K_id,) or fewer, standard deviations.
+            expression_TK: (T, K_exp) standard deviations.
+            vertex_index: (n,) wanted vertices; all if None.
+
+        Returns:
+            (T, n, 3) float32, model units.
+        """
+        chosen = slice(None) if vertex_index is None else vertex_index
+        identity_KV3 = self.identity_KV3[: len(identity_K), chosen]
+        expression_KV3 = self.expression_KV3[:, chosen]
+        base_V3 = self.mean_V3[chosen] + np.tensordot(np.asarray(identity_K, np.float32), identity_KV3, 1)
+        moved_TV3 = np.asarray(expression_TK, np.float32) @ expression_KV3.reshape(self.num_expression, -1)
+        return np.asarray(base_V3 + moved_TV3.reshape(-1, *base_V3.shape), np.float32)
+
+
+def _vertex_sets(sets: dict[str, Int32]) -> list[Int32]:
+    return [index for name, index in sets.items() if name != TRACKER]
+
+
+def rotation_matrices(rotation_T3: Float32 | Float64) -> Float64:
+    """Rotation matrices of axis-angle vectors.
+
+    Args:
+        rotation_T3: (T, 3) radians.
+
+    Returns:
+        (T, 3, 3) float64.
+
+    Source: Rodrigues' formula, R = 1 + sin(a)/a [w] + (1 - cos a)/a^2 [w]^2 with a = |w|.
+    """
+    w_T3 = np.asarray(rotation_T3, np.float64)
+    angle_T11 = np.linalg.norm(w_T3, axis=-1)[:, None, None]
+    cross_T33 = cross_matrices(w_T3)
+    sine = np.sinc(angle_T11 / np.pi)
+    # (1 - cos a) / a^2 = sinc(a/2)^2 / 2, which has no singularity.
+    cosine = np.sinc(angle_T11 / (2 * np.pi)) ** 2 / 2
+    return np.asarray(np.eye(3) + sine * cross_T33 + cosine * (cross_T33 @ cross_T33), np.float64)
+
+
+def cross_matrices(vector_T3: Float64) -> Float64:
+    """(T, 3, 3) matrices [w] with [w] v = w x v."""
+    x, y, z = np.moveaxis(np.asarray(vector_T3, np.float64), -1, 0)
+    zero = np.zeros_like(x)
+    rows = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
+    return np.asarray(rows.reshape(-1, 3, 3), np.float64)
+
+
+def axis_angles(rotation_T33: Float64) -> Float64:
+    """Axis-angle vectors of rotation matrices whose angle is below half a turn.
+
+    Args:
+        rotation_T33: (T, 3, 3).
+
+    Returns:
+        (T, 3) float64 radians.
+    """
+    matrix = np.asarray(rotation_T33, np.float64)
+    twice_sine_T3 = np.stack(
+        [
+            matrix[:, 2, 1] - matrix[:, 1, 2],
+            matrix[:, 0, 2] - matrix[:, 2, 0],
+            matrix[:, 1, 0] - matrix[:, 0, 1],
+        ],
+        axis=-1,
+    )
+    cosine_T = (np.trace(matrix, axis1=1, axis2=2) - 1) / 2
+    angle_T = np.arctan2(np.linalg.norm(twice_sine_T3, axis=-1) / 2, cosine_T)
+    return np.asarray(twice_sine_T3 / (2 * np.sinc(angle_T / np.pi))[:, None], np.float64)
+
+
+def project_TL2(
+    model: LinearFaceModel,
+    identity_K: Float32,
+    expression_TK: Float32,
+    rotation_T3: Float32,
+    scale_T: Float32,
+    translation_T2: Float32,
+    vertex_index: Int32 | None = None,
+) -> Float32:
+    """Where the model's vertices lie in the picture.
+
+    Args:
+        model: The face model.
+        identity_K: (K_id,) standard deviations.
+        expression_TK: (T, K_exp) standard deviations.
+        rotation_T3: (T, 3) axis-angle, radians.
+        scale_T: (T,) px per model unit.
+        translation_T2: (T, 2) px.
+        vertex_index: (n,) wanted vertices; all if None.
+
+    Returns:
+        (T, n, 2) float32 px.
+    """
+    vertices = model.vertices_TV3(identity_K, expression_TK, vertex_index)
+    camera_T23 = rotation_matrices(rotation_T3)[:, :2] * np.asarray(scale_T, np.float64)[:, None, None]
+    turned = vertices @ np.swapaxes(camera_T23, 1, 2).astype(np.float32)
+    return np.asarray(turned + np.asarray(translation_T2, np.float32)[:, None], np.float32)
