@@ -14,7 +14,33 @@ import itertools
 import numpy as np
 
 from dubber.ops.landmarks import RIGID
-from dubber.types import CROP_SIZE_PX, Bool, Float32, Float64, Int32
+from dubber.types import Bool, Float32, Float64, Int32
+
+MEAN_FACE_RIGID_N2: Float32 = np.array(
+    [
+        [115.2, 107.5],
+        [162.7, 109.5],
+        [221.3, 109.5],
+        [268.8, 107.5],
+        [192.0, 99.5],
+        [192.0, 112.8],
+        [192.0, 125.3],
+        [192.0, 137.1],
+        [161.8, 186.2],
+        [178.2, 188.8],
+        [192.0, 189.1],
+        [205.8, 188.8],
+        [222.2, 186.2],
+        [192.0, 165.1],
+    ],
+    np.float32,
+)
+"""Where the mean face's rigid points (`landmarks.RIGID`, same order) lie in the crop, px.
+
+Source: the mean face of 33 speakers of the training clips (Procrustes, made symmetric), scaled so that brow
+(105, 334) to chin (152) is 0.65 of the crop, with the brow at 0.17 of its height; the chin rests at 315 px,
+and the lowest of all the training and development frames, mouth wide open, reached 357 px.
+"""
 
 SMOOTHING_SIGMA_FRAMES = 1.5
 SMOOTHING_RADIUS_FRAMES = 3
@@ -44,6 +70,18 @@ def umeyama(points_TN2: Float32, template_N2: Float32) -> Float32:
     linear_T22 = np.stack([cos_T, -sin_T, sin_T, cos_T], axis=-1).reshape(-1, 2, 2)
     shift_T2 = target_2 - (linear_T22 @ centre_T2[..., None])[..., 0]
     return np.asarray(np.concatenate([linear_T22, shift_T2[..., None]], axis=-1), np.float32)
+
+
+def similarity_to_mean_face(landmarks_TL3: Float32) -> Float32:
+    """Similarities that bring eyes and nose onto the mean face's in the crop.
+
+    Args:
+        landmarks_TL3: (T, L, 2 or 3) tracker landmarks, px.
+
+    Returns:
+        (T, 2, 3) float32, picture px to crop px; not smoothed.
+    """
+    return umeyama(landmarks_TL3[:, RIGID, :2], MEAN_FACE_RIGID_N2)
 
 
 def identity_similarity(num_frames: int) -> Float32:
