@@ -1,0 +1,96 @@
+"""The `dubber` command. Heavy libraries are imported inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from dubber import __version__
+from dubber.cli import batch, cache, evaluate, inspect, run, train
+from dubber.cli.console import print_json, say, show_error, stderr
+from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
+
+app = typer.Typer(
+    name="dubber",
+    help="Give it a video of a person talking and new speech: it re-makes the mouth in the original footage.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="run")(run.run)
+app.command(name="plan")(run.plan)
+app.command(name="batch")(batch.batch)
+app.command(name="methods")(inspect.methods)
+app.add_typer(cache.app, name="cache")
+app.add_typer(inspect.weights_app, name="weights")
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(train.app, name="train")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        sys.stdout.write(f"dubber {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure becomes a message with advice and its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = sys.argv[1:]
+    try:
+        outcome = app(standalone_mode=False, args=arguments)
+        code = outcome if isinstance(outcome, int) else 0
+    except DubberError as error:
+        code = _report(error, arguments)
+    except (KeyboardInterrupt, typer.Abort):
+        say("[yellow]Interrupted.[/] Finished stages are kept: the same command goes on from there.")
+        code = EXIT_INTERRUPTED
+    except typer.Exit as exit_:
+        code = exit_.exit_code
+    except typer.TyperException as error:
+        error.show()
+        code = error.exit_code
+    except Exception as error:
+        if "-v" in arguments or "--verbose" in arguments:
+            stderr.print(traceback.format_exc(), markup=False)
+        code = _report(StageError(f"{type(error).__name__}: {error}"), arguments)
+    sys.exit(code)
+
+
+def _report(error: DubberError, arguments: list[str]) -> int:
+    show_error(error)
+    if "-v" in arguments and error.__cause__ is not None:
+        stderr.print("".join(traceback.format_exception(error.__cause__)), markup=False)
+    if "--json" in arguments:
+        print_json(
+            {
+                "error": {
+                    "type": type(error).__name__,
+                    "message": error.message,
+                    "where": error.where,
+                    "advice": error.advice,
+                    "exit_code": error.exit_code,
+                }
+            }
+        )
+    return error.exit_code
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's form
+    raise KeyboardInterrupt

@@ -1,0 +1,175 @@
+"""Options that several commands share, said once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dubber.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dubber.config import DubConfig
+    from dubber.engine.stage import Runtime
+
+
+class Length(str, Enum):
+    """How the lengths of video and speech are matched."""
+
+    auto = "auto"
+    cut_off = "cut_off"
+    loop = "loop"
+    bounce = "bounce"
+    silence = "silence"
+    remap = "remap"
+    retime = "retime"
+
+
+_METHOD = "Method"
+_ENCODING = "Encoding"
+_RUNNING = "Running"
+
+Video = Annotated[Path, typer.Argument(help="A person talking.", show_default=False)]
+Audio = Annotated[
+    Path, typer.Argument(help="What the person shall say: audio, or a video's sound.", show_default=False)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+LengthOption = Annotated[
+    Length | None,
+    typer.Option(
+        "--length",
+        "--sync-mode",
+        help="When speech and video differ in length. auto: keep every frame if they differ by less than "
+        "half a second, else retime. cut_off: to the shorter. loop, bounce: repeat the video. silence: to the "
+        "video. remap: stretch evenly. retime: stretch where nobody notices.",
+        rich_help_panel=_METHOD,
+        show_default="auto",
+    ),
+]
+Renderer = Annotated[
+    str | None,
+    typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="exemplar"),
+]
+Translator = Annotated[
+    str | None, typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="lstm")
+]
+MouthGain = Annotated[
+    float | None,
+    typer.Option(help="Wider (>1) or smaller (<1) mouth.", rich_help_panel=_METHOD, show_default="1.0"),
+]
+AvOffset = Annotated[
+    float | None,
+    typer.Option(
+        "--av-offset-ms",
+        help="Move the mouth later (+) or earlier (-) than the voice.",
+        rich_help_panel=_METHOD,
+        show_default="0",
+    ),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        help="Quality of the encode; lower is better.", rich_help_panel=_ENCODING, show_default="16"
+    ),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="Speed of the encoder.", rich_help_panel=_ENCODING, show_default="medium")
+]
+VideoCodec = Annotated[
+    str | None,
+    typer.Option("--vcodec", help="FFmpeg encoder.", rich_help_panel=_ENCODING, show_default="libx264"),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file: a table per stage.", rich_help_panel=_METHOD)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any stage parameter: STAGE.NAME=VALUE. Repeatable.", rich_help_panel=_METHOD),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", rich_help_panel=_RUNNING)
+]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0: all.", min=0, rich_help_panel=_RUNNING)]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Where intermediates are kept.",
+        envvar="DUBBER_CACHE",
+        show_default="the user's cache folder",
+        rich_help_panel=_RUNNING,
+    ),
+]
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="Folder with weights and their manifest.",
+        envvar="DUBBER_WEIGHTS",
+        show_default="those that come with dubber",
+        rich_help_panel=_RUNNING,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_RUNNING)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_RUNNING)]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, help="Say more; twice for even more.", rich_help_panel=_RUNNING
+    ),
+]
+
+
+def build_config(config_file: Path | None, settings: list[str] | None, **flags: Any) -> DubConfig:
+    """Layer defaults, the config file, `--set` and flags, later ones winning.
+
+    Args:
+        config_file: TOML file, or None.
+        settings: STAGE.NAME=VALUE texts.
+        **flags: Values by key with "__" for ".", such as render__renderer; None means not given.
+
+    Raises:
+        ConfigError: Something in them is wrong.
+    """
+    from dubber.config import DubConfig
+
+    config = DubConfig.from_toml(config_file) if config_file else DubConfig()
+    overrides: dict[str, Any] = {}
+    for setting in settings or []:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"'{setting}' is not of the form STAGE.NAME=VALUE.")
+        overrides[key.strip()] = _typed(value.strip())
+    for name, value in flags.items():
+        if value is not None:
+            overrides[name.replace("__", ".")] = value.value if isinstance(value, Enum) else value
+    return config.with_overrides(overrides) if overrides else config
+
+
+def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu", threads: int = 0) -> Runtime:
+    """Turn the running options into a runtime.
+
+    Raises:
+        DeviceError: The device does not exist here.
+    """
+    from dubber.pipeline import make_runtime
+
+    return make_runtime(cache_dir=cache, weights_dir=weights, device=device, threads=threads)
+
+
+def _typed(text: str) -> Any:
+    """Read a value as TOML would, and as plain text otherwise."""
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

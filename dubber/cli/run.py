@@ -1,0 +1,206 @@
+"""`dubber run` and `dubber plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dubber.cli import options as o
+from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
+
+if TYPE_CHECKING:
+    from dubber.pipeline import DubPlan, DubResult
+
+
+def run(
+    video: o.Video,
+    audio: o.Audio,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", "--outfile", help="The result.", show_default="VIDEO's name + .dubbed.mp4"
+        ),
+    ] = None,
+    overwrite: o.Overwrite = False,
+    length: o.LengthOption = None,
+    renderer: o.Renderer = None,
+    translator: o.Translator = None,
+    mouth_gain: o.MouthGain = None,
+    av_offset_ms: o.AvOffset = None,
+    crf: o.Crf = None,
+    preset: o.Preset = None,
+    vcodec: o.VideoCodec = None,
+    config: o.ConfigFile = None,
+    settings: o.Settings = None,
+    from_stage: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Make this stage and all after it again.")
+    ] = None,
+    until_stage: Annotated[
+        str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
+    ] = None,
+    keep_stages: Annotated[
+        Path | None,
+        typer.Option("--keep-stages", metavar="DIR", help="Write the intermediates as files to look at."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the inputs and print the plan.")] = False,
+    device: o.DeviceOption = "auto",
+    threads: o.Threads = 0,
+    cache: o.CacheDir = None,
+    weights: o.WeightsDir = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Make the person in VIDEO say what is said in AUDIO."""
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    dub_config = o.build_config(
+        config,
+        settings,
+        length__mode=length,
+        render__renderer=renderer,
+        translate__translator=translator,
+        translate__mouth_gain=mouth_gain,
+        translate__av_offset_ms=av_offset_ms,
+        remux__crf=crf,
+        remux__preset=preset,
+        remux__vcodec=vcodec,
+    )
+    from dubber import intermediates, pipeline
+
+    runtime = o.build_runtime(cache, weights, device, threads)
+    if dry_run:
+        _show_plan(*_plan(dub_config, video, audio, output, runtime), is_json=json, forced_from=from_stage)
+        return
+    with progress_display(is_quiet=quiet) as progress:
+        result = pipeline.dub(
+            video,
+            audio,
+            output,
+            config=dub_config,
+            runtime=runtime,
+            progress=progress,
+            is_overwrite=overwrite,
+            from_stage=from_stage,
+            until_stage=until_stage,
+        )
+        if keep_stages is not None:
+            dub_plan, _ = _plan(dub_config, video, audio, output, runtime)
+            intermediates.export(dub_plan, runtime, keep_stages)
+    _show_result(result, keep_stages, is_quiet=quiet)
+    if json:
+        print_json(result_document(result))
+
+
+def plan(
+    video: o.Video,
+    audio: o.Audio,
+    length: o.LengthOption = None,
+    renderer: o.Renderer = None,
+    translator: o.Translator = None,
+    config: o.ConfigFile = None,
+    settings: o.Settings = None,
+    cache: o.CacheDir = None,
+    weights: o.WeightsDir = None,
+    json: o.Json = False,
+) -> None:
+    """Show which stages a run would do and which are in the cache; does no work."""
+    set_up_logging(verbosity=0, is_quiet=False)
+    dub_config = o.build_config(
+        config,
+        settings,
+        length__mode=length,
+        render__renderer=renderer,
+        translate__translator=translator,
+    )
+    runtime = o.build_runtime(cache, weights)
+    _show_plan(*_plan(dub_config, video, audio, None, runtime), is_json=json, forced_from=None)
+
+
+def result_document(result: DubResult) -> dict[str, Any]:
+    """What `--json` prints of a finished run."""
+    return {
+        "output": None if result.output is None else str(result.output),
+        "frames": result.num_frames,
+        "duration_s": round(result.duration_s, 3),
+        "frame_rate": round(result.frame_rate, 3),
+        "length": result.length_mode,
+        "usable_faces": result.num_dubbed_frames,
+        "passed_through_s": [list(span) for span in result.passed_through_s],
+        "seconds": round(result.seconds, 3),
+        "fps": round(result.num_frames / result.seconds, 2) if result.seconds else 0.0,
+        "cache_hits": [report.name for report in result.stages if report.is_hit],
+        "stages": [
+            {
+                "name": report.name,
+                "seconds": round(report.seconds, 3),
+                "is_hit": report.is_hit,
+                "key": report.key,
+            }
+            for report in result.stages
+        ],
+    }
+
+
+def _plan(config: Any, video: Path, audio: Path, output: Path | None, runtime: Any) -> tuple[DubPlan, Any]:
+    from dubber import pipeline
+
+    container = pipeline.container_of(output or pipeline.default_output(video))
+    config = config.with_overrides({"remux.container": container})
+    return pipeline.plan_dub(config, video, audio, runtime=runtime), runtime
+
+
+def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: str | None) -> None:
+    from dubber.engine.execute import missing_stages
+    from dubber.engine.store import Store
+
+    nodes = dub_plan.plan.nodes
+    forced = dub_plan.plan.downstream_of(dub_plan.plan.index_of(forced_from)) if forced_from else set()
+    missing = missing_stages(dub_plan.plan, Store(runtime.cache_dir), dub_plan.dubbed.index, forced)
+    store = Store(runtime.cache_dir)
+    rows = [
+        {
+            "stage": node.name,
+            "key": node.key,
+            "is_stored": node.stage.is_stored and store.has(node.key),
+            "will_run": index in missing,
+        }
+        for index, node in enumerate(nodes)
+        if node.stage is not None
+    ]
+    if is_json:
+        print_json({"stages": rows})
+        return
+    words = {True: "run", False: "skip"}
+    show_table(
+        "Plan",
+        ["stage", "", "cache", "key"],
+        [
+            [
+                str(r["stage"]),
+                words[bool(r["will_run"])],
+                "hit" if r["is_stored"] else "-",
+                str(r["key"])[:12],
+            ]
+            for r in rows
+        ],
+    )
+
+
+def _show_result(result: DubResult, keep_stages: Path | None, *, is_quiet: bool) -> None:
+    if keep_stages is not None:
+        say(f"Intermediates: {escape(str(keep_stages))}", is_quiet=is_quiet)
+    if result.output is None:
+        say("Stopped where you asked; no output was written.", is_quiet=is_quiet)
+        return
+    say(
+        f"[bold green]{escape(str(result.output))}[/]  {result.num_frames} frames, "
+        f"{result.duration_s:.1f} s, length: {result.length_mode}, {result.seconds:.1f} s of work",
+        is_quiet=is_quiet,
+    )
+    for start_s, end_s in result.passed_through_s:
+        say(
+            f"[yellow]No usable face from {start_s:.2f} s to {end_s:.2f} s: left as it was.[/]",
+            is_quiet=is_quiet,
+        )

@@ -1,0 +1,75 @@
+"""`dubber train`: make the weights that dubber ships, or your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dubber.cli import options as o
+from dubber.cli.console import print_json, progress_display, say, set_up_logging
+
+app = typer.Typer(help="Train the face model and the audio-to-expression network.", no_args_is_help=True)
+
+Clips = Annotated[
+    Path,
+    typer.Option(
+        "--clips",
+        help="CSV with the columns file, split, speaker; rows of split 'train' are used; files are relative to it.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("-o", "--output", help="Weights folder to write into; its manifest is updated.")
+]
+
+
+@app.command("face-model")
+def face_model(
+    clips: Clips,
+    output: Out = Path("weights"),
+    device: o.DeviceOption = "auto",
+    threads: o.Threads = 0,
+    cache: o.CacheDir = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Learn the linear face model from tracked talking clips."""
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    from dubber.training.face_model import train_from_clips
+
+    runtime = o.build_runtime(cache, output, device, threads)
+    with progress_display(is_quiet=quiet) as progress:
+        measures = train_from_clips(clips, output, runtime, progress)
+    _finish(output, measures, is_json=json, is_quiet=quiet)
+
+
+@app.command("expression")
+def expression(
+    clips: Clips,
+    output: Out = Path("weights"),
+    device: o.DeviceOption = "auto",
+    threads: o.Threads = 0,
+    cache: o.CacheDir = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Teach the network that turns speech into expression. A killed training goes on from its checkpoint."""
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    from dubber.training.expression import train_from_clips
+
+    runtime = o.build_runtime(cache, output, device, threads)
+    with progress_display(is_quiet=quiet) as progress:
+        measures = train_from_clips(clips, output, runtime, progress)
+    _finish(output, measures, is_json=json, is_quiet=quiet)
+
+
+def _finish(output: Path, measures: dict[str, float], *, is_json: bool, is_quiet: bool) -> None:
+    for name, value in measures.items():
+        say(f"{name}: {value:.4g}", is_quiet=is_quiet)
+    say(f"Weights written to {output}", is_quiet=is_quiet)
+    if is_json:
+        print_json({"output": str(output), "measures": measures})

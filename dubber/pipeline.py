@@ -1,0 +1,322 @@
+"""The method, as one straight function, and the Python API that runs it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from dubber.config import DubConfig
+from dubber.engine.device import choose_device
+from dubber.engine.execute import Run, StageReport
+from dubber.engine.plan import Plan, Ref
+from dubber.engine.progress import Progress, SilentProgress
+from dubber.engine.stage import Runtime
+from dubber.engine.store import Store
+from dubber.engine.weights import WeightsFolder, default_weights_dir
+from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
+from dubber.stages.blend import Blend
+from dubber.stages.demux import Demux
+from dubber.stages.fit import Fit
+from dubber.stages.remux import Remux
+from dubber.stages.render import Render
+from dubber.stages.retime import Retime
+from dubber.stages.speech import ExtractSpeech
+from dubber.stages.timeline import SetLength
+from dubber.stages.track import Track
+from dubber.stages.translate import Translate
+from dubber.types import (
+    Clip,
+    DubbedVideo,
+    ExpressionTrack,
+    FaceCoeffs,
+    FaceTrack,
+    Mouths,
+    RetimeMap,
+    SourceFile,
+    Speech,
+    Timeline,
+)
+
+logger = logging.getLogger(__name__)
+
+CONTAINERS = ("mp4", "mov", "mkv")
+"""Containers an output may have."""
+
+
+@dataclass(frozen=True)
+class DubPlan:
+    """A planned dub: every intermediate is named and has its key before any work is done."""
+
+    plan: Plan
+    video: Ref[SourceFile]
+    audio: Ref[SourceFile]
+    clip: Ref[Clip]
+    speech: Ref[Speech]
+    track: Ref[FaceTrack]
+    coeffs: Ref[FaceCoeffs]
+    timeline: Ref[Timeline]
+    expression: Ref[ExpressionTrack]
+    retime: Ref[RetimeMap]
+    mouths: Ref[Mouths]
+    dubbed: Ref[DubbedVideo]
+
+
+def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: Runtime) -> DubPlan:
+    """Plan a dub. Reading this function is reading the method (docs/method.md).
+
+    Args:
+        config: Parameters of all stages.
+        video_path: A person talking.
+        audio_path: What the person shall say.
+        runtime: Names the cache and the weights.
+
+    Raises:
+        MediaError: A file is missing or cannot be read.
+        WeightsError: The weights' manifest is missing or malformed.
+    """
+    plan = Plan(runtime.weights, Store(runtime.cache_dir))
+    video, audio = plan.source(video_path), plan.source(audio_path)
+
+    clip = plan.add(Demux(config.demux), video)
+    speech = plan.add(ExtractSpeech(config.speech), audio)
+    timeline = plan.add(SetLength(config.length), clip, speech)
+
+    track = plan.add(Track(config.track), video, clip)
+    coeffs = plan.add(Fit(config.fit), track)
+
+    expression = plan.add(Translate(config.translate), speech, timeline, coeffs, track, clip)
+    retime = plan.add(Retime(config.retime), timeline, expression, coeffs, track)
+    mouths = plan.add(Render(config.render), video, clip, track, coeffs, expression, retime)
+
+    frames = plan.add(Blend(config.blend), video, clip, track, retime, mouths)
+    dubbed = plan.add(Remux(config.remux), frames, audio, clip, timeline)
+    return DubPlan(
+        plan, video, audio, clip, speech, track, coeffs, timeline, expression, retime, mouths, dubbed
+    )
+
+
+@dataclass(frozen=True)
+class DubResult:
+    """What a dub did.
+
+    Attributes:
+        output: The finished file; None when the run was told to stop earlier.
+        num_frames: Frames of the output.
+        duration_s: Its length.
+        frame_rate: Its frames per second, from the median frame distance.
+        length_mode: How the lengths were matched.
+        num_dubbed_frames: Frames whose mouth was re-made.
+        passed_through_s: Time ranges of the output, in seconds, that were left as they are: no usable face.
+        stages: What each stage did.
+        seconds: Wall-clock time of the whole.
+    """
+
+    output: Path | None
+    num_frames: int = 0
+    duration_s: float = 0.0
+    frame_rate: float = 0.0
+    length_mode: str = ""
+    num_dubbed_frames: int = 0
+    passed_through_s: tuple[tuple[float, float], ...] = ()
+    stages: tuple[StageReport, ...] = field(default=())
+    seconds: float = 0.0
+
+
+def make_runtime(
+    *,
+    cache_dir: Path | None = None,
+    weights_dir: Path | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    batch_size: int = 8,
+) -> Runtime:
+    """Settle where and how to run.
+
+    Args:
+        cache_dir: Default: `DUBBER_CACHE`, else the platform's user cache.
+        weights_dir: Default: `DUBBER_WEIGHTS`, else the weights that come with dubber.
+        device: "auto", "cpu", "mps", "cuda" or "cuda:N".
+        threads: CPU threads for networks; 0 leaves the library's default.
+        batch_size: Windows per network call.
+
+    Raises:
+        DeviceError: The device does not exist here.
+    """
+    if cache_dir is None:
+        cache_dir = Path(os.environ.get("DUBBER_CACHE") or platformdirs.user_cache_path("dubber"))
+    chosen = choose_device(device)
+    logger.info("Device: %s (%s)", chosen.kind, chosen.reason)
+    return Runtime(
+        cache_dir=cache_dir.expanduser().absolute(),
+        device=chosen,
+        weights=WeightsFolder(weights_dir or default_weights_dir()),
+        threads=threads,
+        batch_size=batch_size,
+    )
+
+
+def dub(
+    video: Path | str,
+    audio: Path | str,
+    output: Path | str | None = None,
+    *,
+    config: DubConfig | None = None,
+    runtime: Runtime | None = None,
+    progress: Progress | None = None,
+    is_overwrite: bool = False,
+    from_stage: str | None = None,
+    until_stage: str | None = None,
+) -> DubResult:
+    """Make the person in a video say other speech.
+
+    Args:
+        video: A person talking.
+        audio: What the person shall say: an audio file, or a video whose sound is taken.
+        output: Where the result goes; its suffix names the container. Default: see `default_output`.
+        config: Parameters of the stages.
+        runtime: Device, cache and weights; see `make_runtime`.
+        progress: Is told how far the run is.
+        is_overwrite: Replace an existing output.
+        from_stage: Make this stage and all after it again, whatever the cache holds.
+        until_stage: Stop after this stage; no output is written.
+
+    Returns:
+        What was done.
+
+    Raises:
+        DubberError: With what is wrong, where, and what to do; nothing is left under the output's name.
+    """
+    started = time.perf_counter()
+    runtime = runtime or make_runtime()
+    video, audio = Path(video), Path(audio)
+    output = Path(output) if output is not None else default_output(video)
+    if until_stage is None:
+        check_output(output, inputs=(video, audio), is_overwrite=is_overwrite)
+    config = (config or DubConfig()).with_overrides({"remux.container": container_of(output)})
+    dub_plan = plan_dub(config, video, audio, runtime=runtime)
+    plan = dub_plan.plan
+    forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()
+    run = Run(plan, runtime, progress or SilentProgress(), forced=forced)
+    run.store.sweep()
+    run.progress.plan(plan.stage_names())
+    if until_stage is not None:
+        index = _last_stored(plan, plan.index_of(until_stage))
+        run.get(Ref(plan.nodes[index].key, index))
+        return DubResult(None, stages=tuple(run.reports), seconds=time.perf_counter() - started)
+    dubbed = run.get(dub_plan.dubbed)
+    publish(dubbed.file.path, output, is_overwrite=is_overwrite)
+    return _describe(run, dub_plan, dubbed, output, started)
+
+
+def default_output(video: Path) -> Path:
+    """Where the result goes when the user does not say: beside the video."""
+    suffix = video.suffix.lower() if video.suffix.lower().lstrip(".") in CONTAINERS else ".mp4"
+    return video.with_name(f"{video.stem}.dubbed{suffix}")
+
+
+def container_of(output: Path) -> str:
+    """Container named by a file's suffix.
+
+    Raises:
+        ConfigError: dubber does not write that container.
+    """
+    container = output.suffix.lower().lstrip(".")
+    if container not in CONTAINERS:
+        raise ConfigError(
+            f"dubber does not write '{output.suffix or 'files without a suffix'}'.",
+            where=str(output),
+            advice=f"End the output's name with one of: {', '.join('.' + name for name in CONTAINERS)}.",
+        )
+    return container
+
+
+def check_output(output: Path, *, inputs: tuple[Path, ...], is_overwrite: bool) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        ConfigError: The output is one of the inputs, or its suffix is not known.
+        OutputExistsError: It exists and may not be replaced.
+        OutputFolderError: Its folder cannot be written.
+    """
+    container_of(output)
+    if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
+        raise ConfigError("The output is one of the inputs; dubber never changes those.", where=str(output))
+    if output.is_dir():
+        raise OutputFolderError("The output's name is that of a folder.", where=str(output))
+    if output.exists() and not is_overwrite:
+        raise OutputExistsError("The output is there already.", where=str(output))
+    probe = output.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputFolderError(
+            f"The output folder cannot be written ({error.strerror}).", where=str(output.parent)
+        ) from error
+
+
+def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
+    """Copy a finished file to the user's name: whole or not at all.
+
+    Raises:
+        OutputExistsError: A file of that name appeared meanwhile.
+        OutputFolderError: The folder cannot be written, or the disk is full.
+    """
+    part = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
+    try:
+        shutil.copyfile(finished, part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        if output.exists() and not is_overwrite:
+            raise OutputExistsError("The output appeared while dubber was working.", where=str(output))
+        part.replace(output)
+    except OSError as error:
+        raise OutputFolderError(
+            f"The output cannot be written ({error.strerror}).", where=str(output)
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _last_stored(plan: Plan, index: int) -> int:
+    """A stream is no result of its own: running until it means until the stage that feeds it."""
+    stage = plan.nodes[index].stage
+    while stage is not None and not stage.is_stored:
+        index = plan.nodes[index].inputs[-1]
+        stage = plan.nodes[index].stage
+    return index
+
+
+def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, started: float) -> DubResult:
+    timeline = run.get(dub_plan.timeline)
+    has_patch_N = run.get(dub_plan.mouths).has_patch_N
+    return DubResult(
+        output=output,
+        num_frames=dubbed.num_frames,
+        duration_s=dubbed.duration_s,
+        frame_rate=float(run.get(dub_plan.clip).frame_rate),
+        length_mode=timeline.mode,
+        num_dubbed_frames=int(has_patch_N.sum()),
+        passed_through_s=_untouched_ranges(timeline, has_patch_N),
+        stages=tuple(run.reports),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _untouched_ranges(timeline: Timeline, has_patch_N: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Time ranges of consecutive frames without a patch."""
+    edges_s = np.append(timeline.times_s_N, timeline.duration_s)
+    changes = np.flatnonzero(np.diff(np.concatenate([[True], has_patch_N, [True]]).astype(np.int8)))
+    return tuple(
+        (round(float(edges_s[start]), 3), round(float(edges_s[stop]), 3))
+        for start, stop in zip(changes[::2], changes[1::2], strict=True)
+    )
