@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$python" -m venv --clear $(VENV); \
 	fi
 	@echo "Installing dubber and what it needs (a few minutes the first time: torch and mediapipe are large)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 	@echo "Installed: $(BIN)/dubber"
 
@@ -59,7 +59,7 @@ format: install ## format the code and sort imports
 	$(BIN)/ruff format .
 
 example: install ## make examples/speaker.mp4 and line.wav again (needs espeak-ng)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[example]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[example]"
 	@$(BIN)/python -m examples.make_example
 
 face-model: install ## train the face model on CLIPS=folder, into weights/
