@@ -1,0 +1,191 @@
+"""Intermediates as files that a person can open: pictures, curves, tables, sound."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dubber.engine.execute import Run
+from dubber.engine.stage import Runtime
+from dubber.errors import OutputFolderError
+from dubber.media.frame import Frame
+from dubber.media.patches import read_patches
+from dubber.media.reader import read_frames_at
+from dubber.media.writer import EncodeOptions, VideoWriter
+from dubber.ops.align import apply_similarity, invert_similarity
+from dubber.ops.landmarks import mouth_opening
+from dubber.pipeline import DubPlan
+from dubber.types import Clip, FaceTrack, Float32, Mouths, RetimeMap, SourceFile, Timeline, UInt8
+
+NUM_SNAPSHOTS = 8
+"""Overlay and patch pictures written, spread evenly over the clip."""
+
+_OWN_COLOR, _WANTED_COLOR, _MESH_COLOR = (255, 160, 0), (0, 220, 90), (120, 170, 255)
+
+
+def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
+    """Write what each finished stage made; stages that are not in the cache are left out.
+
+    Args:
+        dub_plan: A plan that was run.
+        runtime: Names the cache.
+        folder: Made if absent; files of the same names are replaced.
+
+    Raises:
+        OutputFolderError: The folder cannot be written.
+    """
+    run = Run(dub_plan.plan, runtime)
+    clip, speech, track, coeffs, timeline, expression, retime, mouths = (
+        run.get(ref) if run.store.has(ref.key) else None
+        for ref in (
+            dub_plan.clip,
+            dub_plan.speech,
+            dub_plan.track,
+            dub_plan.coeffs,
+            dub_plan.timeline,
+            dub_plan.expression,
+            dub_plan.retime,
+            dub_plan.mouths,
+        )
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if clip is not None:
+            _write_clip(clip, folder / "demux.json")
+        if speech is not None:
+            shutil.copyfile(speech.wav.path, folder / "speech.wav")
+        if clip is not None and coeffs is not None:
+            _write_curves(folder / "fit_expression", clip.times_s_T, "expression", coeffs.expression_TK)
+            pose = np.concatenate(
+                [coeffs.rotation_T3, coeffs.translation_T2, coeffs.scale_T[:, None]], axis=1
+            )
+            _write_curves(folder / "fit_pose", clip.times_s_T, "pose", pose)
+            _write_curves(
+                folder / "fit_residual_px", clip.times_s_T, "residual", coeffs.residual_px_T[:, None]
+            )
+        if timeline is not None and expression is not None:
+            _write_curves(
+                folder / "translate_expression", timeline.times_s_N, "expression", expression.expression_NK
+            )
+        if timeline is not None and retime is not None:
+            indices = retime.source_index_N[:, None].astype(np.float32)
+            _write_curves(folder / "retime_source_frame", timeline.times_s_N, "source_frame", indices)
+        if timeline is not None and mouths is not None:
+            _write_openings(folder / "render_mouth_opening_px", timeline, mouths)
+            _write_patches(folder / "render", mouths)
+        if clip is not None and track is not None and retime is not None and timeline is not None:
+            source = run.get(dub_plan.video)
+            _write_overlay(folder, source, clip, track, timeline, retime, mouths)
+    except OSError as error:
+        raise OutputFolderError(
+            f"The intermediates cannot be written ({error.strerror}).",
+            where=str(folder),
+            advice="Choose another folder with `--keep-stages`.",
+        ) from error
+
+
+def _write_clip(clip: Clip, path: Path) -> None:
+    document = {
+        field.name: getattr(clip, field.name) for field in dataclasses.fields(clip) if field.name != "pts_T"
+    }
+    document |= {"num_frames": clip.num_frames, "duration_s": clip.duration_s, "frame_rate": clip.frame_rate}
+    path.write_text(json.dumps(document, indent=2, default=_plain), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Fraction) else dataclasses.asdict(value)
+
+
+def _write_curves(stem: Path, times_s: np.ndarray, name: str, values_TK: Float32) -> None:
+    """One table and one picture of the same curves."""
+    header = [f"{name}_{k}" for k in range(values_TK.shape[1])]
+    with stem.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["time_s", *header])
+        writer.writerows(
+            [f"{time:.4f}", *(f"{value:.5g}" for value in row)]
+            for time, row in zip(times_s, values_TK, strict=True)
+        )
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for k in range(min(values_TK.shape[1], 6)):
+        axes.plot(times_s, values_TK[:, k], linewidth=1, label=header[k])
+    axes.set_xlabel("time, s")
+    axes.legend(loc="upper right", fontsize="small")
+    FigureCanvasAgg(figure).print_png(str(stem.with_suffix(".png")))
+
+
+def _write_openings(stem: Path, timeline: Timeline, mouths: Mouths) -> None:
+    wanted, own = mouth_opening(mouths.landmarks_NM2), mouth_opening(mouths.source_landmarks_NM2)
+    _write_curves(stem, timeline.times_s_N, "wanted_and_own", np.stack([wanted, own], axis=1))
+
+
+def _write_patches(stem: Path, mouths: Mouths) -> None:
+    num_patches = int(mouths.has_patch_N.sum())
+    chosen = set(_spread(num_patches))
+    for index, patch in enumerate(read_patches([file.path for file in mouths.patches])):
+        if index in chosen:
+            _write_png(stem.with_name(f"{stem.name}_{index:05d}.png"), patch)
+
+
+def _write_overlay(
+    folder: Path,
+    source: SourceFile,
+    clip: Clip,
+    track: FaceTrack,
+    timeline: Timeline,
+    retime: RetimeMap,
+    mouths: Mouths | None,
+) -> None:
+    """Video and pictures of the source with mesh (blue), own (orange) and wanted (green) mouth."""
+    chosen = set(_spread(timeline.num_frames))
+    frames = read_frames_at(source.path, clip, retime.source_index_N)
+    options = EncodeOptions(crf=20, preset="veryfast")
+    with VideoWriter(
+        folder / "track_overlay.mp4", clip, timeline.time_base, options, end_pts=timeline.end_pts
+    ) as writer:
+        for n, frame in enumerate(frames):
+            rgb = frame.rgb()
+            t = int(retime.source_index_N[n])
+            if track.is_usable_T[t]:
+                _draw_points(rgb, track.landmarks_TL3[t, :, :2], _MESH_COLOR)
+            if mouths is not None and mouths.has_patch_N[n]:
+                back = invert_similarity(mouths.similarity_N23[n])
+                _draw_points(rgb, apply_similarity(back, mouths.source_landmarks_NM2[n]), _OWN_COLOR)
+                _draw_points(rgb, apply_similarity(back, mouths.landmarks_NM2[n]), _WANTED_COLOR)
+            if n in chosen:
+                _write_png(folder / f"track_overlay_{n:05d}.png", rgb)
+            writer.write(_painted(frame, rgb), int(timeline.pts_N[n]))
+
+
+def _painted(frame: Frame, rgb: UInt8) -> Frame:
+    height, width = frame.size
+    return frame.replace_box((0, 0, width, height), rgb, np.ones((height, width), np.bool_))
+
+
+def _draw_points(rgb: UInt8, points_P2: Float32, color: tuple[int, int, int]) -> None:
+    radius = max(1, round(rgb.shape[1] / 700))
+    for x, y in points_P2:
+        cv2.circle(rgb, (round(float(x) - 0.5), round(float(y) - 0.5)), radius, color, -1, cv2.LINE_AA)
+
+
+def _spread(count: int) -> list[int]:
+    """Up to `NUM_SNAPSHOTS` indices, evenly over `count`."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, NUM_SNAPSHOTS)}) if count else []
+
+
+def _write_png(path: Path, rgb: UInt8) -> None:
+    """Encode first, write then: OpenCV's own writer cannot open every path and does not say so."""
+    is_encoded, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    if is_encoded:
+        path.write_bytes(data.tobytes())

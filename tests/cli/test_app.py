@@ -1,0 +1,138 @@
+"""The command line as a process: help, exit codes, what goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dubber import __version__
+from dubber.cli.cache import human_bytes, parse_bytes
+from dubber.errors import ConfigError
+
+
+def dubber(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "dubber", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "120", **(env or {})},
+    )
+
+
+def test_version() -> None:
+    result = dubber("--version")
+    assert (result.returncode, result.stdout) == (0, f"dubber {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "batch", "methods", "cache", "weights", "eval", "train"])
+def test_every_command_is_listed_and_has_help(command: str) -> None:
+    assert command in dubber("--help").stdout
+    result = dubber(command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, dubber.cli.app; "
+        "print([m for m in ('torch', 'cv2', 'av', 'librosa', 'mediapipe', 'scipy', 'numpy') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_usage_errors_exit_2() -> None:
+    assert dubber("run").returncode == 2
+    assert dubber("run", "a.mp4", "b.wav", "--length", "stretch").returncode == 2
+    assert dubber("no-such-command").returncode == 2
+
+
+def test_missing_file_says_which_and_exits_3(tmp_path: Path) -> None:
+    result = dubber(
+        "run", tmp_path / "absent.mp4", tmp_path / "b.wav", "-o", tmp_path / "o.mp4", "--cache", tmp_path
+    )
+    assert result.returncode == 3
+    assert "absent.mp4" in result.stderr.replace("\n", "")
+    assert result.stdout == ""
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_errors_are_json_when_asked(tmp_path: Path) -> None:
+    result = dubber("run", tmp_path / "absent.mp4", tmp_path / "b.wav", "-o", tmp_path / "o.mp4", "--json")
+    error = json.loads(result.stdout)["error"]
+    assert error["exit_code"] == result.returncode == 3
+    assert error["type"] == "MediaError" and error["where"].endswith("absent.mp4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--set", "render.rendererr=copy"], "rendererr"),
+        (["--set", "nonsense"], "STAGE.NAME=VALUE"),
+        (["--crf", "99"], "crf"),
+        (["--renderer", "magic"], "renderer"),
+        (["-o", "out.gif"], ".gif"),
+        (["--config", "absent.toml"], "absent.toml"),
+    ],
+)
+def test_wrong_settings_name_the_setting(tmp_path: Path, arguments: list[str], part: str) -> None:
+    result = dubber("run", tmp_path / "a.mp4", tmp_path / "b.wav", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert part in result.stderr
+
+
+def test_unknown_device_exits_7(tmp_path: Path) -> None:
+    assert dubber("run", tmp_path / "a.mp4", tmp_path / "b.wav", "--device", "tpu").returncode == 7
+
+
+def test_methods_lists_the_null_twins() -> None:
+    document = json.loads(dubber("methods", "--json").stdout)
+    names = {(row["part"], row["name"]) for row in document["methods"]}
+    assert {("renderer", "copy"), ("translator", "neutral")} <= names
+
+
+def test_weights_verify_finds_a_changed_file(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"changed")
+    (tmp_path / "manifest.toml").write_text(
+        '[w]\nfile="w.safetensors"\nsha256="00"\nkind="x"\nlicence="y"\nis_commercial_use_allowed=true\n'
+        'training_data=""\nrecipe=""\ndescription=""\n'
+    )
+    result = dubber("weights", "verify", "--weights", tmp_path)
+    assert result.returncode == 4
+    assert "not the ones" in result.stderr
+
+
+def test_shipped_weights_verify() -> None:
+    result = dubber("weights", "verify", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["ok"]
+
+
+def test_cache_of_an_empty_folder(tmp_path: Path) -> None:
+    assert json.loads(dubber("cache", "ls", "--cache", tmp_path, "--json").stdout)["entries"] == []
+    assert dubber("cache", "prune", "--keep", "lots", "--cache", tmp_path).returncode == 2
+
+
+def test_sizes() -> None:
+    assert [parse_bytes(text) for text in ("0", "500M", "1.5 G", "20gb")] == [
+        0,
+        500_000_000,
+        1_500_000_000,
+        20_000_000_000,
+    ]
+    assert [human_bytes(n) for n in (12, 34_000, 5_600_000, 7_800_000_000)] == [
+        "12 B",
+        "34 kB",
+        "5.6 MB",
+        "7.8 GB",
+    ]
+    with pytest.raises(ConfigError):
+        parse_bytes("many")
