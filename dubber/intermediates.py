@@ -25,7 +25,7 @@ from dubber.media.writer import EncodeOptions, VideoWriter
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.pipeline import DubPlan
-from dubber.types import Clip, FaceTrack, Float32, Mouths, RetimeMap, SourceFile, Timeline, UInt8
+from dubber.types import Clip, FaceTrack, Float32, Float64, Mouths, RetimeMap, SourceFile, Timeline, UInt8
 
 NUM_SNAPSHOTS = 8
 """Overlay and patch pictures written, spread evenly over the clip."""
@@ -45,19 +45,10 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
         OutputFolderError: The folder cannot be written.
     """
     run = Run(dub_plan.plan, runtime)
-    clip, speech, track, coeffs, timeline, expression, retime, mouths = (
-        run.get(ref) if run.store.has(ref.key) else None
-        for ref in (
-            dub_plan.clip,
-            dub_plan.speech,
-            dub_plan.track,
-            dub_plan.coeffs,
-            dub_plan.timeline,
-            dub_plan.expression,
-            dub_plan.retime,
-            dub_plan.mouths,
-        )
-    )
+    clip, track, coeffs = run.peek(dub_plan.clip), run.peek(dub_plan.track), run.peek(dub_plan.coeffs)
+    speech, timeline = run.peek(dub_plan.speech), run.peek(dub_plan.timeline)
+    expression, retime = run.peek(dub_plan.expression), run.peek(dub_plan.retime)
+    mouths = run.peek(dub_plan.mouths)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if clip is not None:
@@ -106,7 +97,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Fraction) else dataclasses.asdict(value)
 
 
-def _write_curves(stem: Path, times_s: np.ndarray, name: str, values_TK: Float32) -> None:
+def _write_curves(stem: Path, times_s: Float64, name: str, values_TK: Float32) -> None:
     """One table and one picture of the same curves."""
     header = [f"{name}_{k}" for k in range(values_TK.shape[1])]
     with stem.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
@@ -122,7 +113,8 @@ def _write_curves(stem: Path, times_s: np.ndarray, name: str, values_TK: Float32
         axes.plot(times_s, values_TK[:, k], linewidth=1, label=header[k])
     axes.set_xlabel("time, s")
     axes.legend(loc="upper right", fontsize="small")
-    FigureCanvasAgg(figure).print_png(str(stem.with_suffix(".png")))
+    FigureCanvasAgg(figure)
+    figure.savefig(stem.with_suffix(".png"))
 
 
 def _write_openings(stem: Path, timeline: Timeline, mouths: Mouths) -> None:

@@ -33,6 +33,7 @@ from dubber.stages.timeline import SetLength
 from dubber.stages.track import Track
 from dubber.stages.translate import Translate
 from dubber.types import (
+    Bool,
     Clip,
     DubbedVideo,
     ExpressionTrack,
@@ -312,7 +313,7 @@ def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, st
     )
 
 
-def _untouched_ranges(timeline: Timeline, has_patch_N: np.ndarray) -> tuple[tuple[float, float], ...]:
+def _untouched_ranges(timeline: Timeline, has_patch_N: Bool) -> tuple[tuple[float, float], ...]:
     """Time ranges of consecutive frames without a patch."""
     edges_s = np.append(timeline.times_s_N, timeline.duration_s)
     changes = np.flatnonzero(np.diff(np.concatenate([[True], has_patch_N, [True]]).astype(np.int8)))

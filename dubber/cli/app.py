@@ -53,19 +53,15 @@ def main() -> NoReturn:
     """Run the command line; every failure becomes a message with advice and its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     arguments = sys.argv[1:]
+    code: int | str | None = 0
     try:
-        outcome = app(standalone_mode=False, args=arguments)
-        code = outcome if isinstance(outcome, int) else 0
+        app()
+    except SystemExit as exit_:
+        code = exit_.code
+        if code == EXIT_INTERRUPTED:
+            say("[yellow]Interrupted.[/] Finished stages are kept: the same command goes on from there.")
     except DubberError as error:
         code = _report(error, arguments)
-    except (KeyboardInterrupt, typer.Abort):
-        say("[yellow]Interrupted.[/] Finished stages are kept: the same command goes on from there.")
-        code = EXIT_INTERRUPTED
-    except typer.Exit as exit_:
-        code = exit_.exit_code
-    except typer.TyperException as error:
-        error.show()
-        code = error.exit_code
     except Exception as error:
         if "-v" in arguments or "--verbose" in arguments:
             stderr.print(traceback.format_exc(), markup=False)

@@ -60,7 +60,7 @@ def verify(weights: o.WeightsDir = None, json: o.Json = False) -> None:
         say(f"{'[red]wrong[/]' if name in failures else '[green]ok[/]'}  {name}")
     if json:
         print_json({"ok": not failures, "failures": {name: str(error) for name, error in failures.items()}})
-    for error in failures.values():
-        show_error(error)
+    for failure in failures.values():
+        show_error(failure)
     if failures:
         raise typer.Exit(WeightsError.exit_code)

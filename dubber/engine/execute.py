@@ -66,6 +66,11 @@ class Run:
         value: Out = self._get(ref.index)
         return value
 
+    def peek(self, ref: Ref[Out]) -> Out | None:
+        """The artefact of a ref if it is stored; nothing is made."""
+        value: Out | None = self._load(ref.index)
+        return value
+
     def _get(self, index: int) -> Any:
         if index not in self._values:
             self._values[index] = self._load(index) if index not in self.forced else None
