@@ -34,7 +34,6 @@ class RetimeCosts:
         repeat: alpha_s, on the motion of a repeated frame.
         repeat_floor: Added to a repeated frame's motion, in inter-ocular distances.
         onset: alpha_u, reward for motion where speech has just begun.
-        blink: alpha_b, how much motion a blink counts as, in inter-ocular distances.
         onset_delay_frames: How long after the first speaking frame the onset is felt.
         faceless: Added where speech falls on a frame whose face cannot be dubbed.
         is_literal: Use the base case as printed (F(0, j) = V(j), F(0, 0) = 0, frame 0 never repeated)
@@ -48,7 +47,6 @@ class RetimeCosts:
     repeat: float = 2.0
     repeat_floor: float = 1e-3
     onset: float = 2.0
-    blink: float = 1.0
     onset_delay_frames: int = 2
     faceless: float = 2.0
     is_literal: bool = False

@@ -1,0 +1,166 @@
+"""What the mouth hears: 28 features at 100 Hz, and windows of them at any time (method.md section 4).
+
+The features' clock is 100 Hz whatever the video's frame rate; a frame asks for the window at its own time.
+
+Index letters: S samples, F feature steps, C = 28 features, N output frames, W = 100 steps of a window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+from librosa.filters import mel as mel_filters
+
+from dubber.types import Bool, Float32, Float64, Int64
+
+SAMPLE_RATE_HZ = 16000
+RATE_HZ = 100
+"""Steps per second: a hop of 10 ms."""
+
+NUM_MFCC = 13
+NUM_FEATURES = 28
+"""13 MFCC and log energy, and their first differences. Source: method.md section 4."""
+
+NUM_PAST, NUM_FUTURE = 80, 20
+"""Steps of a window before and from its time on: 0.8 s and 0.2 s. Source: method.md section 4 (EBT)."""
+
+_HOP = SAMPLE_RATE_HZ // RATE_HZ
+_FRAME = SAMPLE_RATE_HZ * 25 // 1000
+_FFT = 512
+_NUM_MELS = 40
+_PRE_EMPHASIS = 0.97
+_LOUD_RMS = 0.05
+"""The loud half of any speech is brought to this level (-26 dB full scale) before its features are taken,
+so that the recording's gain does not matter and the floor below means the same for everyone."""
+_MEL_FLOOR = 1e-4
+"""Power added to each mel band, about 55 dB below loud speech: room noise and digital silence look alike."""
+_CHUNK_STEPS = 6000
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a recording.
+
+    Attributes:
+        steps_FC: (F, 28) float32, step f is centred on f / 100 s.
+        silence_C: (28,) float32, the features of digital silence; what lies outside the recording.
+    """
+
+    steps_FC: Float32
+    silence_C: Float32
+
+
+def loud_level(samples_S: Float32) -> float:
+    """Root mean square of the louder half of the hops that are not digital silence.
+
+    Args:
+        samples_S: (S,) in -1..1, 16 kHz.
+
+    Returns:
+        Level in 0..1; 0 for digital silence.
+    """
+    power_F = _hop_power(samples_S)
+    power_F = power_F[power_F > 1e-10]
+    if not len(power_F):
+        return 0.0
+    return float(np.sqrt(np.mean(power_F[power_F >= np.median(power_F)])))
+
+
+def _hop_power(samples_S: Float32) -> Float64:
+    num = len(samples_S) // _HOP
+    return np.asarray(np.mean(samples_S[: num * _HOP].reshape(num, _HOP).astype(np.float64) ** 2, axis=1))
+
+
+def _static_features(samples_S: Float32, mel_MK: Float32) -> Float32:
+    """(F, 14) MFCC and log energy of the frames that fit into the samples."""
+    frames_FS = np.lib.stride_tricks.sliding_window_view(samples_S, _FRAME + 1)[::_HOP]
+    now_FS, before_FS = frames_FS[:, 1:], frames_FS[:, :-1]
+    spectrum_FK = np.fft.rfft((now_FS - _PRE_EMPHASIS * before_FS) * np.hanning(_FRAME), _FFT)
+    power_FK = (np.abs(spectrum_FK) ** 2).astype(np.float32)
+    log_mel_MF = np.log(mel_MK @ power_FK.T + _MEL_FLOOR)
+    mfcc_FC = librosa.feature.mfcc(S=log_mel_MF, n_mfcc=NUM_MFCC).T
+    energy_F = np.log1p(np.mean((now_FS * 32768.0) ** 2, axis=1))
+    return np.asarray(np.concatenate([mfcc_FC, energy_F[:, None]], axis=1), np.float32)
+
+
+def features(samples_S: Float32) -> Features:
+    """The 28 features of a recording, in chunks, so that long recordings need little memory.
+
+    Args:
+        samples_S: (S,) float32 in -1..1, mono, 16 kHz, S >= 1.
+
+    Returns:
+        ceil(S / 160) + 1 steps.
+
+    Source: method.md section 4: 16 kHz, pre-emphasis 0.97, 25 ms windows every 10 ms, 13 MFCC, log energy
+        ln(1 + mean square) on the int16 scale, first differences.
+    """
+    mel_MK = mel_filters(sr=SAMPLE_RATE_HZ, n_fft=_FFT, n_mels=_NUM_MELS, fmin=60.0, fmax=7600.0, norm=None)
+    level = loud_level(samples_S)
+    gain = np.float32(_LOUD_RMS / level if level > 0 else 1.0)
+    num_steps = -(-len(samples_S) // _HOP) + 1
+    margin = _FRAME // 2 + 1  # step 0 is centred on sample 0; one sample more for the pre-emphasis
+    static_FC = np.zeros((num_steps, NUM_MFCC + 1), np.float32)
+    for first in range(0, num_steps, _CHUNK_STEPS):
+        last = min(first + _CHUNK_STEPS, num_steps)
+        low, high = first * _HOP - margin, (last - 1) * _HOP + _FRAME // 2
+        piece_S = samples_S[max(low, 0) : max(high, 0)] * gain
+        padded_S = np.pad(piece_S, (max(-low, 0), high - max(low, 0) - len(piece_S)))
+        static_FC[first:last] = _static_features(padded_S, mel_MK)
+    delta_FC = np.diff(static_FC, axis=0, prepend=static_FC[:1])
+    silent_C = _static_features(np.zeros(_FRAME + 1, np.float32), mel_MK)[0]
+    return Features(
+        np.concatenate([static_FC, delta_FC], axis=1), np.concatenate([silent_C, np.zeros_like(silent_C)])
+    )
+
+
+def normalised(found: Features, is_speech_F: Bool | None = None) -> Features:
+    """Remove the recording's own mean and variance: much of the voice and all of the channel go with them.
+
+    Args:
+        found: Features.
+        is_speech_F: (F,) bool, steps that count for the statistics; all when None or when fewer than 20
+            count.
+
+    Returns:
+        Features of zero mean and unit variance over the counted steps.
+    """
+    steps_FC = found.steps_FC
+    counted_FC = steps_FC if is_speech_F is None or is_speech_F.sum() < 20 else steps_FC[is_speech_F]
+    mean_C = counted_FC.mean(axis=0, dtype=np.float64).astype(np.float32)
+    std_C = np.maximum(counted_FC.std(axis=0, dtype=np.float64), 1e-3).astype(np.float32)
+    return Features((steps_FC - mean_C) / std_C, (found.silence_C - mean_C) / std_C)
+
+
+def step_indices(times_s_N: Float64) -> Int64:
+    """Nearest step to each time: round(100 t).
+
+    Args:
+        times_s_N: (N,) seconds.
+
+    Returns:
+        (N,) int64; may lie outside the recording.
+    """
+    return np.asarray(np.floor(np.asarray(times_s_N, np.float64) * RATE_HZ + 0.5), np.int64)
+
+
+def window_at(
+    found: Features, times_s_N: Float64, *, num_past: int = NUM_PAST, num_future: int = NUM_FUTURE
+) -> Float32:
+    """Windows of features around given times; a caller with many times asks for them in chunks.
+
+    Args:
+        found: Features.
+        times_s_N: (N,) seconds, any spacing.
+        num_past: Steps before the time.
+        num_future: Steps from the time on.
+
+    Returns:
+        (N, num_past + num_future, 28) float32; digital silence outside the recording.
+    """
+    index_NW = step_indices(times_s_N)[:, None] + np.arange(-num_past, num_future)
+    is_inside_NW = (index_NW >= 0) & (index_NW < len(found.steps_FC))
+    windows_NWC = found.steps_FC[np.clip(index_NW, 0, len(found.steps_FC) - 1)]
+    return np.where(is_inside_NW[..., None], windows_NWC, found.silence_C).astype(np.float32)
