@@ -20,15 +20,30 @@ from dubber.engine.stage import Runtime
 from dubber.errors import OutputFolderError
 from dubber.media.frame import Frame
 from dubber.media.patches import read_patches
-from dubber.media.reader import read_frames_at
+from dubber.media.reader import probe, read_frames_at
 from dubber.media.writer import EncodeOptions, VideoWriter
-from dubber.ops.align import apply_similarity, invert_similarity
+from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.pipeline import DubPlan
-from dubber.types import Clip, FaceTrack, Float32, Float64, Mouths, RetimeMap, SourceFile, Timeline, UInt8
+from dubber.types import (
+    CROP_SIZE_PX,
+    Clip,
+    DubbedVideo,
+    FaceTrack,
+    Float32,
+    Float64,
+    Mouths,
+    RetimeMap,
+    SourceFile,
+    Timeline,
+    UInt8,
+)
 
 NUM_SNAPSHOTS = 8
 """Overlay and patch pictures written, spread evenly over the clip."""
+
+STRIP_FACE_PX = 192
+"""Side of the faces in the before/after strip."""
 
 _OWN_COLOR, _WANTED_COLOR, _MESH_COLOR = (255, 160, 0), (0, 220, 90), (120, 170, 255)
 
@@ -77,6 +92,9 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
         if clip is not None and track is not None and retime is not None and timeline is not None:
             source = run.get(dub_plan.video)
             _write_overlay(folder, source, clip, track, timeline, retime, mouths)
+            dubbed = run.peek(dub_plan.dubbed)
+            if dubbed is not None:
+                _write_strip(folder / "before_after.png", source, clip, track, retime, dubbed)
     except OSError as error:
         raise OutputFolderError(
             f"The intermediates cannot be written ({error.strerror}).",
@@ -158,6 +176,25 @@ def _write_overlay(
             if n in chosen:
                 _write_png(folder / f"track_overlay_{n:05d}.png", rgb)
             writer.write(_painted(frame, rgb), int(timeline.pts_N[n]))
+
+
+def _write_strip(
+    path: Path, source: SourceFile, clip: Clip, track: FaceTrack, retime: RetimeMap, dubbed: DubbedVideo
+) -> None:
+    """Source frames above, the same moments of the output below, cut to the aligned face."""
+    chosen = np.array(_spread(dubbed.num_frames), np.int32)
+    sources = retime.source_index_N[chosen]
+    # Display order of read_frames_at is the order of the indices, so the two rows stay in step.
+    before = [frame.rgb() for frame in read_frames_at(source.path, clip, sources)]
+    after = [frame.rgb() for frame in read_frames_at(dubbed.file.path, probe(dubbed.file.path), chosen)]
+    rows = []
+    for pictures in (before, after):
+        crops = []
+        for rgb, t in zip(pictures, sources, strict=True):
+            matrix = scale_similarity(track.similarity_T23[t], STRIP_FACE_PX / CROP_SIZE_PX)
+            crops.append(cv2.warpAffine(rgb, matrix, (STRIP_FACE_PX, STRIP_FACE_PX), flags=cv2.INTER_AREA))
+        rows.append(np.concatenate(crops, axis=1))
+    _write_png(path, np.concatenate(rows))
 
 
 def _painted(frame: Frame, rgb: UInt8) -> Frame:

@@ -42,8 +42,8 @@ LengthOption = Annotated[
         "--length",
         "--sync-mode",
         help="When speech and video differ in length. auto: keep every frame if they differ by less than "
-        "half a second, else retime. cut_off: to the shorter. loop, bounce: repeat the video. silence: to the "
-        "video. remap: stretch evenly. retime: stretch where nobody notices.",
+        "half a second, else retime. cut_off: to the shorter. loop, bounce: repeat the video. silence: to "
+        "the video. remap: stretch evenly. retime: stretch where nobody notices.",
         rich_help_panel=_METHOD,
         show_default="auto",
     ),

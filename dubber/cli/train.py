@@ -16,7 +16,7 @@ Clips = Annotated[
     Path,
     typer.Option(
         "--clips",
-        help="CSV with the columns file, split, speaker; rows of split 'train' are used; files are relative to it.",
+        help="CSV with the columns file, split, speaker; rows of split 'train' are used.",
         show_default=False,
     ),
 ]
