@@ -1,8 +1,8 @@
-"""Move a portrait by known amounts: the puppet behind the example clip and behind the tests' clips with known truth.
+"""Move a portrait by known amounts: the puppet behind the example clip and the tests' clips with known truth.
 
-A `Puppet` is a still portrait with the 468 landmarks of the tracker. Every way it can move is a displacement field
-over the portrait, linear in one number of the pose; the mouth and the eyes are holes between two such layers, so lips
-can part and meet and lids can shut:
+A `Puppet` is a still portrait with the 468 landmarks of the tracker. Every way it can move is a displacement
+field over the portrait, linear in one number of the pose; the mouth and the eyes are holes between two such
+layers, so lips can part and meet and lids can shut:
 
     upper layer    the head, the upper lip, the lids
     lower layer    the head, the lower lip and the jaw
@@ -25,7 +25,21 @@ from scipy.interpolate import RBFInterpolator
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
 
-POSE = ("close", "open", "width", "pucker", "relax", "blink", "brow", "tx", "ty", "roll", "grow", "yaw", "pitch")
+POSE = (
+    "close",
+    "open",
+    "width",
+    "pucker",
+    "relax",
+    "blink",
+    "brow",
+    "tx",
+    "ty",
+    "roll",
+    "grow",
+    "yaw",
+    "pitch",
+)
 """The pose's numbers, all 0 in the portrait.
 
 close   0 as in the portrait, 1 lips meet          tx, ty      head shift, in eye distances
@@ -59,7 +73,11 @@ CORNERS = [78, 62, 76, 61, 308, 292, 306, 291]
 JAW = [58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288]
 CHIN = [175, 199, 200, 18, 83, 313, 201, 421, 208, 428, 171, 396, 32, 262, 194, 418, 182, 406]
 EYES = (  # upper lid, lower lid, fold above the lid; outer corner first
-    ([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133], [247, 30, 29, 27, 28, 56]),
+    (
+        [33, 246, 161, 160, 159, 158, 157, 173, 133],
+        [33, 7, 163, 144, 145, 153, 154, 155, 133],
+        [247, 30, 29, 27, 28, 56],
+    ),
     (
         [263, 466, 388, 387, 386, 385, 384, 398, 362],
         [263, 249, 390, 373, 374, 380, 381, 382, 362],
@@ -67,7 +85,32 @@ EYES = (  # upper lid, lower lid, fold above the lid; outer corner first
     ),
 )
 BROWS = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
-STILL = [1, 4, 5, 6, 195, 197, 168, 98, 97, 2, 326, 327, 129, 358, 50, 280, 101, 330, 116, 345, 127, 356, 234, 454]
+STILL = [
+    1,
+    4,
+    5,
+    6,
+    195,
+    197,
+    168,
+    98,
+    97,
+    2,
+    326,
+    327,
+    129,
+    358,
+    50,
+    280,
+    101,
+    330,
+    116,
+    345,
+    127,
+    356,
+    234,
+    454,
+]
 STILL += [93, 323, 132, 361, 10, 67, 297, 151, 111, 340, 230, 450, 36, 266, 205, 425]
 """Nose, cheek bones, temples, forehead: nothing of the mouth's reaches them."""
 
@@ -92,11 +135,13 @@ class Portrait:
     landmarks_L3: Float32
 
     def resized(self, size: tuple[int, int]) -> Portrait:
-        """The portrait as large as it fits, centred, in a (height, width) frame; its border fills the rest."""
+        """The portrait as large as fits, centred in a (height, width) frame; its border fills the rest."""
         height, width = size
         scale = min(height / self.image.shape[0], width / self.image.shape[1])
         inner = (round(self.image.shape[1] * scale), round(self.image.shape[0] * scale))
-        picture = cv2.resize(self.image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        picture = cv2.resize(
+            self.image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        )
         left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
         picture = cv2.copyMakeBorder(
             picture, top, height - inner[1] - top, left, width - inner[0] - left, cv2.BORDER_REPLICATE
@@ -123,7 +168,9 @@ def mouth_gap(puppet: Puppet, gap: Float32) -> tuple[Float32, Float32]:
         (close, open), same shape.
     """
     rest = puppet.rest_gap
-    return np.clip(1 - gap / rest, 0, 1).astype(np.float32), np.clip((gap - rest) / JAW_DROP, 0, 1).astype(np.float32)
+    return np.clip(1 - gap / rest, 0, 1).astype(np.float32), np.clip((gap - rest) / JAW_DROP, 0, 1).astype(
+        np.float32
+    )
 
 
 def natural_motion(times_s_T: NDArray[np.float64], seed: int) -> Float32:
@@ -138,11 +185,21 @@ def natural_motion(times_s_T: NDArray[np.float64], seed: int) -> Float32:
     """
     rng = np.random.default_rng(seed)
     poses_TP = np.zeros((len(times_s_T), len(POSE)), np.float32)
-    amplitudes = {"tx": 0.05, "ty": 0.03, "roll": 0.03, "grow": 0.01, "yaw": 0.09, "pitch": 0.05, "brow": 0.35}
+    amplitudes = {
+        "tx": 0.05,
+        "ty": 0.03,
+        "roll": 0.03,
+        "grow": 0.01,
+        "yaw": 0.09,
+        "pitch": 0.05,
+        "brow": 0.35,
+    }
     for name, amplitude in amplitudes.items():
         waves = sum(
             np.sin(2 * np.pi * (rate * times_s_T + rng.random())) * weight
-            for rate, weight in zip(rng.uniform((0.1, 0.25, 0.5), (0.2, 0.4, 0.8)), (0.6, 0.4, 0.18), strict=True)
+            for rate, weight in zip(
+                rng.uniform((0.1, 0.25, 0.5), (0.2, 0.4, 0.8)), (0.6, 0.4, 0.18), strict=True
+            )
         )
         poses_TP[:, PARAM[name]] = amplitude * waves
     poses_TP[:, PARAM["brow"]] = np.maximum(poses_TP[:, PARAM["brow"]], 0)
@@ -244,8 +301,6 @@ class Puppet:
         picture = _over(picture, np.full_like(picture, (70.0, 28.0, 26.0)), 0.75 * self._lip_line(points_L2))
         return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
-    # Fields -------------------------------------------------------------------------------------------------------
-
     def _face_modes(self) -> NDArray[np.float64]:
         """(P, L, 2) displacement of each control landmark per unit of each parameter of the face."""
         rest, mouth = self._rest_L2, self._mouth_width_px
@@ -262,10 +317,14 @@ class Puppet:
         for follow, row in LOWER_ROWS.items():
             modes[PARAM["close"], row] = follow * (meet - rest[LOWER_INNER])
             modes[PARAM["open"], row, 1] = drop * (0.16 + 0.84 * arch_L[row]) * (0.94 + 0.06 * follow)
-        modes[PARAM["open"], CORNERS] = np.stack([-0.10 * np.sign(across_L[CORNERS]), np.full(8, 0.16)], -1) * drop
+        modes[PARAM["open"], CORNERS] = (
+            np.stack([-0.10 * np.sign(across_L[CORNERS]), np.full(8, 0.16)], -1) * drop
+        )
         ear, chin = rest[[58, 288], 1].mean(), rest[152, 1]
         modes[PARAM["open"], JAW, 1] = 0.86 * drop * _smoothstep((rest[JAW, 1] - ear) / (chin - ear))
-        modes[PARAM["open"], CHIN, 1] = 0.88 * drop * (0.35 + 0.65 * np.maximum(1 - 0.6 * across_L[CHIN] ** 2, 0))
+        modes[PARAM["open"], CHIN, 1] = (
+            0.88 * drop * (0.35 + 0.65 * np.maximum(1 - 0.6 * across_L[CHIN] ** 2, 0))
+        )
         for name, target in (("close", -0.10), ("pucker", -0.05)):
             modes[PARAM[name], CHIN, 1] = target * self.rest_gap * mouth
         lips = sorted({i for rows in (UPPER_ROWS, LOWER_ROWS) for row in rows.values() for i in row})
@@ -307,7 +366,9 @@ class Puppet:
         middle = forehead * 0.55 + chin * 0.45 - np.array([0.0, 0.12 * tall])
         away = np.linalg.norm((grid - middle) / (np.array([1.0, 1.05]) * tall), axis=-1)
         # Rigid over face and hair, still in the background; the neck takes up the difference.
-        weight = _smoothstep((1.15 - away) / 0.4) * _smoothstep((chin[1] + 0.42 * tall - grid[..., 1]) / (0.45 * tall))
+        weight = _smoothstep((1.15 - away) / 0.4) * _smoothstep(
+            (chin[1] + 0.42 * tall - grid[..., 1]) / (0.45 * tall)
+        )
         depth_L = -self.portrait.landmarks_L3[:, 2].astype(np.float64)
         rim = middle + np.stack([np.cos(a := np.linspace(0, 2 * np.pi, 24)[:-1]), np.sin(a)], -1) * tall * 0.8
         surface = RBFInterpolator(
@@ -333,7 +394,9 @@ class Puppet:
     @staticmethod
     def _sample(field_GG2: Float32, points_L2: NDArray[np.float64]) -> Float32:
         at = (points_L2 / FIELD_STEP).astype(np.float32)[:, None]
-        return np.asarray(cv2.remap(field_GG2, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0])
+        return np.asarray(
+            cv2.remap(field_GG2, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+        )
 
     def _inverse(self, field_GG2: Float32) -> Float32:
         """(H, W, 2) where in the portrait each pixel comes from: q = p - D(q), by iteration."""
@@ -352,9 +415,9 @@ class Puppet:
 
     @staticmethod
     def _warp(image: NDArray[np.generic], source_HW2: Float32) -> Float32:
-        return cv2.remap(image, source_HW2, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-
-    # Paint --------------------------------------------------------------------------------------------------------
+        return cv2.remap(image, source_HW2, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
+            np.float32
+        )
 
     def _hole(self, polygons: list[Float32], soften_px: float) -> Float32:
         """(H, W, 1) 1 inside the polygons."""
@@ -392,11 +455,13 @@ class Puppet:
         mask = np.zeros(self.size, np.uint8)
         thick = max(1, round(self._mouth_width_px / 18))
         for row in (UPPER_INNER,):
-            cv2.polylines(mask, [np.rint(points_L2[row] * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, shift=4)
+            cv2.polylines(
+                mask, [np.rint(points_L2[row] * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, shift=4
+            )
         return 1 - 0.45 * _soft(mask, self._mouth_width_px / 28)[..., None]
 
     def _paint_inside(self) -> tuple[Float32, Float32]:
-        """RGBA (H, W, 4) of the upper teeth, fixed in the skull, and of tongue and lower teeth, fixed in the jaw."""
+        """RGBA (H, W, 4) of upper teeth, fixed in the skull, and of tongue and lower teeth, fixed in the jaw."""
         height, width = self.size
         mouth = self._mouth_width_px
         rest = self._rest_L2
@@ -418,7 +483,9 @@ class Puppet:
         # Lower teeth: the upper ones upside down, narrower, in the shade; the tongue lies behind them.
         low_edge = bottom - 0.055 * mouth
         centre = (lower[0, 0] + lower[-1, 0]) / 2
-        mirror = np.stack([np.broadcast_to(centre + (x - centre) * 1.25, self.size), edge - (y - low_edge)], -1)
+        mirror = np.stack(
+            [np.broadcast_to(centre + (x - centre) * 1.25, self.size), edge - (y - low_edge)], -1
+        )
         low_texture = self._warp(self.portrait.image, mirror.astype(np.float32)) * 0.5
         low_side = _smoothstep((0.6 - across) / 0.3)
         low_alpha = 0.4 * _smoothstep((y - low_edge) / (2 * soft) + 0.5) * low_side
@@ -432,7 +499,7 @@ class Puppet:
 
 
 def _curve(points: Float32) -> Float32:
-    """The closed polygon with its corners cut twice (Chaikin), so that it bends as lips do; the ends stay sharp."""
+    """The polygon with its corners cut twice (Chaikin), so that it bends as lips do; the ends stay sharp."""
     half = len(points) // 2
     parts = []
     for part in (points[:half], points[half:]):

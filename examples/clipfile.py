@@ -52,10 +52,12 @@ def write_clip(
         video: How to code the pictures.
         audio: Mono samples in -1..1 and their rate; AAC.
         audio_bit_rate: Bits per second.
-        rotation_deg: Clockwise turn that players must give the coded picture: 0, 90, 180, 270 (mp4 and mov only).
+        rotation_deg: Clockwise turn, 0, 90, 180 or 270, that players must give the coded picture (mp4, mov).
     """
     video = video or VideoFormat()
-    with av.open(str(path), "w", container_options={"fflags": "+bitexact", "movflags": "+faststart"}) as container:
+    with av.open(
+        str(path), "w", container_options={"fflags": "+bitexact", "movflags": "+faststart"}
+    ) as container:
         picture = container.add_stream(video.codec, rate=_nominal_rate(time_base))
         sound = container.add_stream("aac", rate=audio[1], layout="mono") if audio else None
         if sound is not None:
@@ -97,7 +99,7 @@ def _audio_frames(samples: NDArray[np.float32], rate_hz: int) -> Iterable[av.Aud
 def _turn(path: Path, rotation_deg: int) -> None:
     """Set the display matrix of the first track.
 
-    Source: ISO/IEC 14496-12, 8.3.2 (track header box, version 0): the matrix follows 40 bytes after the box's type.
+    Source: ISO/IEC 14496-12, 8.3.2 (track header box, version 0): 40 bytes lie between the box's type and it.
     """
     cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[rotation_deg]
     one, last = 1 << 16, 1 << 30

@@ -1,7 +1,7 @@
 """Make the example: `speaker.mp4`, a portrait that talks, and `line.wav`, another line for it to say.
 
-Run as `make example`. Needs scikit-image (for the portrait) and the library of espeak-ng (for the voices), neither of
-which dubber itself uses. The same versions of both give the same files.
+Run as `make example`. Needs scikit-image (for the portrait) and the library of espeak-ng (for the voices),
+neither of which dubber itself uses. The same versions of both give the same files.
 """
 
 from __future__ import annotations
@@ -34,16 +34,13 @@ SPEAKER_TEXT = (
     "Now give me a new line, and I will say it for you."
 )
 LINE_VOICE, LINE_WORDS_PER_MINUTE = "en-gb-x-rp+f2", 155
-LINE_TEXT = (
-    "Good afternoon. These words were never spoken in the first video. "
-    "Only my mouth is new."
-)
+LINE_TEXT = "Good afternoon. These words were never spoken in the first video. Only my mouth is new."
 LEAD_S, TAIL_S = 0.5, 0.5
 NOISE_LEVELS = 1.0
 """Standard deviation of the sensor noise, 8-bit levels."""
 
 # Phoneme -> the mouth's shape(s) while it lasts: lips apart in mouth widths, corners apart, corners together.
-# A diphthong passes through two shapes. Hand-set from how English sounds look; truth is what is drawn, not this table.
+# A diphthong passes through two shapes. Set by hand from how English sounds look; the truth is what is drawn.
 Shape = tuple[float, float, float]
 WIDE_A: Shape = (0.31, 0.2, 0.0)
 OPEN_O: Shape = (0.24, 0.0, 0.6)
@@ -113,8 +110,18 @@ class _Event(ctypes.Structure):
     ]
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_SYNCHRONOUS, _PHONEME_EVENTS, _PHONEME_IPA, _RATE, _UTF8, _POS_CHARACTER, _EVENT_PHONEME = 2, 1, 2, 1, 1, 1, 7
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
+_SYNCHRONOUS, _PHONEME_EVENTS, _PHONEME_IPA, _RATE, _UTF8, _POS_CHARACTER, _EVENT_PHONEME = (
+    2,
+    1,
+    2,
+    1,
+    1,
+    1,
+    7,
+)
 
 
 @functools.cache
