@@ -461,7 +461,7 @@ class Puppet:
         return 1 - 0.45 * _soft(mask, self._mouth_width_px / 28)[..., None]
 
     def _paint_inside(self) -> tuple[Float32, Float32]:
-        """RGBA (H, W, 4) of upper teeth, fixed in the skull, and of tongue and lower teeth, fixed in the jaw."""
+        """RGBA (H, W, 4) of upper teeth, fixed in the skull, and of tongue and lower teeth, on the jaw."""
         height, width = self.size
         mouth = self._mouth_width_px
         rest = self._rest_L2

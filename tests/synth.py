@@ -1,7 +1,7 @@
 """Short clips with known truth: a puppet made from the example's first frame, its mouth, head and sound.
 
-Everything a clip shows is drawn from numbers, so a test can compare what dubber finds with what is so. A clip of
-one second takes a few tenths of a second to make.
+Everything a clip shows is drawn from numbers, so a test can compare what dubber finds with what is so. A clip
+of one second takes a few tenths of a second to make.
 """
 
 from __future__ import annotations
