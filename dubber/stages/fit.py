@@ -1,0 +1,232 @@
+"""fit: explain the tracked face by the linear face model (method.md, Fitting)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from dubber.engine.stage import Params, Stage, StageContext
+from dubber.errors import NoFaceError, WeightsError
+from dubber.ops import landmarks
+from dubber.types import FaceCoeffs, FaceTrack
+
+if TYPE_CHECKING:
+    from dubber.models.fitting import FaceFitter, FramePoses
+    from dubber.types import Bool, Float32, Float64, Int32
+
+logger = logging.getLogger(__name__)
+
+FACE_MODEL = "face_model"
+"""Name of the face model's weights."""
+
+LIPS: Int32 = np.array(
+    [
+        61,
+        185,
+        40,
+        39,
+        37,
+        0,
+        267,
+        269,
+        270,
+        409,
+        291,
+        375,
+        321,
+        405,
+        314,
+        17,
+        84,
+        181,
+        91,
+        146,
+        78,
+        191,
+        80,
+        81,
+        82,
+        13,
+        312,
+        311,
+        310,
+        415,
+        308,
+        324,
+        318,
+        402,
+        317,
+        14,
+        87,
+        178,
+        88,
+        95,
+    ],
+    np.int32,
+)
+"""All landmarks of the lips, outer and inner line. Source: MediaPipe's list of lip connections."""
+
+
+class FitParams(Params):
+    """How much is believed of landmarks and priors; see `dubber.models.fitting.FitSettings`.
+
+    Attributes:
+        lips_weight: Importance of the lips' landmarks; other landmarks have 1.
+        jaw_weight: Importance of the jaw's: on a turned head they slide along the outline.
+        sigma_px: Typical landmark error, px of the crop.
+        expression_weight: Pull of the expression towards neutral.
+        identity_weight: Pull of the identity towards the mean face.
+        num_identity_frames: Frames that the identity is fitted to.
+        pose_smoothing: Weight of the pose's second differences in time; 0 for none.
+    """
+
+    lips_weight: float = Field(3.0, gt=0)
+    jaw_weight: float = Field(0.5, ge=0)
+    sigma_px: float = Field(2.0, gt=0)
+    expression_weight: float = Field(0.1, ge=0)
+    identity_weight: float = Field(0.02, gt=0)
+    num_identity_frames: int = Field(50, ge=1)
+    pose_smoothing: float = Field(1.0, ge=0)
+
+
+class Fit(Stage[FaceCoeffs]):
+    """Identity once per clip, pose and expression for each usable frame."""
+
+    name = "fit"
+    version = 1
+    output_type = FaceCoeffs
+    params: FitParams
+
+    def weights(self) -> tuple[str, ...]:
+        """The face model."""
+        return (FACE_MODEL,)
+
+    def run(self, ctx: StageContext, *inputs: Any) -> FaceCoeffs:
+        """Make the coefficients.
+
+        Args:
+            ctx: Names the weights.
+            *inputs: `FaceTrack`.
+
+        Returns:
+            Coefficients; zeros, and NaN as the residual, where the track is not usable.
+
+        Raises:
+            NoFaceError: No usable frame.
+            WeightsError: The face model is missing, damaged, or not for this tracker.
+        """
+        from dubber.models.fitting import FaceFitter, FitSettings, residual_px
+        from dubber.models.morphable import TRACKER, LinearFaceModel
+
+        (track,) = inputs
+        usable: Int32 = np.flatnonzero(track.is_usable_T).astype(np.int32)
+        if len(usable) == 0:
+            raise NoFaceError("No frame of the video has a face that can be dubbed.")
+        model = LinearFaceModel.from_weight(ctx.runtime.weights.open(FACE_MODEL))
+        num_landmarks = track.landmarks_TL3.shape[1]
+        if TRACKER not in model.landmark_sets or model.landmark_sets[TRACKER].max() >= num_landmarks:
+            raise WeightsError("The face model does not fit the tracker's landmarks.")
+        params = self.params
+        settings = FitSettings(
+            sigma_px=params.sigma_px,
+            expression_weight=params.expression_weight,
+            identity_weight=params.identity_weight,
+            num_identity_frames=params.num_identity_frames,
+        )
+        fitter = FaceFitter(model, landmark_weights(num_landmarks, params), settings)
+        with ctx.frames(len(usable)):
+            identity_K, poses = fit_track(fitter, track, usable, params)
+            ctx.advance(len(usable))
+        crop_scale_T = crop_scales(track)[usable]
+        residual_T = residual_px(model, identity_K, poses, track.landmarks_TL3[usable], crop_scale_T)
+        logger.info(
+            "Face model fitted to %d frames: median residual %.2f px of the crop.",
+            len(usable),
+            float(np.median(residual_T)),
+        )
+        return _scattered(identity_K, poses, residual_T, usable, len(track.is_usable_T))
+
+
+def landmark_weights(num_landmarks: int, params: FitParams) -> Float64:
+    """(L,) importance of each landmark."""
+    weight_L = np.ones(num_landmarks)
+    weight_L[landmarks.JAW] = params.jaw_weight
+    weight_L[LIPS] = params.lips_weight
+    return weight_L
+
+
+def crop_scales(track: FaceTrack) -> Float32:
+    """(T,) px of the crop per px of the picture."""
+    from dubber.ops.align import similarity_scale
+
+    return similarity_scale(track.similarity_T23)
+
+
+def fit_track(
+    fitter: FaceFitter, track: FaceTrack, usable: Int32, params: FitParams
+) -> tuple[Float32, FramePoses]:
+    """Fit the usable frames: identity, then frames, then expression again under the smoothed pose.
+
+    Args:
+        fitter: Holds the model.
+        track: The landmarks.
+        usable: (U,) indices of the usable frames.
+        params: See `FitParams`.
+
+    Returns:
+        Identity (K_id,), and poses and expressions of the usable frames.
+    """
+    from dubber.models.fitting import spread_frames
+    from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
+    from dubber.stages.track import yaw_deg
+
+    frames_UL3 = track.landmarks_TL3[usable]
+    scale_U = crop_scales(track)[usable]
+    gap_U2 = frames_UL3[:, LOWER_INNER_LIP, :2] - frames_UL3[:, UPPER_INNER_LIP, :2]
+    opening_U = np.linalg.norm(gap_U2, axis=1) * scale_U
+    chosen = spread_frames(yaw_deg(frames_UL3), opening_U, params.num_identity_frames)
+    identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
+    poses = fitter.fit_frames(frames_UL3, scale_U, identity_K)
+    if params.pose_smoothing > 0:
+        smooth = _smoothed_pose(poses, track.is_usable_T, track.shot_id_T, usable, params.pose_smoothing)
+        poses = fitter.refit_expression(frames_UL3, scale_U, identity_K, smooth)
+    return identity_K, poses
+
+
+def _smoothed_pose(
+    poses: FramePoses, is_usable_T: Bool, shot_id_T: Int32, usable: Int32, strength: float
+) -> FramePoses:
+    """The poses with their jitter taken out, run by run."""
+    from dubber.models.fitting import FramePoses
+    from dubber.ops.align import smooth_second_difference
+
+    packed_U6 = np.concatenate(
+        [poses.rotation_T3, np.log(poses.scale_T)[:, None], poses.translation_T2], axis=1
+    )
+    all_T6 = np.zeros((len(is_usable_T), packed_U6.shape[1]), np.float32)
+    all_T6[usable] = packed_U6
+    smooth_U6 = smooth_second_difference(all_T6, is_usable_T, shot_id_T, strength)[usable].astype(np.float64)
+    return FramePoses(poses.expression_TK, smooth_U6[:, :3], np.exp(smooth_U6[:, 3]), smooth_U6[:, 4:])
+
+
+def _scattered(
+    identity_K: Float32, poses: FramePoses, residual_U: Float32, usable: Int32, num_frames: int
+) -> FaceCoeffs:
+    """Coefficients of all frames from those of the usable ones."""
+
+    def spread(values: Float64 | Float32, fill: float = 0.0) -> Float32:
+        out = np.full((num_frames, *values.shape[1:]), fill, np.float32)
+        out[usable] = values
+        return out
+
+    return FaceCoeffs(
+        identity_K=identity_K,
+        expression_TK=spread(poses.expression_TK),
+        rotation_T3=spread(poses.rotation_T3),
+        scale_T=spread(poses.scale_T),
+        translation_T2=spread(poses.translation_T2),
+        residual_px_T=spread(residual_U, fill=np.nan),
+    )
