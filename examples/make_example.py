@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from examples.animate import PARAM, Portrait, Puppet, mouth_gap, natural_motion
+from examples.animate import Portrait, Puppet, mouth_gap, natural_motion
 from examples.clipfile import VideoFormat, write_clip
+from examples.modes import PARAM
 
 HERE = Path(__file__).resolve().parent
 FRAME_RATE = 25

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from dubber.ops.landmarks import MOUTH_JAW
 from dubber.types import Bool, Float32, Float64, Int32, Int64, UInt8
-from examples.animate import PARAM, Portrait, Puppet, mouth_gap, natural_motion
+from examples.animate import Portrait, Puppet, mouth_gap, natural_motion
 from examples.clipfile import VideoFormat, write_clip
+from examples.modes import PARAM
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SPEECH_RATE_HZ = 16_000
@@ -38,7 +39,7 @@ class SyntheticClip:
         pts_T: (T,) int64 ticks, as written.
         time_base: Seconds per tick, as asked for; a container may store a finer one.
         size: Display (height, width).
-        poses_TP: (T, P) float32, see `examples.animate.POSE`.
+        poses_TP: (T, P) float32, see `examples.modes.POSE`.
         landmarks_TL2: (T, 468, 2) float32 px; zeros where there is no face.
         opening_px_T: (T,) float32 distance of the middle of the inner lips; 0 where there is no face.
         has_face_T: (T,) bool.

@@ -7,7 +7,7 @@ import wave
 import av
 import numpy as np
 
-from examples.animate import PARAM, POSE
+from examples.modes import PARAM, POSE
 from tests.synth import EXAMPLES, puppet
 
 LIMIT_BYTES = 2_000_000

@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from examples.animate import POSE, pose
+from examples.animate import pose
 from examples.clipfile import VideoFormat
+from examples.modes import POSE
 from tests import synth
 
 
