@@ -1,9 +1,9 @@
 """Self-dub: a clip is dubbed with its own speech and compared with itself.
 
 The last quarter of the clip is held out: its frames lend no mouth, and the translator is calibrated without
-them. The same frames are then made again and compared with what was filmed. Three trivial answers are measured
-beside it: the mean mouth, the mouth frozen as it was last seen, and (for the opening's curve only) the loudness
-of the voice.
+them. The same frames are then made again and compared with what was filmed. Three trivial answers are
+measured beside it: the mean mouth, the mouth frozen as it was last seen, and (for the opening's curve only)
+the loudness of the voice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dubber.pipeline import DubPlan, plan_dub
 from dubber.stages.blend import Blend
 from dubber.stages.render import RenderParams, render_mouths, wanted_landmarks
 from dubber.stages.translate import Translate
-from dubber.tracking.mediapipe_mesh import MediaPipeMesh
+from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
 from dubber.types import (
     CROP_SIZE_PX,
     Clip,
@@ -105,11 +105,12 @@ def evaluate_clips(
         progress: Is told how far each clip is.
 
     Returns:
-        {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median", "median_baselines"}.
+        {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median",
+        "median_baselines"}.
         Metrics: `mouth_psnr_db`, `mouth_ssim`: the finished picture in the 39 landmarks' box grown by a
         quarter, in the 384 crop; `patch_psnr_db`, `patch_ssim`: the renderer's patch there, before blending;
         `landmark_error_px`, `mouth_opening_correlation`, `av_lag_frames`: the landmarks asked of the renderer;
-        `rendered_landmark_error_px`, `rendered_opening_correlation`: the landmarks a tracker finds in the
+        `rendered_landmark_error_px`, `rendered_opening_correlation`: landmarks that a tracker finds in the
         finished picture, against those it finds in the filmed one. None where a measure has no meaning.
 
     Raises:
@@ -262,12 +263,10 @@ def _measure_pictures(
     seen, filmed = [], []
     with (
         tempfile.TemporaryDirectory(prefix="dubber-") as folder,
-        MediaPipeMesh() as made_tracker,
-        MediaPipeMesh() as filmed_tracker,
+        MediapipeMeshTracker() as made_tracker,
+        MediapipeMeshTracker() as filmed_tracker,
     ):
-        for crop, patch, truth, n in _pictures(
-            footage, wanted_NM2, config, runtime, progress, Path(folder), name
-        ):
+        for crop, patch, truth, n in _pictures(footage, wanted_NM2, config, runtime, Path(folder)):
             x0, y0, x1, y1 = mouth_box(truth_NM2[n])
             box = (slice(y0, y1), slice(x0, x1))
             values["mouth_psnr_db"].append(psnr_db(crop[box], truth[box]))
