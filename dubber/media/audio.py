@@ -1,0 +1,281 @@
+"""Reading audio of any kind in chunks: soundfile first, PyAV for what it does not know, videos among it.
+
+Time 0 of the samples is the start of the file: where the sound of a video begins later than its container,
+silence comes first, as it does when the stream is copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import numpy as np
+import soundfile
+import soxr  # type: ignore[import-untyped]
+
+from dubber.errors import MediaError
+from dubber.media.container import INCOMPLETE_ADVICE, check_readable, open_media
+from dubber.types import Float32
+from dubber.units import seconds_to_samples
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+logger = logging.getLogger(__name__)
+
+SPEECH_RATE_HZ = 16000
+SILENCE_DBFS = -70.0
+"""A recording that never gets louder holds no speech: a quiet room through a good microphone is near -60."""
+
+_CHUNK_SAMPLES = 1 << 18
+_MIN_DELAY_S = 0.005
+_SPEECH_ADVICE = "The second argument must hold the speech to be said."
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file says of its audio.
+
+    Attributes:
+        codec: FFmpeg's name of the coding; empty where only soundfile knows the file.
+        sample_rate_hz: Samples per second.
+        num_channels: Channels.
+        duration_s: Length, the delay against the container's start included.
+    """
+
+    codec: str
+    sample_rate_hz: int
+    num_channels: int
+    duration_s: float
+
+
+def iterate_audio(path: Path) -> Generator[tuple[Float32, int]]:
+    """Mono samples, chunk by chunk.
+
+    Args:
+        path: Audio file or video with sound.
+
+    Yields:
+        (S,) float32, nominally in -1..1, and the sample rate in Hz, the same for every chunk. Channels are
+        averaged.
+
+    Raises:
+        MediaError: Missing, without audio, or not decodable.
+    """
+    check_readable(path)
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, RuntimeError, OSError):
+        yield from _iterate_with_av(path)
+        return
+    with file:
+        rate = int(file.samplerate)
+        try:
+            for block in file.blocks(_CHUNK_SAMPLES, dtype="float32", always_2d=True):
+                yield np.ascontiguousarray(block.mean(axis=1), np.float32), rate
+        except soundfile.LibsndfileError as error:
+            message = f"The audio cannot be decoded to its end ({error})."
+            raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE) from error
+
+
+def read_audio(path: Path) -> tuple[Float32, int]:
+    """All samples of a file; see `iterate_audio` for long ones.
+
+    Args:
+        path: Audio file or video with sound.
+
+    Returns:
+        (S,) float32 mono and its sample rate in Hz.
+
+    Raises:
+        MediaError: Missing, without audio, not decodable, empty or silent.
+    """
+    chunks, rate = [], 0
+    for chunk, rate in heard(path):  # noqa: B007 - the last rate is as good as any
+        chunks.append(chunk)
+    return np.concatenate(chunks), rate
+
+
+def heard(path: Path) -> Generator[tuple[Float32, int]]:
+    """`iterate_audio`, but at its end complains of a file in which nothing is to be heard.
+
+    Raises:
+        MediaError: As `iterate_audio`; empty; silent throughout.
+    """
+    peak, num_samples = 0.0, 0
+    for chunk, rate in iterate_audio(path):
+        if len(chunk):
+            chunk = np.nan_to_num(chunk)  # floating point files may hold anything
+            num_samples += len(chunk)
+            peak = max(peak, float(np.max(np.abs(chunk))))
+            yield chunk, rate
+    if num_samples == 0:
+        raise MediaError("The audio is empty.", where=str(path), advice=_SPEECH_ADVICE)
+    if not peak >= 10 ** (SILENCE_DBFS / 20):
+        raise MediaError("The speech is silent.", where=str(path), advice=_SPEECH_ADVICE)
+
+
+def iterate_speech(path: Path, rate_hz: int = SPEECH_RATE_HZ) -> Generator[Float32]:
+    """The speech in a file at one rate, chunk by chunk.
+
+    Args:
+        path: Audio file or video with sound.
+        rate_hz: Wanted sample rate.
+
+    Yields:
+        (S,) float32 mono in -1..1.
+
+    Raises:
+        MediaError: See `heard`.
+    """
+    resampler: soxr.ResampleStream | None = None
+    for chunk, rate in heard(path):
+        if rate == rate_hz:
+            yield np.clip(chunk, -1, 1)
+            continue
+        resampler = resampler or soxr.ResampleStream(rate, rate_hz, 1, dtype="float32")
+        yield np.clip(resampler.resample_chunk(chunk), -1, 1)
+    if resampler is not None:
+        yield np.clip(resampler.resample_chunk(np.zeros(0, np.float32), last=True), -1, 1)
+
+
+def write_speech(source: Path, wav: Path, rate_hz: int = SPEECH_RATE_HZ) -> int:
+    """Extract the speech of a file to 16 bit mono PCM.
+
+    Args:
+        source: Audio file or video with sound.
+        wav: File to write; removed if that fails.
+        rate_hz: Wanted sample rate.
+
+    Returns:
+        Samples written.
+
+    Raises:
+        MediaError: See `heard`.
+    """
+    num_samples = 0
+    try:
+        with soundfile.SoundFile(wav, "w", rate_hz, 1, subtype="PCM_16", format="WAV") as file:
+            for chunk in iterate_speech(source, rate_hz):
+                file.write(chunk)
+                num_samples += len(chunk)
+    except BaseException:
+        wav.unlink(missing_ok=True)
+        raise
+    return num_samples
+
+
+def read_wav(path: Path) -> tuple[Float32, int]:
+    """A PCM file of ours, silent or not.
+
+    Args:
+        path: As `write_speech` made it.
+
+    Returns:
+        (S,) float32 mono and its sample rate in Hz.
+
+    Raises:
+        MediaError: Missing or damaged.
+    """
+    chunks = list(iterate_audio(path))
+    if not chunks:
+        return np.zeros(0, np.float32), SPEECH_RATE_HZ
+    return np.concatenate([chunk for chunk, _ in chunks]), chunks[0][1]
+
+
+def audio_duration_s(path: Path) -> float:
+    """Seconds of audio in a file, the delay against a video's start included.
+
+    Raises:
+        MediaError: Missing, without audio, or damaged.
+    """
+    return audio_info(path).duration_s
+
+
+def audio_info(path: Path) -> AudioInfo:
+    """What a file says of its first audio stream.
+
+    Raises:
+        MediaError: Missing, without audio, or damaged.
+    """
+    check_readable(path)
+    known: AudioInfo | None = None
+    with contextlib.suppress(soundfile.LibsndfileError, RuntimeError, OSError):
+        info = soundfile.info(str(path))
+        known = AudioInfo("", int(info.samplerate), int(info.channels), float(info.frames / info.samplerate))
+    try:
+        with open_media(path) as container:
+            stream = _audio_stream(container, path)
+            codec, rate, channels = (
+                stream.codec_context.name,
+                stream.codec_context.sample_rate,
+                stream.channels,
+            )
+            duration_s = _duration_s(container, stream)
+    except MediaError:
+        if known is None:
+            raise
+        return known
+    if known is not None:
+        return AudioInfo(codec, known.sample_rate_hz, known.num_channels, known.duration_s)
+    if duration_s is None:
+        duration_s = sum(len(chunk) / rate_hz for chunk, rate_hz in iterate_audio(path))
+    return AudioInfo(codec, int(rate or 0), int(channels), duration_s)
+
+
+def _iterate_with_av(path: Path) -> Iterator[tuple[Float32, int]]:
+    with open_media(path) as container:
+        stream = _audio_stream(container, path)
+        resampler = av.AudioResampler(format="fltp")
+        rate, num_damaged, num_good = 0, 0, 0
+        for packet in container.demux(stream):
+            try:
+                frames: list[AudioFrame] = stream.decode(packet)
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError:
+                num_damaged += 1
+                continue
+            for frame in frames:
+                if not rate:
+                    rate = frame.sample_rate
+                    delay = seconds_to_samples(_delay_s(container, stream), rate)
+                    if delay > _MIN_DELAY_S * rate:
+                        yield np.zeros(delay, np.float32), rate
+                num_good += 1
+                if frame.sample_rate == rate:
+                    for plain in resampler.resample(frame):
+                        yield np.asarray(plain.to_ndarray().mean(axis=0), np.float32), rate
+        if num_damaged and not num_good:
+            raise MediaError("The audio cannot be decoded.", where=str(path), advice=INCOMPLETE_ADVICE)
+        if num_damaged:
+            logger.warning("%s: %d damaged pieces of audio are left out.", path.name, num_damaged)
+
+
+def _audio_stream(container: InputContainer, path: Path) -> AudioStream:
+    if not container.streams.audio:
+        raise MediaError("The file has no audio stream.", where=str(path), advice=_SPEECH_ADVICE)
+    return container.streams.audio[0]
+
+
+def _delay_s(container: InputContainer, stream: AudioStream) -> Fraction:
+    """How much later than its container the stream starts."""
+    if stream.start_time is None or container.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    begin = stream.start_time * stream.time_base - Fraction(container.start_time, av.time_base)
+    return max(begin, Fraction(0))
+
+
+def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base + _delay_s(container, stream))
+    return container.duration / av.time_base if container.duration else None

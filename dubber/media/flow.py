@@ -1,0 +1,102 @@
+"""Streams of frames: a replayable one, and one that is made ahead of its consumer."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from dubber.media.frame import Frame
+
+Item = TypeVar("Item")
+
+_POLL_S = 0.05
+"""How long the maker waits for room before it looks whether anybody still consumes."""
+
+
+@dataclass(frozen=True)
+class FrameStream:
+    """Full frames that are made while they are consumed.
+
+    Attributes:
+        num_frames: How many `open` yields.
+        open: Starts the stream from its first frame; may be called again.
+    """
+
+    num_frames: int
+    open: Callable[[], Iterator[Frame]]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+class _End:
+    pass
+
+
+@dataclass
+class _Maker(Generic[Item]):
+    """The background side of `prefetch`: pulls items into a bounded queue until told to stop."""
+
+    source: Iterable[Item]
+    items: queue.Queue[Item | _Failure | _End]
+    is_stopped: threading.Event
+
+    def run(self) -> None:
+        iterator = iter(self.source)
+        last: _Failure | _End = _End()
+        try:
+            for item in iterator:
+                if not self._put(item):
+                    break
+        except BaseException as error:  # it is raised again in the consumer
+            last = _Failure(error)
+        try:
+            # A generator must be closed by the thread that ran it.
+            if isinstance(iterator, Generator):
+                iterator.close()
+        except BaseException as error:  # it is raised again in the consumer
+            last = _Failure(error)
+        self._put(last)
+
+    def _put(self, item: Item | _Failure | _End) -> bool:
+        while not self.is_stopped.is_set():
+            try:
+                self.items.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+
+def prefetch(source: Iterable[Item], depth: int) -> Generator[Item]:
+    """Make items in a background thread, at most `depth` ahead.
+
+    The thread starts with the first item asked for and has ended when this generator has: at its end, on an
+    error (raised here as it was there), or when the consumer closes it early.
+
+    Args:
+        source: Consumed by one thread; a generator is closed there.
+        depth: Items waiting at most, at least 1.
+
+    Yields:
+        The items of `source`, in order.
+    """
+    maker: _Maker[Item] = _Maker(source, queue.Queue(maxsize=max(1, depth)), threading.Event())
+    thread = threading.Thread(target=maker.run, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = maker.items.get()
+            if isinstance(item, _End):
+                return
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    finally:
+        maker.is_stopped.set()
+        thread.join()

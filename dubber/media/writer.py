@@ -1,0 +1,216 @@
+"""Writing video: exact timestamps, the source's size, pixel aspect and colour tags."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from dubber.errors import ConfigError, StageError
+from dubber.media.frame import Frame
+from dubber.media.output import AnyPacket, VideoOutput
+from dubber.types import Clip, UInt8
+
+logger = logging.getLogger(__name__)
+
+NUM_THREADS = 4
+"""Fixed: x264's output depends on how many frames it encodes at once, and the bytes must not depend on the
+machine."""
+
+_ODD_SIZE_CODECS = {"libvpx-vp9", "libaom-av1", "mpeg4", "ffv1"}
+"""Encoders that take odd sizes in 4:2:0; the others get one more column or row, a repeat of the last."""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How pictures are coded.
+
+    Attributes:
+        codec: FFmpeg's name of an encoder.
+        crf: Constant quality, lower is better; the scale is the encoder's (x264: 16 is near transparent).
+        preset: Speed for size, in the encoder's own words.
+    """
+
+    codec: str = "libx264"
+    crf: int = 16
+    preset: str = "medium"
+
+
+class VideoWriter(VideoOutput):
+    """Encodes frames at given times into a file without sound; a context manager.
+
+    The file is MP4, whose clock keeps any time base exactly; a file whose writing failed is removed.
+
+    Args:
+        path: The file.
+        clip: Size, pixel aspect, colour tags and nominal frame rate to keep.
+        time_base: Seconds per tick of the times given to `write`.
+        options: How to encode.
+        end_pts: Ticks at which the last frame ends; None gives it its predecessor's duration.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clip: Clip,
+        time_base: Fraction,
+        options: EncodeOptions | None = None,
+        *,
+        end_pts: int | None = None,
+    ) -> None:
+        options = options or EncodeOptions()
+        rate = clip.frame_rate.limit_denominator(100_000)
+        super().__init__(path, "mp4", options.codec, rate, encoder_options(options))
+        self._time_base = time_base
+        self._end_pts = end_pts
+        self._clip_size = clip.size
+        self._waiting: tuple[av.VideoFrame, int] | None = None
+        self._last_duration = max(1, round(1 / (rate * time_base)))
+        self._held_packet: AnyPacket | None = None
+        self._first_times = (0, 0)
+        self.coded_size = coded_size(clip.size, options.codec)
+        stream, context = self.stream, self.stream.codec_context
+        stream.height, stream.width = self.coded_size
+        stream.pix_fmt = "yuv420p"
+        context.time_base = time_base
+        context.sample_aspect_ratio = clip.pixel_aspect
+        context.color_range, context.colorspace = clip.color.range, clip.color.matrix
+        context.color_primaries, context.color_trc = clip.color.primaries, clip.color.transfer
+        context.thread_count = NUM_THREADS
+        # By whole frames: PyAV's default is by slices, with which x264 now and then gives other bytes.
+        context.thread_type = "FRAME"
+
+    def write(self, frame: Frame, pts: int) -> None:
+        """Append a frame.
+
+        Args:
+            frame: Of the clip's size.
+            pts: When it is shown, in ticks; greater than the one before.
+
+        Raises:
+            ValueError: Wrong size, or time does not advance.
+            ConfigError: The encoder refuses its settings.
+        """
+        if frame.size != self._clip_size:
+            raise ValueError(f"the frame is {frame.size}, the clip {self._clip_size}")
+        if self._waiting is not None:
+            if pts <= self._waiting[1]:
+                raise ValueError(f"frame times must increase: {pts} after {self._waiting[1]}")
+            self._last_duration = pts - self._waiting[1]
+            self._encode_waiting()
+        self._waiting = (self._picture(frame), pts)
+        self.num_written += 1
+
+    def finish(self) -> None:
+        """Flush the encoder and let the last frame end when it should."""
+        if self._waiting is None:
+            return
+        end_pts = self._waiting[1] + self._last_duration if self._end_pts is None else self._end_pts
+        self._encode_waiting()
+        self._write_packets(None)
+        packet = self._held_packet
+        if packet is not None and packet.dts is not None:
+            # MP4 counts durations in decoding order: a track lasts from its first dts to its last plus the
+            # duration of that packet, whichever picture it holds.
+            first_pts, first_dts = self._first_times
+            packet.duration = max(1, (end_pts - first_pts) - (packet.dts - first_dts))
+            self.mux([packet])
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def _encode_waiting(self) -> None:
+        if self._waiting is None:
+            return
+        picture, pts = self._waiting
+        self._waiting = None
+        picture.pts = pts
+        picture.time_base = self._time_base
+        self._write_packets(picture)
+
+    def _write_packets(self, picture: av.VideoFrame | None) -> None:
+        """Write what the encoder gives, but for its latest packet, whose duration is not known yet."""
+        try:
+            packets = self.encode(picture)
+        except av.error.ArgumentError as error:
+            codec = self.stream.codec_context.name
+            message = f"The encoder '{codec}' refuses its settings or this picture size."
+            raise ConfigError(message, where="--vcodec, --crf, --preset") from error
+        for packet in packets:
+            if packet.pts is None or packet.dts is None:
+                raise StageError("The encoder gave a packet without a time.", where=str(self.path))
+            if self._held_packet is None:
+                self._first_times = (packet.pts, packet.dts)
+            else:
+                self._held_packet.duration = packet.dts - (self._held_packet.dts or 0)
+                self.mux([self._held_packet])
+            self._held_packet = packet
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
+        height, width = self.coded_size
+        picture = av.VideoFrame(width, height, "yuv420p")
+        for plane, samples in zip(picture.planes, frame.planes, strict=True):
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            _fill(rows[: plane.height, : plane.width], samples)
+        return picture
+
+
+def encoder_options(options: EncodeOptions) -> dict[str, str]:
+    """An encoder's private options for a quality and a speed.
+
+    Args:
+        options: What is wanted.
+
+    Returns:
+        Names and values as FFmpeg knows them; nothing for an encoder that is not known here.
+    """
+    crf, preset = str(options.crf), options.preset
+    speed = _SPEED_NUMBERS.get(preset, preset)
+    table = {
+        "libx264": {"crf": crf, "preset": preset},
+        "libx265": {"crf": crf, "preset": preset, "x265-params": "frame-threads=2:log-level=error"},
+        "h264_nvenc": {"rc": "vbr", "cq": crf, "preset": preset},
+        "hevc_nvenc": {"rc": "vbr", "cq": crf, "preset": preset},
+        "libsvtav1": {"crf": crf, "preset": speed},
+        "libaom-av1": {"crf": crf, "cpu-used": speed, "row-mt": "1"},
+        "libvpx-vp9": {"crf": crf, "b": "0", "deadline": "good", "cpu-used": speed, "row-mt": "1"},
+        "mpeg4": {"qscale": crf},
+        "ffv1": {"level": "3", "slices": "4"},
+    }
+    if options.codec not in table:
+        logger.warning("dubber has no settings for '%s'; it runs with its own defaults.", options.codec)
+    return table.get(options.codec, {})
+
+
+_SPEED_NUMBERS = {
+    "ultrafast": "8",
+    "superfast": "8",
+    "veryfast": "7",
+    "faster": "6",
+    "fast": "5",
+    "medium": "5",
+    "slow": "4",
+    "slower": "3",
+    "veryslow": "2",
+}
+"""x264's words for encoders that count their speeds."""
+
+
+def coded_size(size: tuple[int, int], codec: str) -> tuple[int, int]:
+    """The (height, width) an encoder needs for a clip of a size: even, unless it takes odd ones."""
+    if codec in _ODD_SIZE_CODECS:
+        return size
+    return size[0] + size[0] % 2, size[1] + size[1] % 2
+
+
+def _fill(target: UInt8, samples: UInt8) -> None:
+    """Copy a plane, repeating the last row and column where the target is larger."""
+    height, width = samples.shape
+    target[:height, :width] = samples
+    target[:height, width:] = samples[:, -1:]
+    target[height:] = target[height - 1 : height]
