@@ -1,0 +1,193 @@
+"""Putting one mouth patch into one frame. Loaded only when a blend stage runs.
+
+Index letters: N output frames, M = 39 mouth and jaw landmarks, B = 5 points along the nose's base.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from dubber.media.frame import Frame, even_box
+from dubber.ops.align import apply_similarity, invert_similarity, similarity_scale, smooth_per_segment
+from dubber.ops.landmarks import NOSE_BASE, NUM_MOUTH
+from dubber.ops.masks import MaskShape, mouth_mask
+from dubber.ops.optical_flow import half_flow, halfway_plane
+from dubber.ops.poisson import poisson_blend
+from dubber.ops.warp import landmark_displacement, paste_crop, remap
+from dubber.stages.mouth_geometry import shown_halfway
+from dubber.types import CROP_SIZE_PX, Bool, FaceTrack, Float32, Int32, Mouths, RetimeMap, UInt8
+
+if TYPE_CHECKING:
+    from dubber.stages.blend import BlendParams
+
+_GROWTH = 0.25
+"""The part of the frame that is worked on: the landmarks' box, grown by this part of its size on each
+side.
+"""
+
+_STILL_PX = 0.05
+"""A jaw that is to move less than this stays untouched."""
+
+_TAPER = 0.12
+"""Share of the box's sides over which the jaw's warp fades out."""
+
+
+class Compositor:
+    """Puts patches into frames.
+
+    Args:
+        params: See `BlendParams`.
+        track: Knows the nose.
+        retime: Which source frame each output frame shows.
+        mouths: Landmarks and similarities of the patches.
+
+    Attributes:
+        is_halfway_N: (N,) bool, output frames that lie between two source frames.
+    """
+
+    def __init__(self, params: BlendParams, track: FaceTrack, retime: RetimeMap, mouths: Mouths) -> None:
+        self.is_halfway_N: Bool = shown_halfway(track, retime)
+        self._params = params
+        self._similarity_N23 = mouths.similarity_N23
+        self._unit_px_N = mouths.size_px / CROP_SIZE_PX / similarity_scale(mouths.similarity_N23)
+        index_N = retime.source_index_N
+        next_N = index_N + self.is_halfway_N
+        shot_N = track.shot_id_T[index_N]
+        to_display_N23 = _inverse_where(mouths.similarity_N23, mouths.has_patch_N)
+        self._wanted_NM2 = apply_similarity(to_display_N23, mouths.landmarks_NM2)
+        self._own_NM2 = apply_similarity(to_display_N23, mouths.source_landmarks_NM2)
+        nose_TB2 = track.landmarks_TL3[:, NOSE_BASE, :2]
+        self._nose_NB2 = np.asarray((nose_TB2[index_N] + nose_TB2[next_N]) / 2, np.float32)
+        # The mask's edge must not tremble with the tracker, nor the jaw's warp.
+        calm = smooth_per_segment(
+            np.concatenate([self._wanted_NM2, self._own_NM2, self._nose_NB2], 1),
+            mouths.has_patch_N,
+            shot_N,
+            1.0,
+        )
+        self._calm_wanted_NM2, self._calm_own_NM2, self._calm_nose_NB2 = np.split(calm, [39, 78], 1)
+        self._strength_N = fade_strength(mouths.has_patch_N, shot_N, params.fade_frames)
+
+    def composite(self, n: int, frame: Frame, patch: UInt8) -> Frame:
+        """The output frame.
+
+        Args:
+            n: Its number.
+            frame: The source picture.
+            patch: (S, S, 3) uint8.
+
+        Returns:
+            The frame; pixels outside the mask and the moved jaw are the source's, bit for bit.
+        """
+        corner, size = self._part(n, frame.size)
+        box = even_box((*corner, corner[0] + size[1], corner[1] + size[0]), frame.size)
+        inside, rgb = _padded(frame.rgb_box(box), box, corner, size)
+        unit_px = float(self._unit_px_N[n])
+        base, is_moved_HW = self._moved_jaw(n, rgb, corner, unit_px)
+        mask_HW = self._mask(n, corner, size, unit_px)
+        pasted = paste_crop(patch, corner, self._similarity_N23[n], size)
+        scale = max(1, round(4 * unit_px))
+        mixed = poisson_blend(base, pasted, mask_HW, scale, self._params.color_limit)
+        changed_HW = (mask_HW > 0) | is_moved_HW
+        return frame.replace_box(box, mixed[inside], changed_HW[inside])
+
+    def _part(self, n: int, frame_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Corner (x, y) and size (height, width) of the part worked on, whole px; it may leave the frame."""
+        points = np.concatenate([self._wanted_NM2[n], self._own_NM2[n], self._nose_NB2[n]])
+        low, high = points.min(0), points.max(0)
+        margin = (high - low) * _GROWTH + 8
+        # Far outside the frame there is nothing to see.
+        limit = np.array(frame_size[::-1], np.float32)
+        low = np.clip(np.floor((low - margin) / 2) * 2, -limit, limit - 16).astype(int)
+        high = np.clip(np.ceil((high + margin) / 2) * 2, low + 16, 2 * limit).astype(int)
+        return (int(low[0]), int(low[1])), (int(high[1] - low[1]), int(high[0] - low[0]))
+
+    def _moved_jaw(self, n: int, rgb: UInt8, corner: tuple[int, int], unit_px: float) -> tuple[UInt8, Bool]:
+        """The source picture with its jaw where it is wanted, and where that changes it."""
+        height, width = rgb.shape[:2]
+        still = np.zeros((height, width), np.bool_)
+        wanted, own = (
+            np.concatenate([points[n, NUM_MOUTH:], self._calm_nose_NB2[n]]) - np.asarray(corner, np.float32)
+            for points in (self._calm_wanted_NM2, self._calm_own_NM2)
+        )
+        if not self._params.is_jaw_moved or np.abs(wanted - own).max() < _STILL_PX * unit_px:
+            return rgb, still
+        field = landmark_displacement(wanted, own, (height, width), unit_px=unit_px)
+        field *= (self._strength_N[n] * _taper((height, width)))[..., None]
+        is_moved = np.abs(field).max(-1) > _STILL_PX * unit_px
+        field[~is_moved] = 0
+        return remap(rgb, field), is_moved
+
+    def _mask(self, n: int, corner: tuple[int, int], size: tuple[int, int], unit_px: float) -> Float32:
+        params = self._params
+        shape = MaskShape(params.erode_px, params.feather_px, params.below_nose_px)
+        offset = np.asarray(corner, np.float32)
+        hulls = [self._calm_wanted_NM2[n] - offset]
+        if not params.is_jaw_moved:
+            hulls.append(self._calm_own_NM2[n] - offset)
+        mask = mouth_mask(tuple(hulls), self._calm_nose_NB2[n] - offset, size, shape, unit_px)
+        return np.asarray(mask * self._strength_N[n], np.float32)
+
+
+def halfway_frame(first: Frame, second: Frame) -> Frame:
+    """The picture half-way between two frames, with the first one's index and time."""
+    flows = half_flow(first.y, second.y)
+    y, u, v = (halfway_plane(a, b, flows) for a, b in zip(first.planes, second.planes, strict=True))
+    return replace(first, y=y, u=u, v=v)
+
+
+def fade_strength(has_patch_N: Bool, shot_id_N: Int32, fade_frames: int) -> Float32:
+    """How visible each mouth is: it fades where, within a shot, a neighbour has none.
+
+    Args:
+        has_patch_N: (N,) bool.
+        shot_id_N: (N,) int.
+        fade_frames: Frames that are only partly visible next to a gap.
+
+    Returns:
+        (N,) float32 in 0..1; 0 where there is no patch.
+    """
+    strength_N = has_patch_N.astype(np.float32)
+    index_N = np.arange(len(has_patch_N))
+    for offset in range(1, fade_frames + 1):
+        for other_N in (index_N - offset, index_N + offset):
+            is_there_N = (other_N >= 0) & (other_N < len(index_N))
+            other_N = np.clip(other_N, 0, len(index_N) - 1)
+            is_gap_N = is_there_N & (shot_id_N[other_N] == shot_id_N) & ~has_patch_N[other_N]
+            share = np.float32(offset / (fade_frames + 1))
+            strength_N[is_gap_N] = np.minimum(strength_N[is_gap_N], share)
+    return strength_N
+
+
+def _inverse_where(similarity_N23: Float32, has_patch_N: Bool) -> Float32:
+    """Inverses; the identity where there is no patch and the matrix may mean nothing."""
+    safe = np.where(has_patch_N[:, None, None], similarity_N23, np.eye(2, 3, dtype=np.float32))
+    return invert_similarity(safe)
+
+
+def _taper(size: tuple[int, int]) -> Float32:
+    """1 inside, 0 on the rim, smooth between, (H, W)."""
+    profiles = []
+    for side in size:
+        place = (np.arange(side, dtype=np.float32) + 0.5) / side
+        t = np.clip(np.minimum(place, 1 - place) / _TAPER - 0.05, 0, 1)
+        profiles.append(t * t * (3 - 2 * t))
+    return np.asarray(profiles[0][:, None] * profiles[1], np.float32)
+
+
+def _padded(
+    rgb: UInt8, box: tuple[int, int, int, int], corner: tuple[int, int], size: tuple[int, int]
+) -> tuple[tuple[slice, slice], UInt8]:
+    """Continue a clipped box's border colour over the whole part; also where the box lies in the part."""
+    left, top = box[0] - corner[0], box[1] - corner[1]
+    height, width = rgb.shape[:2]
+    right, bottom = size[1] - left - width, size[0] - top - height
+    inside = (slice(top, top + height), slice(left, left + width))
+    if left == top == right == bottom == 0:
+        return inside, rgb
+    padded = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return inside, np.asarray(padded, np.uint8)

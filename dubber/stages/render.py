@@ -1,0 +1,286 @@
+"""render: mouth patches for the output's frames (EBT section 4; method.md section 0, "Renderer")."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from dubber.engine.stage import Params, Stage, StageContext
+from dubber.errors import ConfigError
+from dubber.types import (
+    CROP_SIZE_PX,
+    Clip,
+    ExpressionTrack,
+    FaceCoeffs,
+    FaceTrack,
+    Float32,
+    Mouths,
+    RetimeMap,
+    SourceFile,
+    StoredFile,
+)
+
+if TYPE_CHECKING:
+    from dubber.stages.mouth_geometry import SourceGeometry
+    from dubber.stages.renderers import ExemplarSearch, Renderer, RenderJob
+
+SEGMENT_FRAMES = 250
+"""Output frames per patch file; a killed run repeats at most so many."""
+
+CROP_SIZES_PX = (256, 384, 512, 768, 1024)
+_ENLARGING_ALLOWED = 1.05
+
+
+class RenderParams(Params):
+    """How mouths are made.
+
+    Attributes:
+        renderer: See `dubber methods`.
+        crop_size_px: Side of the patches; "auto" is the smallest size that keeps the footage's detail.
+        held_out_from_frame: Source frames from this one on lend no mouth; for measuring.
+        num_candidates: Exemplars considered per frame.
+        bank_frames: At most so many source frames are considered in all.
+        dissolve_frames: Neighbours to either side that share in a change of exemplar.
+        opening: Extra weight of the mouth's opening in the search.
+        width: Extra weight of the mouth's width.
+        jaw: Weight of the jaw.
+        place: Weight of the mouth's place in the crop.
+        rotation_px: Pixels that a radian of head rotation is worth.
+        smoothness: Weight of the change of misfit between neighbours.
+        switch: Price of leaving the footage's own order, squared px.
+        hop_limit: Highest price of one change of exemplar, squared px.
+        regularisation: How much the warp forgives noisy landmarks.
+    """
+
+    renderer: Literal["exemplar", "copy"] = "exemplar"
+    crop_size_px: Literal["auto", 256, 384, 512, 768, 1024] = "auto"
+    held_out_from_frame: int | None = Field(None, ge=0)
+    num_candidates: int = Field(32, ge=1, le=256)
+    bank_frames: int = Field(4000, ge=1)
+    dissolve_frames: int = Field(2, ge=0, le=8)
+    opening: float = Field(1.0, ge=0)
+    width: float = Field(0.5, ge=0)
+    jaw: float = Field(0.5, ge=0)
+    place: float = Field(0.3, ge=0)
+    rotation_px: float = Field(40.0, ge=0)
+    smoothness: float = Field(1.0, ge=0)
+    switch: float = Field(4.0, ge=0)
+    hop_limit: float = Field(60.0, ge=0)
+    regularisation: float = Field(0.003, ge=0)
+
+
+class Render(Stage[Mouths]):
+    """Make the mouth patches."""
+
+    name = "render"
+    version = 1
+    output_type = Mouths
+    params: RenderParams
+
+    def weights(self) -> tuple[str, ...]:
+        """The face model says where the wanted landmarks are."""
+        return ("face_model",)
+
+    def run(self, ctx: StageContext, *inputs: Any) -> Mouths:
+        """Make the patches.
+
+        Args:
+            ctx: Finished segments are kept in `work_dir`.
+            *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `FaceCoeffs`, `ExpressionTrack`,
+            `RetimeMap`.
+
+        Raises:
+            ConfigError: No frame is left to lend its mouth.
+            MediaError: The video can no longer be read.
+        """
+        from dubber.models.morphable import LinearFaceModel
+        from dubber.stages.mouth_geometry import wanted_landmarks
+
+        video, clip, track, coeffs, expression, retime = _inputs(*inputs)
+        model = LinearFaceModel.from_weight(ctx.runtime.weights.open("face_model"))
+        wanted_NM2 = wanted_landmarks(model, track, coeffs, expression, retime)
+        return render_mouths(ctx, self.params, video, clip, track, coeffs, retime, wanted_NM2)
+
+
+def _inputs(
+    video: SourceFile,
+    clip: Clip,
+    track: FaceTrack,
+    coeffs: FaceCoeffs,
+    expression: ExpressionTrack,
+    retime: RetimeMap,
+) -> tuple[SourceFile, Clip, FaceTrack, FaceCoeffs, ExpressionTrack, RetimeMap]:
+    return video, clip, track, coeffs, expression, retime
+
+
+def render_mouths(
+    ctx: StageContext,
+    params: RenderParams,
+    video: SourceFile,
+    clip: Clip,
+    track: FaceTrack,
+    coeffs: FaceCoeffs,
+    retime: RetimeMap,
+    wanted_NM2: Float32,
+) -> Mouths:
+    """Make patches for given landmarks; the stage's core, and the door for measuring with true ones.
+
+    Args:
+        ctx: Files go to its folders.
+        params: How.
+        video: The footage.
+        clip: What probing told.
+        track: The tracked face.
+        coeffs: Its head rotation is part of the search.
+        retime: Which source frame each output frame shows.
+        wanted_NM2: (N, 39, 2) display px of the output's frames.
+
+    Raises:
+        ConfigError: No frame is left to lend its mouth.
+        MediaError: The video can no longer be read.
+    """
+    from dubber.ops.align import apply_similarity
+    from dubber.stages.mouth_geometry import source_geometry
+    from dubber.stages.renderers import RENDERERS
+
+    source = source_geometry(track, coeffs, retime)
+    size_px = _crop_size(params, track)
+    job = _job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, size_px)
+    if job.has_patch_N.any() and params.renderer != "copy" and not job.is_exemplar_T.any():
+        raise ConfigError(
+            "No frame of the video is left to lend its mouth.",
+            where="render.held_out_from_frame",
+            advice="Hold out fewer frames.",
+        )
+    renderer = RENDERERS[params.renderer](job)
+    patches = _write_segments(ctx, renderer, job)
+    return Mouths(
+        patches=patches,
+        size_px=size_px,
+        has_patch_N=job.has_patch_N,
+        similarity_N23=job.similarity_N23,
+        landmarks_NM2=job.wanted_NP2[:, :39].copy(),
+        source_landmarks_NM2=apply_similarity(job.similarity_N23, source.landmarks_NM2),
+        is_own_pixels=renderer.is_own_pixels,
+    )
+
+
+def _crop_size(params: RenderParams, track: FaceTrack) -> int:
+    """Side of the patches, px."""
+    import numpy as np
+
+    from dubber.ops.align import similarity_scale
+
+    if params.crop_size_px != "auto":
+        return params.crop_size_px
+    if not track.is_usable_T.any():
+        return CROP_SIZE_PX
+    scale = float(np.median(similarity_scale(track.similarity_T23[track.is_usable_T])))
+    needed = CROP_SIZE_PX / scale / _ENLARGING_ALLOWED
+    return next((size for size in CROP_SIZES_PX if size >= needed), CROP_SIZES_PX[-1])
+
+
+def _job(
+    ctx: StageContext,
+    params: RenderParams,
+    video: SourceFile,
+    clip: Clip,
+    track: FaceTrack,
+    coeffs: FaceCoeffs,
+    retime: RetimeMap,
+    source: SourceGeometry,
+    wanted_NM2: Float32,
+    size_px: int,
+) -> RenderJob:
+    """Bring everything into the patches' px."""
+    import numpy as np
+
+    from dubber.ops.align import apply_similarity
+    from dubber.ops.landmarks import MOUTH_JAW
+    from dubber.stages.mouth_geometry import NOSE_ANCHORS
+    from dubber.stages.renderers import RenderJob, patch_similarities
+
+    similarity_T23 = patch_similarities(track.similarity_T23, size_px)
+    similarity_N23 = patch_similarities(source.similarity_N23, size_px)
+    landmarks_TP2 = track.landmarks_TL3[:, np.concatenate([MOUTH_JAW, NOSE_ANCHORS]), :2]
+    height, width = clip.size
+    is_inside_T = ((landmarks_TP2 >= 0) & (landmarks_TP2 <= [width, height])).all((1, 2))
+    is_exemplar_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
+    if params.held_out_from_frame is not None:
+        is_exemplar_T = is_exemplar_T & (np.arange(clip.num_frames) < params.held_out_from_frame)
+    return RenderJob(
+        video=video.path,
+        clip=clip,
+        work_dir=ctx.work_dir,
+        size_px=size_px,
+        search=_search(params),
+        source_index_N=retime.source_index_N,
+        is_halfway_N=source.is_halfway_N,
+        has_patch_N=source.has_face_N,
+        starts_anew_N=source.starts_anew_N,
+        similarity_N23=similarity_N23,
+        wanted_NP2=apply_similarity(similarity_N23, np.concatenate([wanted_NM2, source.nose_NA2], 1)),
+        rotation_N3=source.rotation_N3,
+        similarity_T23=similarity_T23,
+        landmarks_TP2=apply_similarity(similarity_T23, landmarks_TP2),
+        rotation_T3=coeffs.rotation_T3,
+        is_exemplar_T=is_exemplar_T,
+    )
+
+
+def _search(params: RenderParams) -> ExemplarSearch:
+    """The exemplar renderer's settings."""
+    from dubber.ops.exemplar import HopCost, ShapeWeights
+    from dubber.stages.renderers import ExemplarSearch
+
+    return ExemplarSearch(
+        shape=ShapeWeights(
+            opening=params.opening,
+            width=params.width,
+            jaw=params.jaw,
+            place=params.place,
+            rotation_px=params.rotation_px,
+        ),
+        hop=HopCost(smoothness=params.smoothness, switch=params.switch, limit=params.hop_limit),
+        num_candidates=params.num_candidates,
+        bank_frames=params.bank_frames,
+        dissolve_frames=params.dissolve_frames,
+        regularisation=params.regularisation,
+    )
+
+
+def _write_segments(ctx: StageContext, renderer: Renderer, job: RenderJob) -> tuple[StoredFile, ...]:
+    """Write the patches in files of `SEGMENT_FRAMES` output frames; those a killed run finished are kept."""
+    from contextlib import closing
+
+    from dubber.media.flow import prefetch
+    from dubber.media.patches import PatchWriter
+
+    num_frames = len(job.has_patch_N)
+    finished = []
+    with ctx.frames(num_frames):
+        for start in range(0, num_frames, SEGMENT_FRAMES):
+            stop = min(start + SEGMENT_FRAMES, num_frames)
+            path = ctx.work_dir / f"mouths_{start // SEGMENT_FRAMES:05d}.mkv"
+            if job.has_patch_N[start:stop].any():
+                finished.append(path)
+            if path in finished and not path.is_file():
+                part = path.with_suffix(".part")
+                with (
+                    PatchWriter(part, job.size_px) as writer,
+                    closing(prefetch(renderer.patches(start, stop), 4)) as patches,
+                ):
+                    for patch in patches:
+                        writer.write(patch)
+                        ctx.advance()
+                part.rename(path)
+                ctx.advance(stop - start - int(job.has_patch_N[start:stop].sum()))
+            else:
+                ctx.advance(stop - start)
+    files = []
+    for path in finished:
+        files.append(StoredFile(ctx.new_file(path.name)))
+        shutil.move(path, files[-1].path)
+    return tuple(files)
