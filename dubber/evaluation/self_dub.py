@@ -108,7 +108,7 @@ def evaluate_clips(
         {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median",
         "median_baselines"}.
         Metrics: `mouth_psnr_db`, `mouth_ssim`: the finished picture in the 39 landmarks' box grown by a
-        quarter, in the 384 crop; `patch_psnr_db`, `patch_ssim`: the renderer's patch there, before blending;
+        quarter, in the 384 crop; `patch_psnr_db`, `patch_ssim`: the renderer's patch there, unblended;
         `landmark_error_px`, `mouth_opening_correlation`, `av_lag_frames`: the landmarks asked of the renderer;
         `rendered_landmark_error_px`, `rendered_opening_correlation`: landmarks that a tracker finds in the
         finished picture, against those it finds in the filmed one. None where a measure has no meaning.
