@@ -47,7 +47,7 @@ class FitSettings:
     expression_weight: float = 0.1
     identity_weight: float = 0.02
     num_iterations: int = 4
-    num_identity_rounds: int = 5
+    num_identity_rounds: int = 15
     num_identity_frames: int = 50
 
 

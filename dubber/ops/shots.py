@@ -19,7 +19,7 @@ SMALL_SIZE = (36, 64)
 
 NUM_BINS = 16
 HISTORY_FRAMES = 12
-PIXEL_FLOOR, PIXEL_RATIO = 0.035, 3.0
+PIXEL_FLOOR, PIXEL_RATIO = 0.035, 1.5
 HISTOGRAM_FLOOR, HISTOGRAM_RATIO = 0.12, 3.0
 """A cut's difference is above floor + ratio * median of the last frames'. Chosen on synthetic cuts and
 pans.

@@ -15,32 +15,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from dubber.models.fitting import rigid_pose
-from dubber.models.morphable import MOUTH_JAW, RIGID, TRACKER, TRACKER_VERTICES, LinearFaceModel, axis_angles
+from dubber.engine.progress import Progress
+from dubber.engine.stage import Runtime
+from dubber.errors import NoFaceError
+from dubber.models.morphable import MOUTH_JAW, RIGID, TRACKER, TRACKER_VERTICES, LinearFaceModel
 from dubber.ops import landmarks
-from dubber.stages.fit import LIPS
+from dubber.stages.fit import FACE_MODEL, LIPS
+from dubber.training.dataset import tracked_clips
+from dubber.training.procrustes import AlignedFaces, TrainingTrack, align_faces, align_to, mirrored
+from dubber.training.release import save_weight
 from dubber.types import Float32, Float64, Int32
-
-POSE_POINTS: Int32 = np.concatenate(
-    [
-        landmarks.RIGID,
-        np.array([127, 356, 162, 389, 234, 454, 10, 151, 9, 8, 109, 338], np.int32),
-    ]
-)
-"""Points that give the pose: eyes, nose, and the upper face's rim, which gives them a long lever."""
 
 LIPS_WEIGHT, JAW_WEIGHT, UPPER_FACE_WEIGHT = 3.0, 2.0, 0.5
 """What the expression basis should explain first. Speech moves lips and jaw."""
 
 NUM_IDENTITY = 50
 NUM_EXPRESSION = 29
+HELD_OUT_EVERY = 5
 MAX_FRAMES_PER_SPEAKER = 1200
-NUM_PROCRUSTES_ROUNDS = 4
 KERNEL_WIDTH = 0.35
 """Reach of the smooth deformations, in units of the distance between the outer eye corners."""
 
@@ -48,121 +44,17 @@ KERNEL_SHARE = 0.25
 """Variance of the smooth deformations as a share of the people's own."""
 
 
-@dataclass(frozen=True)
-class TrainingTrack:
-    """Landmarks of one clip.
-
-    Attributes:
-        speaker: Who it is.
-        landmarks_TL3: (T, L, 3) float32 px, usable frames only.
-    """
-
-    speaker: str
-    landmarks_TL3: Float32
-
-
-@dataclass(frozen=True)
-class AlignedFaces:
-    """Frames of all clips in the model's frame of reference.
-
-    Attributes:
-        shape_TL3: (T, L, 3) model units.
-        rotation_T3: (T, 3) axis-angle of the head.
-        clip_T: (T,) int, which clip.
-        speaker_of_clip: Name by clip.
-        mean_L3: (L, 3) the mean face.
-        mirror_L: (L,) which landmark each one becomes in a mirror.
-    """
-
-    shape_TL3: Float32
-    rotation_T3: Float64
-    clip_T: Int32
-    speaker_of_clip: list[str]
-    mean_L3: Float64
-    mirror_L: Int32
-
-
-def mirror_landmarks(mean_L3: Float64) -> Int32:
-    """Which landmark lies where another would in a mirror: the best assignment.
-
-    Args:
-        mean_L3: (L, 3) mean face, roughly upright, x across.
-
-    Returns:
-        (L,) int32, an involution.
-    """
-    centred = mean_L3 - mean_L3.mean(axis=0)
-    mirrored = centred * np.array([-1.0, 1.0, 1.0])
-    distance_LL = np.linalg.norm(mirrored[:, None] - centred[None], axis=-1)
-    distance_LL = distance_LL + distance_LL.T
-    return np.asarray(linear_sum_assignment(distance_LL)[1], np.int32)
-
-
-def align_faces(tracks: Sequence[TrainingTrack], max_frames_per_speaker: int) -> AlignedFaces:
-    """Bring all clips' frames into one frame of reference.
-
-    Args:
-        tracks: The clips.
-        max_frames_per_speaker: Frames taken of each speaker, evenly over their clips.
-
-    Raises:
-        ValueError: No frames.
-    """
-    frames, clip = _balanced_frames(tracks, max_frames_per_speaker)
-    reference_L3 = np.asarray(frames[0], np.float64)
-    for _ in range(NUM_PROCRUSTES_ROUNDS):
-        rotation_T33, scale_T, shift_T3 = rigid_pose(frames[:, POSE_POINTS], reference_L3[POSE_POINTS])
-        shape_TL3 = (frames - shift_T3[:, None]) @ rotation_T33 / scale_T[:, None, None]
-        reference_L3 = normalise(shape_TL3.mean(axis=0))
-    # Upright and straight ahead is how people, on average, hold their heads, and the two sides are alike.
-    mean_rotation_33 = _mean_rotation(rotation_T33, clip, tracks)
-    upright_L3 = reference_L3 @ mean_rotation_33.T
-    mirror_L = mirror_landmarks(upright_L3)
-    mean_L3 = normalise((upright_L3 + mirrored(upright_L3, mirror_L)) / 2)
-    rotation_T33, scale_T, shift_T3 = rigid_pose(frames[:, POSE_POINTS], mean_L3[POSE_POINTS])
-    shape_TL3 = (frames - shift_T3[:, None]) @ rotation_T33 / scale_T[:, None, None]
-    return AlignedFaces(
-        shape_TL3=shape_TL3.astype(np.float32),
-        rotation_T3=axis_angles(rotation_T33),
-        clip_T=clip,
-        speaker_of_clip=[track.speaker for track in tracks],
-        mean_L3=mean_L3,
-        mirror_L=mirror_L,
-    )
-
-
-def normalise(shape_L3: Float64) -> Float64:
-    """Put a shape's origin into its rigid points and make the outer eye corners one unit apart."""
-    right, left = landmarks.EYE_CORNERS[[0, -1]]
-    centred = shape_L3 - shape_L3[landmarks.RIGID].mean(axis=0)
-    return np.asarray(centred / np.linalg.norm(centred[left] - centred[right]), np.float64)
-
-
-def mirrored(shape_L3: Float64, mirror_L: Int32) -> Float64:
-    """(..., L, 3) the shape as a mirror shows it, with its landmarks in their own order."""
-    return np.asarray(shape_L3[..., mirror_L, :] * np.array([-1.0, 1.0, 1.0]), np.float64)
-
-
-def _balanced_frames(tracks: Sequence[TrainingTrack], cap: int) -> tuple[Float32, Int32]:
-    """Frames (T, L, 3) and the clip (T,) each comes from, at most about `cap` per speaker."""
-    num_frames: dict[str, int] = defaultdict(int)
-    for track in tracks:
-        num_frames[track.speaker] += len(track.landmarks_TL3)
-    steps = [max(1, -(-num_frames[track.speaker] // cap)) for track in tracks]
-    chosen = [track.landmarks_TL3[::step] for track, step in zip(tracks, steps, strict=True)]
-    if not any(len(frames) for frames in chosen):
-        raise ValueError("no usable frames to learn from")
-    clip_T = np.repeat(np.arange(len(chosen)), [len(frames) for frames in chosen])
-    return np.concatenate(chosen), clip_T.astype(np.int32)
-
-
-def _mean_rotation(rotation_T33: Float64, clip_T: Int32, tracks: Sequence[TrainingTrack]) -> Float64:
-    """(3, 3) chordal mean of the speakers' mean rotations."""
-    by_speaker: dict[str, list[Float64]] = defaultdict(list)
-    for index in np.unique(clip_T):
-        by_speaker[tracks[index].speaker].append(rotation_T33[clip_T == index].mean(axis=0))
-    u, _, vt = np.linalg.svd(np.mean([np.mean(means, axis=0) for means in by_speaker.values()], axis=0))
-    return np.asarray(u @ vt, np.float64)
+WEIGHT_ENTRY = {
+    "kind": "linear face model",
+    "licence": "Apache-2.0",
+    "is_commercial_use_allowed": True,
+    "training_data": (
+        "Talking clips of 33 people tracked by MediaPipe's face mesh: GRID talkers (CC BY 4.0, Cooke et al. "
+        "2006), addresses of the US government (probably public domain), one recording under Apache-2.0"
+    ),
+    "recipe": "dubber train face-model --clips CSV",
+    "description": "Mean face, identity and 29 expression components, 468 vertices as the tracker's mesh",
+}
 
 
 def pose_features(rotation_T3: Float64) -> Float64:
@@ -298,3 +190,76 @@ def train_face_model(
             RIGID: landmarks.RIGID,
         },
     )
+
+
+def lips_share(model: LinearFaceModel, faces: AlignedFaces) -> float:
+    """How much of the lips' motion in aligned faces the expression basis explains, 0..1.
+
+    The lips' squared deviations from each clip's mean, against what is left after the best expression of the
+    whole face (landmarks weighted as in training).
+
+    Args:
+        model: With as many vertices as the faces have landmarks.
+        faces: Frames of people, best of others than the model was learned from.
+    """
+    deviations = np.concatenate(
+        [
+            part - part.mean(axis=0)
+            for index in np.unique(faces.clip_T)
+            for part in [faces.shape_TL3[faces.clip_T == index].astype(np.float64)]
+        ]
+    )
+    basis = model.expression_KV3.astype(np.float64).reshape(model.num_expression, -1)
+    weight = np.repeat(vertex_weights(deviations.shape[1]), 3)
+    flat = deviations.reshape(len(deviations), -1)
+    coefficients = np.linalg.lstsq((basis * weight).T, (flat * weight).T, rcond=None)[0]
+    left = (flat - coefficients.T @ basis).reshape(deviations.shape)
+    return float(1 - (left[:, LIPS] ** 2).sum() / (deviations[:, LIPS] ** 2).sum())
+
+
+def held_out_lips_share(tracks: Sequence[TrainingTrack]) -> float:
+    """`lips_share` on every fifth speaker of a model learned from the others; NaN for fewer than five
+    speakers.
+    """
+    speakers = sorted({track.speaker for track in tracks})
+    held_out = set(speakers[::HELD_OUT_EVERY])
+    if len(speakers) < HELD_OUT_EVERY:
+        return float("nan")
+    model = train_face_model([track for track in tracks if track.speaker not in held_out])
+    others = [track for track in tracks if track.speaker in held_out]
+    return lips_share(model, align_to(others, model.mean_V3.astype(np.float64), MAX_FRAMES_PER_SPEAKER))
+
+
+def train_from_clips(manifest: Path, out: Path, runtime: Runtime, progress: Progress) -> dict[str, float]:
+    """Learn the face model from a manifest's train clips and write it into a weights folder.
+
+    Args:
+        manifest: CSV with the columns file, split, speaker; only rows of split "train" are used.
+        out: Weights folder; its manifest is updated.
+        runtime: Names the cache in which tracks are kept.
+        progress: Is told of each clip.
+
+    Returns:
+        Measures: frames, speakers, and the share of held-out speakers' lip motion the model explains.
+
+    Raises:
+        ConfigError: The manifest is malformed or has no train rows.
+        MediaError: A clip is missing or damaged.
+        NoFaceError: No clip has a usable face.
+        OutputFolderError: `out` cannot be written.
+    """
+    tracks = [
+        TrainingTrack(tracked.row.speaker, tracked.track.landmarks_TL3[tracked.track.is_usable_T])
+        for tracked in tracked_clips(manifest, runtime, progress)
+    ]
+    if not tracks:
+        raise NoFaceError("No clip of the manifest has a usable face.", where=str(manifest))
+    progress.start("learn face model", None)
+    model = train_face_model(tracks)
+    measures = {
+        "train_frames": float(sum(len(track.landmarks_TL3) for track in tracks)),
+        "train_speakers": float(len({track.speaker for track in tracks})),
+        "held_out_lips_share": held_out_lips_share(tracks),
+    }
+    save_weight(out, FACE_MODEL, model.to_arrays(), WEIGHT_ENTRY)
+    return measures

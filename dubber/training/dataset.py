@@ -1,0 +1,141 @@
+"""Talking clips to learn from: a manifest, and each clip's track through the cache."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dubber.engine.execute import Run
+from dubber.engine.plan import Plan, Ref
+from dubber.engine.progress import Progress
+from dubber.engine.stage import Runtime
+from dubber.engine.store import Store
+from dubber.errors import ConfigError, NoFaceError
+from dubber.stages.demux import Demux, DemuxParams
+from dubber.stages.track import Track, TrackParams
+from dubber.types import Clip, FaceTrack, SourceFile
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("file", "split", "speaker")
+"""Columns a manifest must have; others are not looked at."""
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One clip of a manifest.
+
+    Attributes:
+        path: The file.
+        split: What it is for: "train" rows teach.
+        speaker: Who speaks.
+    """
+
+    path: Path
+    split: str
+    speaker: str
+
+
+@dataclass(frozen=True)
+class TrackedClip:
+    """A clip whose face was followed.
+
+    Attributes:
+        row: Where it comes from.
+        clip: What demuxing tells.
+        track: The face.
+    """
+
+    row: ManifestRow
+    clip: Clip
+    track: FaceTrack
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """A plan that tracks one clip; stages that need more are added to it.
+
+    Attributes:
+        plan: The plan.
+        video: The file.
+        clip: What demuxing will tell.
+        track: The face.
+    """
+
+    plan: Plan
+    video: Ref[SourceFile]
+    clip: Ref[Clip]
+    track: Ref[FaceTrack]
+
+
+def read_manifest(path: Path, split: str | None = "train") -> list[ManifestRow]:
+    """Rows of a manifest.
+
+    Args:
+        path: CSV with at least `COLUMNS`; files are relative to its folder.
+        split: Only rows of this split; all if None.
+
+    Raises:
+        ConfigError: The manifest cannot be read, lacks a column, or has no row of the split.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = set(COLUMNS) - set(reader.fieldnames or ())
+            if missing:
+                raise ConfigError(
+                    f"The manifest lacks the columns {', '.join(sorted(missing))}.", where=str(path)
+                )
+            rows = [
+                ManifestRow(path.parent / row["file"], row["split"], row["speaker"])
+                for row in reader
+                if split is None or row["split"] == split
+            ]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The manifest cannot be read: {error}.", where=str(path)) from error
+    if not rows:
+        raise ConfigError(f"The manifest has no rows of the split '{split}'.", where=str(path))
+    return rows
+
+
+def plan_clip(path: Path, runtime: Runtime) -> ClipPlan:
+    """Plan the tracking of one clip, with the default parameters: dubbing it later finds it in the cache.
+
+    Raises:
+        MediaError: The file is missing or cannot be read.
+    """
+    plan = Plan(runtime.weights, Store(runtime.cache_dir))
+    video = plan.source(path)
+    clip = plan.add(Demux(DemuxParams()), video)
+    return ClipPlan(plan, video, clip, plan.add(Track(TrackParams()), video, clip))
+
+
+def tracked_clips(
+    manifest: Path, runtime: Runtime, progress: Progress, split: str | None = "train"
+) -> Iterator[TrackedClip]:
+    """Every clip of a split with its track, one at a time; clips without a usable face are left out.
+
+    Args:
+        manifest: See `read_manifest`.
+        runtime: Names the cache.
+        progress: Is told of each clip.
+        split: See `read_manifest`.
+
+    Raises:
+        ConfigError: See `read_manifest`.
+        MediaError: A file is missing or damaged.
+    """
+    rows = read_manifest(manifest, split)
+    stage = f"track {split or 'all'} clips"
+    progress.start(stage, len(rows))
+    for row in rows:
+        planned = plan_clip(row.path, runtime)
+        run = Run(planned.plan, runtime)
+        try:
+            yield TrackedClip(row, run.get(planned.clip), run.get(planned.track))
+        except NoFaceError as error:
+            logger.warning("%s", error)
+        progress.advance(stage)
