@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-CLIPS  ?= clips
+CLIPS  ?= clips/manifest.csv
 
 # The first interpreter that truly runs: a version manager's shim may exist and still refuse to start.
 FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 python; do \
@@ -62,10 +62,10 @@ example: install ## make examples/speaker.mp4 and line.wav again (needs espeak-n
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[example]"
 	@$(BIN)/python -m examples.make_example
 
-face-model: install ## train the face model on CLIPS=folder, into weights/
+face-model: install ## train the face model on the clips listed in CLIPS=CSV, into weights/
 	$(BIN)/dubber train face-model --clips "$(CLIPS)"
 
-expression: install ## train the audio-to-expression network on CLIPS=folder, into weights/
+expression: install ## train speech to expression on the clips listed in CLIPS=CSV, into weights/
 	$(BIN)/dubber train expression --clips "$(CLIPS)"
 
 clean: ## remove .venv, out and the tools' caches
