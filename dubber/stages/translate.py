@@ -211,7 +211,7 @@ def own_expression(timeline: Timeline, coeffs: FaceCoeffs, track: FaceTrack, cli
 
 def frames_back_and_forth(times_s_T: Float64, duration_s: float, times_s_N: Float64) -> Int64:
     """(N,) frame shown at each time when the clip is played forwards, backwards, and so on."""
-    phase_N = np.mod(times_s_N, 2 * duration_s)
+    phase_N = np.mod(times_s_N + 1e-9, 2 * duration_s)
     folded_N = np.minimum(phase_N, 2 * duration_s - phase_N)
-    index_N = np.searchsorted(times_s_T, folded_N + 1e-9, side="right") - 1
+    index_N = np.searchsorted(times_s_T, folded_N, side="right") - 1
     return np.asarray(np.clip(index_N, 0, len(times_s_T) - 1), np.int64)
