@@ -60,9 +60,8 @@ def main() -> None:
                 sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file()) / 1e6
             )
         peaks.append(peak)
-        print(
-            f"{seconds:6g} s   peak {peak:7.0f} MB   {wall_s / seconds:5.2f} s per second   cache {cache_mb:6.0f} MB"
-        )
+        pace = f"{wall_s / seconds:.2f} s per second"
+        print(f"{seconds:6g} s   peak {peak:.0f} MB   {pace}   cache {cache_mb:.0f} MB")
     print(f"ratio of the last peak to the first: {peaks[-1] / peaks[0]:.2f}")
 
 

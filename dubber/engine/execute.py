@@ -60,9 +60,15 @@ class Run:
     def get(self, ref: Ref[Out]) -> Out:
         """The artefact of a ref: loaded when stored, made (with all it needs) otherwise.
 
+        What is missing is made in the plan's order, so that cheap stages which can fail come first.
+
         Raises:
             DubberError: A stage failed.
         """
+        for index in sorted(missing_stages(self.plan, self.store, ref.index, self.forced)):
+            stage = self.plan.nodes[index].stage
+            if stage is not None and stage.is_stored:
+                self._get(index)
         value: Out = self._get(ref.index)
         return value
 
