@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import eigh
 
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
@@ -104,10 +105,7 @@ def expression_basis(deviations: Float64, weight_L: Float64, num_expression: int
     """
     weight = np.repeat(weight_L, 3)
     covariance = (deviations * weight).T @ (deviations * weight) / len(deviations)
-    variance, vectors = np.linalg.eigh(covariance)
-    largest = np.argsort(variance)[::-1][:num_expression]
-    basis = (vectors[:, largest] * np.sqrt(variance[largest])).T / weight
-    basis_KL3 = basis.reshape(len(largest), -1, 3)
+    basis_KL3 = (_principal(covariance, num_expression) / weight).reshape(num_expression, -1, 3)
     opening = basis_KL3[:, landmarks.LOWER_INNER_LIP, 1] - basis_KL3[:, landmarks.UPPER_INNER_LIP, 1]
     return np.asarray(basis_KL3 * np.where(opening < 0, -1.0, 1.0)[:, None, None], np.float32)
 
@@ -132,10 +130,17 @@ def identity_basis(faces: AlignedFaces, num_identity: int) -> Float32:
     smooth = smooth - rigid.T @ (rigid @ smooth)
     smooth = smooth - (smooth @ rigid.T) @ rigid
     covariance = sample + smooth * (KERNEL_SHARE * np.trace(sample) / np.trace(smooth))
-    variance, vectors = np.linalg.eigh(covariance)
-    largest = np.argsort(variance)[::-1][:num_identity]
-    basis = (vectors[:, largest] * np.sqrt(variance[largest])).T
-    return np.asarray(basis.reshape(len(largest), -1, 3), np.float32)
+    return np.asarray(_principal(covariance, num_identity).reshape(num_identity, -1, 3), np.float32)
+
+
+def _principal(covariance: Float64, count: int) -> Float64:
+    """(count, D) principal axes of a (D, D) covariance, one standard deviation long, largest first."""
+    size = len(covariance)
+    variance, vectors = eigh(covariance, subset_by_index=[size - count, size - 1])
+    axes = (vectors * np.sqrt(np.maximum(variance, 0))).T[::-1]
+    # The sign of an axis is the solver's whim; the largest entry is made positive.
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    return np.asarray(axes * np.sign(largest), np.float64)
 
 
 def _rigid_motions(shape_L3: Float64) -> Float64:
@@ -218,9 +223,7 @@ def lips_share(model: LinearFaceModel, faces: AlignedFaces) -> float:
 
 
 def held_out_lips_share(tracks: Sequence[TrainingTrack]) -> float:
-    """`lips_share` on every fifth speaker of a model learned from the others; NaN for fewer than five
-    speakers.
-    """
+    """`lips_share` on every fifth speaker of a model learned from the others; NaN for too few."""
     speakers = sorted({track.speaker for track in tracks})
     held_out = set(speakers[::HELD_OUT_EVERY])
     if len(speakers) < HELD_OUT_EVERY:

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from dubber.engine.key import file_sha256
 from dubber.engine.weights import MANIFEST_NAME, WeightEntry, WeightsFolder
@@ -40,7 +40,7 @@ def save_weight(folder: Path, name: str, arrays: dict[str, Any], entry: dict[str
         rows = WeightsFolder(folder).manifest if manifest_path.exists() else {}
         # One key of metadata only: safetensors does not keep an order among several, and equal weights shall
         # be equal bytes.
-        save_file(arrays, part, metadata={"name": name})
+        part.write_bytes(save(arrays, metadata={"name": name}))
         part.replace(path)
         row = WeightEntry.model_validate({**entry, "file": path.name, "sha256": file_sha256(path)})
         part.write_text(_toml({**rows, name: row}), encoding="utf-8")

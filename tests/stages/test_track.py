@@ -1,0 +1,155 @@
+"""The track stage: who is followed, what is bridged, what counts as usable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import TracebackType
+
+import numpy as np
+import pytest
+
+from dubber.engine.stage import StageContext
+from dubber.errors import NoFaceError
+from dubber.media.reader import probe
+from dubber.ops.align import MEAN_FACE_RIGID_N2, apply_similarity, similarity_to_mean_face
+from dubber.ops.landmarks import RIGID
+from dubber.stages.track import Sightings, Track, TrackParams, detection_size, make_track, short_gaps, yaw_deg
+from dubber.tracking.base import FaceObservation
+from dubber.tracking.mediapipe_mesh import landmarks_box
+from dubber.types import FaceTrack, Float32, SourceFile, UInt8
+from tests.conftest import real_clip
+from tests.models.face import formula_face
+
+SIZE = (480, 640)
+
+
+def mesh(x: float = 300, y: float = 200, scale: float = 100, yaw_radians: float = 0.0) -> FaceObservation:
+    shape = formula_face().mean_V3
+    c, s = np.cos(yaw_radians), np.sin(yaw_radians)
+    turned = shape @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32).T
+    landmarks: Float32 = (turned * scale + np.array([x, y, 0])).astype(np.float32)
+    return FaceObservation(landmarks_box(landmarks), landmarks, 0.8)
+
+
+class Script:
+    """A tracker that plays what it is given, and counts resets."""
+
+    def __init__(self, frames: list[list[FaceObservation]]) -> None:
+        self._frames = iter(frames)
+        self.num_resets = 0
+
+    def track(self, rgb_HW3: UInt8, time_s: float) -> list[FaceObservation]:
+        return next(self._frames)
+
+    def reset(self) -> None:
+        self.num_resets += 1
+
+    def __enter__(self) -> Script:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def track(
+    frames: list[list[FaceObservation]], cut_at: int = -1, shrink: int = 1, **params: float
+) -> tuple[FaceTrack, Script]:
+    script = Script(frames)
+    seen = Sightings(script, SIZE)
+    picture = np.zeros((SIZE[0] // shrink, SIZE[1] // shrink, 3), np.uint8)
+    for index in range(len(frames)):
+        picture = 255 - picture if index == cut_at else picture
+        seen.add(picture, index / 25)
+    return make_track(seen, TrackParams(**params)), script  # type: ignore[arg-type]
+
+
+def test_the_larger_person_is_followed() -> None:
+    frames = [[mesh(100, 200, 60), mesh(400, 200, 110)], [mesh(400, 201, 110), mesh(101, 200, 60)]] * 3
+    found, _ = track(frames)
+    assert found.is_usable_T.all()
+    assert (found.boxes_T4[:, 0] > 250).all()
+    assert (found.identity_id_T == found.identity_id_T[0]).all()
+    assert found.landmarks_TL3.dtype == np.float32
+
+
+def test_short_gaps_are_bridged_linearly_and_long_ones_are_not() -> None:
+    frames = [[mesh(300)], [], [mesh(320)], *([[]] * 6), [mesh(330)]]
+    found, _ = track(frames)
+    assert found.is_usable_T.tolist() == [True] * 3 + [False] * 6 + [True]
+    np.testing.assert_allclose(found.landmarks_TL3[1], mesh(310).landmarks_L3, atol=1e-3)
+    assert found.scores_T[1] == pytest.approx(0.4)
+    assert (found.identity_id_T[3:9] == -1).all()
+    assert (found.landmarks_TL3[3:9] == 0).all()
+    np.testing.assert_array_equal(found.similarity_T23[5], np.eye(2, 3))
+
+
+def test_gaps_over_a_cut_or_at_the_ends_stay() -> None:
+    assert list(short_gaps(np.array([1, 0, 1], bool), np.array([0, 0, 1]), 5)) == []
+    assert list(short_gaps(np.array([0, 0, 1, 0], bool), np.zeros(4, np.int32), 5)) == []
+    assert list(short_gaps(np.array([1, 0, 0, 1, 0, 1], bool), np.zeros(6, np.int32), 1)) == [(4, 5)]
+
+
+def test_small_and_turned_faces_are_not_usable() -> None:
+    frames = [[mesh()], [mesh(yaw_radians=np.deg2rad(50))], [mesh(yaw_radians=np.deg2rad(-60))]]
+    found, _ = track(frames)
+    assert found.is_usable_T.tolist() == [True, True, False]
+    np.testing.assert_allclose(np.abs(yaw_deg(found.landmarks_TL3)), [0, 50, 60], atol=0.5)
+    found, _ = track([[mesh(scale=30)], [mesh(scale=60)]])
+    assert found.is_usable_T.tolist() == [False, True]
+
+
+def test_a_cut_starts_a_shot_and_resets_the_tracker() -> None:
+    found, script = track([[mesh()]] * 4 + [[mesh(330, 220, 120)]] * 4, cut_at=4)
+    assert found.shot_id_T.tolist() == [0] * 4 + [1] * 4
+    assert script.num_resets == 1
+    # Nothing is smoothed over the cut.
+    np.testing.assert_allclose(found.similarity_T23[3], found.similarity_T23[0], atol=1e-4)
+    np.testing.assert_allclose(found.similarity_T23[4], found.similarity_T23[7], atol=1e-4)
+
+
+def test_what_is_seen_in_a_small_picture_is_told_in_px_of_the_frame() -> None:
+    half = [[mesh(150, 100, 50)]] * 2
+    found, _ = track(half, shrink=2)
+    np.testing.assert_allclose(found.landmarks_TL3[0], mesh().landmarks_L3, atol=1e-3)
+    assert detection_size((1080, 1920), 1280) == (720, 1280)
+    assert detection_size((300, 200), 1280) == (300, 200)
+
+
+def test_the_similarity_brings_the_face_onto_the_mean_face() -> None:
+    found, _ = track([[mesh(300 + k, 200)] for k in range(9)])
+    rigid = apply_similarity(found.similarity_T23, found.landmarks_TL3[:, RIGID, :2])
+    expected = apply_similarity(
+        similarity_to_mean_face(mesh().landmarks_L3[None]), mesh().landmarks_L3[None, RIGID, :2]
+    )
+    np.testing.assert_allclose(rigid, np.broadcast_to(expected, rigid.shape), atol=0.05)
+    assert np.linalg.norm(rigid - MEAN_FACE_RIGID_N2, axis=-1).mean() < 40
+
+
+def test_real_footage(context: StageContext) -> None:
+    path = real_clip("dev/grid_s1/bbir7s.mp4")
+    clip = probe(path)
+    short = replace(clip, pts_T=clip.pts_T[:8])
+    found = Track(TrackParams()).run(context, SourceFile(path, ""), short)
+    assert found.is_usable_T.all()
+    assert found.similarity_T23.shape == (8, 2, 3)
+    rigid = apply_similarity(found.similarity_T23, found.landmarks_TL3[:, RIGID, :2])
+    assert np.linalg.norm(rigid - MEAN_FACE_RIGID_N2, axis=-1).mean() < 8
+
+
+def test_no_face_says_so(context: StageContext) -> None:
+    path = real_clip("hard/no_face.mp4")
+    clip = probe(path)
+    short = replace(clip, pts_T=clip.pts_T[:3])
+    with pytest.raises(NoFaceError) as caught:
+        Track(TrackParams()).run(context, SourceFile(path, ""), short)
+    assert caught.value.where == str(path)
+    assert "No face" in caught.value.message
+
+
+def test_a_face_too_small_says_so(context: StageContext) -> None:
+    path = real_clip("hard/tiny_face.mp4")
+    clip = probe(path)
+    with pytest.raises(NoFaceError, match=r"only 4\d px wide"):
+        Track(TrackParams()).run(context, SourceFile(path, ""), replace(clip, pts_T=clip.pts_T[:2]))

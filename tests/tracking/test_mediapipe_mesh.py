@@ -1,0 +1,69 @@
+"""The default tracker on real footage: small faces, repeatable numbers, nothing said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from dubber.media.reader import probe, read_frames
+from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP
+from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker, landmarks_box
+from dubber.types import NUM_TRACKER_LANDMARKS, UInt8
+from tests.conftest import real_clip
+
+
+def first_frames(name: str, count: int) -> list[UInt8]:
+    path = real_clip(name)
+    clip = probe(path)
+    return [frame.rgb() for frame in islice(read_frames(path, replace(clip)), count)]
+
+
+def test_nothing_is_found_where_there_is_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    with MediapipeMeshTracker() as tracker:
+        assert tracker.track(noise, 0.0) == []
+        assert tracker.track(np.zeros((30, 40, 3), np.uint8), 0.04) == []
+    assert capfd.readouterr().err == ""
+
+
+def test_a_face_is_followed_quietly_and_the_same_way_twice(capfd: pytest.CaptureFixture[str]) -> None:
+    frames = first_frames("dev/grid_s1/bbir7s.mp4", 6)
+    seen = []
+    for _ in range(2):
+        with MediapipeMeshTracker() as tracker:
+            seen.append([tracker.track(frame, index / 25) for index, frame in enumerate(frames)])
+    assert capfd.readouterr().err == ""
+    for first, second in zip(*seen, strict=True):
+        assert len(first) == len(second) == 1
+        np.testing.assert_array_equal(first[0].landmarks_L3, second[0].landmarks_L3)
+    observation = seen[0][-1][0]
+    assert observation.landmarks_L3.shape == (NUM_TRACKER_LANDMARKS, 3)
+    np.testing.assert_array_equal(observation.box_4, landmarks_box(observation.landmarks_L3))
+    corners, tip = observation.landmarks_L3[EYE_CORNERS], observation.landmarks_L3[NOSE_TIP]
+    assert (np.diff(corners[:, 0]) > 0).all()
+    assert tip[1] > corners[:, 1].max()
+    assert tip[2] < corners[:, 2].min(), "depth is negative towards the camera"
+    assert 0.5 < observation.score <= 1
+
+
+def test_a_small_face_in_a_large_picture_is_found() -> None:
+    (frame,) = first_frames("dev/podium_720.mp4", 1)
+    with MediapipeMeshTracker() as tracker:
+        (observation,) = tracker.track(frame, 0.0)
+    width = observation.box_4[2] - observation.box_4[0]
+    assert width < 0.12 * frame.shape[1]
+
+
+def test_a_face_at_the_border_and_after_a_reset() -> None:
+    (frame,) = first_frames("dev/grid_s1/bbir7s.mp4", 1)
+    with MediapipeMeshTracker() as tracker:
+        (whole,) = tracker.track(frame, 0.0)
+        tracker.reset()
+        left = int(whole.box_4[0]) + 5
+        (cut,) = tracker.track(np.ascontiguousarray(frame[:, left:]), 0.04)
+    np.testing.assert_allclose(
+        cut.landmarks_L3[NOSE_TIP, :2] + [left, 0], whole.landmarks_L3[NOSE_TIP, :2], atol=4
+    )
