@@ -67,6 +67,15 @@ class FramePoses:
     scale_T: Float64
     translation_T2: Float64
 
+    def part(self, frames: slice) -> FramePoses:
+        """Some of the frames."""
+        return FramePoses(
+            self.expression_TK[frames],
+            self.rotation_T3[frames],
+            self.scale_T[frames],
+            self.translation_T2[frames],
+        )
+
 
 def rigid_pose(
     points_TN3: Float32 | Float64, reference_N3: Float32 | Float64, weight_N: Float64 | None = None
@@ -152,12 +161,9 @@ class FaceFitter:
             identity_I: (I,) standard deviations.
         """
         base_n3 = self._mean_n3 + self._identity.shape(identity_I[None])[0]
-        points_Tn3 = landmarks_TL3[:, self._landmark_index]
         chunks = [
-            self._fit_chunk(
-                points_Tn3[start : start + CHUNK_FRAMES], crop_scale_T[start : start + CHUNK_FRAMES], base_n3
-            )
-            for start in range(0, max(1, len(points_Tn3)), CHUNK_FRAMES)
+            self._fit_chunk(landmarks_TL3[part][:, self._landmark_index], crop_scale_T[part], base_n3)
+            for part in _chunks(len(landmarks_TL3))
         ]
         names = ("expression_TK", "rotation_T3", "scale_T", "translation_T2")
         return FramePoses(
@@ -176,16 +182,25 @@ class FaceFitter:
             poses: Poses to keep; their expression is not looked at.
         """
         base_n3 = self._mean_n3 + self._identity.shape(identity_I[None])[0]
-        points_Tn2 = np.asarray(landmarks_TL3[:, self._landmark_index, :2], np.float64)
-        camera_T23 = (
-            rotation_matrices(poses.rotation_T3)[:, :2] * (poses.scale_T * crop_scale_T)[:, None, None]
-        )
-        target_Tn2 = (points_Tn2 - poses.translation_T2[:, None]) * crop_scale_T[:, None, None]
-        residual_Tn2 = target_Tn2 - base_n3 @ np.swapaxes(camera_T23, 1, 2)
+        rows = [
+            self._expression_step(
+                landmarks_TL3[part][:, self._landmark_index, :2],
+                crop_scale_T[part],
+                base_n3,
+                poses.part(part),
+            )
+            for part in _chunks(len(landmarks_TL3))
+        ]
+        return FramePoses(np.concatenate(rows), poses.rotation_T3, poses.scale_T, poses.translation_T2)
+
+    def _expression_step(
+        self, points_Tn2: Float32, crop_scale_T: Float32, base_n3: Float64, poses: FramePoses
+    ) -> Float64:
+        """(T, K) the expression that fits given poses best: a linear problem."""
+        camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, base_n3, poses)
         normal_TKK = self._expression.normal(camera_T23) + self._expression_prior()
         right_TK = self._expression.project((residual_Tn2 @ camera_T23)[:, None])[:, 0]
-        expression_TK = np.linalg.solve(normal_TKK, right_TK[..., None])[..., 0]
-        return FramePoses(expression_TK, poses.rotation_T3, poses.scale_T, poses.translation_T2)
+        return np.asarray(np.linalg.solve(normal_TKK, right_TK[..., None])[..., 0], np.float64)
 
     def _expression_prior(self) -> Float64:
         size = self._expression.size
@@ -193,13 +208,9 @@ class FaceFitter:
 
     def _identity_step(self, landmarks_TL3: Float32, crop_scale_T: Float32, poses: FramePoses) -> Float64:
         """(I,) the identity that fits given poses and expressions best: a linear problem."""
-        points_Tn2 = np.asarray(landmarks_TL3[:, self._landmark_index, :2], np.float64)
         shape_Tn3 = self._mean_n3 + self._expression.shape(poses.expression_TK)
-        camera_T23 = (
-            rotation_matrices(poses.rotation_T3)[:, :2] * (poses.scale_T * crop_scale_T)[:, None, None]
-        )
-        target_Tn2 = (points_Tn2 - poses.translation_T2[:, None]) * crop_scale_T[:, None, None]
-        residual_Tn2 = target_Tn2 - shape_Tn3 @ np.swapaxes(camera_T23, 1, 2)
+        points_Tn2 = landmarks_TL3[:, self._landmark_index, :2]
+        camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, shape_Tn3, poses)
         size = self._identity.size
         prior_II = np.eye(size) * (self.settings.identity_weight / max(1, size))
         normal_II = self._identity.normal(camera_T23).mean(axis=0) + prior_II
@@ -257,6 +268,21 @@ class FaceFitter:
         normal[:, 6:, 6:] = self._expression.normal(camera_T23) + prior_KK
         right = np.concatenate([pose_T67[..., 6], products_T7K[:, 6] - expression_TK @ prior_KK], axis=1)
         return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0], np.float64)
+
+
+def _chunks(num_frames: int) -> list[slice]:
+    """Frames in portions; one empty portion where there are none."""
+    return [slice(start, start + CHUNK_FRAMES) for start in range(0, max(1, num_frames), CHUNK_FRAMES)]
+
+
+def _residual(
+    points_Tn2: Float32, crop_scale_T: Float32, shape_Tn3: Float64, poses: FramePoses
+) -> tuple[Float64, Float64]:
+    """Cameras (T, 2, 3) of given poses, and what a shape leaves of the landmarks (T, n, 2), crop px."""
+    scale_T = np.asarray(crop_scale_T, np.float64)
+    camera_T23 = rotation_matrices(poses.rotation_T3)[:, :2] * (poses.scale_T * scale_T)[:, None, None]
+    target_Tn2 = (points_Tn2 - poses.translation_T2[:, None]) * scale_T[:, None, None]
+    return camera_T23, target_Tn2 - shape_Tn3 @ np.swapaxes(camera_T23, 1, 2)
 
 
 class _Basis:
@@ -329,14 +355,20 @@ def residual_px(
     crop_scale_T: Float32,
 ) -> Float32:
     """(T,) mean distance between projected vertices and tracked landmarks, px of the crop."""
-    projected_Tn2 = project_TL2(
-        model,
-        identity_I,
-        poses.expression_TK.astype(np.float32),
-        poses.rotation_T3.astype(np.float32),
-        poses.scale_T.astype(np.float32),
-        poses.translation_T2.astype(np.float32),
-        model.landmark_sets[TRACKER_VERTICES],
-    )
-    distance_Tn = np.linalg.norm(projected_Tn2 - landmarks_TL3[:, model.landmark_sets[TRACKER], :2], axis=-1)
-    return np.asarray(distance_Tn.mean(axis=1) * crop_scale_T, np.float32)
+    tracker, vertices = model.landmark_sets[TRACKER], model.landmark_sets[TRACKER_VERTICES]
+    means = []
+    for part in _chunks(len(landmarks_TL3)):
+        some = poses.part(part)
+        projected_Tn2 = project_TL2(
+            model,
+            identity_I,
+            some.expression_TK.astype(np.float32),
+            some.rotation_T3.astype(np.float32),
+            some.scale_T.astype(np.float32),
+            some.translation_T2.astype(np.float32),
+            vertices,
+        )
+        means.append(
+            np.linalg.norm(projected_Tn2 - landmarks_TL3[part][:, tracker, :2], axis=-1).mean(axis=1)
+        )
+    return np.asarray(np.concatenate(means) * crop_scale_T, np.float32)

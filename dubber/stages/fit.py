@@ -141,7 +141,7 @@ class Fit(Stage[FaceCoeffs]):
             identity_K, poses = fit_track(fitter, track, usable, params)
             ctx.advance(len(usable))
         crop_scale_T = crop_scales(track)[usable]
-        residual_T = residual_px(model, identity_K, poses, track.landmarks_TL3[usable], crop_scale_T)
+        residual_T = residual_px(model, identity_K, poses, usable_landmarks(track, usable), crop_scale_T)
         logger.info(
             "Face model fitted to %d frames: median residual %.2f px of the crop.",
             len(usable),
@@ -165,6 +165,11 @@ def crop_scales(track: FaceTrack) -> Float32:
     return similarity_scale(track.similarity_T23)
 
 
+def usable_landmarks(track: FaceTrack, usable: Int32) -> Float32:
+    """(U, L, 3) landmarks of the usable frames; not copied where all are."""
+    return track.landmarks_TL3 if len(usable) == len(track.landmarks_TL3) else track.landmarks_TL3[usable]
+
+
 def fit_track(
     fitter: FaceFitter, track: FaceTrack, usable: Int32, params: FitParams
 ) -> tuple[Float32, FramePoses]:
@@ -183,7 +188,7 @@ def fit_track(
     from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
     from dubber.stages.track import yaw_deg
 
-    frames_UL3 = track.landmarks_TL3[usable]
+    frames_UL3 = usable_landmarks(track, usable)
     scale_U = crop_scales(track)[usable]
     gap_U2 = frames_UL3[:, LOWER_INNER_LIP, :2] - frames_UL3[:, UPPER_INNER_LIP, :2]
     opening_U = np.linalg.norm(gap_U2, axis=1) * scale_U
