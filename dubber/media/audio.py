@@ -22,7 +22,7 @@ import soxr  # type: ignore[import-untyped]
 
 from dubber.errors import MediaError
 from dubber.media.container import INCOMPLETE_ADVICE, check_readable, open_media
-from dubber.types import Float32
+from dubber.types import Float32, Speech
 from dubber.units import seconds_to_samples
 
 if TYPE_CHECKING:
@@ -174,22 +174,20 @@ def write_speech(source: Path, wav: Path, rate_hz: int = SPEECH_RATE_HZ) -> int:
     return num_samples
 
 
-def read_wav(path: Path) -> tuple[Float32, int]:
-    """A PCM file of ours, silent or not.
+def read_speech(speech: Speech) -> Float32:
+    """The samples of extracted speech.
 
     Args:
-        path: As `write_speech` made it.
+        speech: As the speech stage made it.
 
     Returns:
-        (S,) float32 mono and its sample rate in Hz.
+        (S,) float32 mono in -1..1 at `speech.sample_rate_hz`.
 
     Raises:
-        MediaError: Missing or damaged.
+        MediaError: Its file is missing or damaged.
     """
-    chunks = list(iterate_audio(path))
-    if not chunks:
-        return np.zeros(0, np.float32), SPEECH_RATE_HZ
-    return np.concatenate([chunk for chunk, _ in chunks]), chunks[0][1]
+    chunks = [chunk for chunk, _ in iterate_audio(speech.wav.path)]
+    return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
 
 
 def audio_duration_s(path: Path) -> float:

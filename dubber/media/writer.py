@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import av.error
+import cv2
 import numpy as np
 
 from dubber.errors import ConfigError, StageError
@@ -172,7 +173,7 @@ def encoder_options(options: EncodeOptions) -> dict[str, str]:
     crf, preset = str(options.crf), options.preset
     speed = _SPEED_NUMBERS.get(preset, preset)
     table = {
-        "libx264": {"crf": crf, "preset": preset},
+        "libx264": {"crf": crf, "preset": preset, **_x264_repeatable()},
         "libx265": {"crf": crf, "preset": preset, "x265-params": "frame-threads=2:log-level=error"},
         "h264_nvenc": {"rc": "vbr", "cq": crf, "preset": preset},
         "hevc_nvenc": {"rc": "vbr", "cq": crf, "preset": preset},
@@ -199,6 +200,19 @@ _SPEED_NUMBERS = {
     "veryslow": "2",
 }
 """x264's words for encoders that count their speeds."""
+
+
+def _x264_repeatable() -> dict[str, str]:
+    """Keep x264 from its AVX-512 code.
+
+    In x264's core 164 and 165 that code's macroblock tree reads memory nobody wrote, for widths such as 544,
+    480 or 360: the same frames then give other bytes from run to run. Every processor with AVX-512 has AVX2.
+    """
+    return {"x264-params": "asm=AVX2"} if cv2.checkHardwareSupport(_CPU_AVX_512F) else {}
+
+
+_CPU_AVX_512F = 13
+"""OpenCV's number of that processor feature; its Python module does not name it."""
 
 
 def coded_size(size: tuple[int, int], codec: str) -> tuple[int, int]:
