@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.linalg import eigh
 
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
@@ -50,7 +49,7 @@ WEIGHT_ENTRY = {
     "licence": "Apache-2.0",
     "is_commercial_use_allowed": True,
     "training_data": (
-        "Talking clips of 33 people tracked by MediaPipe's face mesh: GRID talkers (CC BY 4.0, Cooke et al. "
+        "Talking clips of 35 people tracked by MediaPipe's face mesh: GRID talkers (CC BY 4.0, Cooke et al. "
         "2006), addresses of the US government (probably public domain), one recording under Apache-2.0"
     ),
     "recipe": "dubber train face-model --clips CSV",
@@ -135,12 +134,9 @@ def identity_basis(faces: AlignedFaces, num_identity: int) -> Float32:
 
 def _principal(covariance: Float64, count: int) -> Float64:
     """(count, D) principal axes of a (D, D) covariance, one standard deviation long, largest first."""
-    size = len(covariance)
-    variance, vectors = eigh(covariance, subset_by_index=[size - count, size - 1])
-    axes = (vectors * np.sqrt(np.maximum(variance, 0))).T[::-1]
-    # The sign of an axis is the solver's whim; the largest entry is made positive.
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
-    return np.asarray(axes * np.sign(largest), np.float64)
+    variance, vectors = np.linalg.eigh(covariance)
+    largest = np.argsort(variance)[::-1][:count]
+    return np.asarray((vectors[:, largest] * np.sqrt(np.maximum(variance[largest], 0))).T, np.float64)
 
 
 def _rigid_motions(shape_L3: Float64) -> Float64:
