@@ -33,8 +33,8 @@ class ShapeWeights:
         rotation_px: Pixels that a radian of head rotation is worth.
     """
 
-    opening: float = 1.0
-    width: float = 0.5
+    opening: float = 2.0
+    width: float = 1.0
     jaw: float = 0.5
     place: float = 0.3
     rotation_px: float = 40.0

@@ -9,16 +9,13 @@ Index letters: M = 39 mouth and jaw landmarks, B = 5 points along the nose's bas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from dubber.types import Float32, UInt8
+from dubber.types import Float32
 
 _RIM_PX = 12
-_SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -56,36 +53,50 @@ def mouth_mask(
         (H, W) float32 in 0..1; exactly 0 outside the eroded hull's feather and near the rim.
     """
     shape = shape or MaskShape()
-    points = np.concatenate(hulls).astype(np.float32)
-    mask = np.zeros(size, np.uint8)
-    hull = cv2.convexHull(points)[:, 0]
-    _fill(mask, hull, 1)
-    _fill(mask, _above(nose_base_B2, shape.below_nose * unit_px, max(size)), 0)
-    rim = max(2, round(_RIM_PX * unit_px))
-    mask[:rim] = mask[-rim:] = 0
-    mask[:, :rim] = mask[:, -rim:] = 0
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    return _smooth_step(
-        (distance - (shape.erode - 2 * shape.blur) * unit_px) / max(4 * shape.blur * unit_px, 1e-6)
-    )
+    height, width = size
+    rim = max(2.0, _RIM_PX * unit_px)
+    edges = [
+        *_hull_edges(np.concatenate(hulls)),
+        _nose_edge(nose_base_B2, shape.below_nose * unit_px),
+        (1.0, 0.0, -rim),
+        (-1.0, 0.0, width - rim),
+        (0.0, 1.0, -rim),
+        (0.0, -1.0, height - rim),
+    ]
+    x = np.arange(width, dtype=np.float32) + np.float32(0.5)
+    y = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5)
+    # Inside a convex region the distance to its border is the least distance to a side; unlike a distance
+    # transform of a filled polygon it moves smoothly with the landmarks.
+    distance = np.full(size, np.inf, np.float32)
+    for along_x, along_y, offset in edges:
+        down = np.float32(along_y) * y + np.float32(offset)
+        np.minimum(distance, np.float32(along_x) * x + down, out=distance)
+    begins, feather = (shape.erode - 2 * shape.blur) * unit_px, max(4 * shape.blur * unit_px, 1e-6)
+    return _smooth_step((distance - np.float32(begins)) / np.float32(feather))
 
 
-def _fill(mask: UInt8, polygon_P2: NDArray[Any], value: int) -> None:
-    """Fill a polygon given in px, centres at +0.5."""
-    fixed = np.rint((polygon_P2 - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(mask, [fixed], (value,), shift=_SUBPIXEL_BITS)
+def _hull_edges(points_P2: Float32) -> list[tuple[float, float, float]]:
+    """Sides of the convex hull as (a, b, c): a * x + b * y + c is the distance, positive inside."""
+    hull = cv2.convexHull(np.asarray(points_P2, np.float32))[:, 0].astype(np.float64)
+    middle = hull.mean(0)
+    edges = []
+    for first, second in zip(hull, np.roll(hull, -1, axis=0), strict=True):
+        normal = np.array([second[1] - first[1], first[0] - second[0]])
+        length = float(np.hypot(*normal))
+        if length < 1e-6:
+            continue
+        normal *= np.sign(normal @ (middle - first)) / length
+        edges.append((float(normal[0]), float(normal[1]), float(-normal @ first)))
+    return edges
 
 
-def _above(nose_base_B2: Float32, below_px: float, size_px: int) -> Float32:
-    """Polygon of everything above the line under the nose, continued to both sides."""
-    first, last = nose_base_B2[0], nose_base_B2[-1]
+def _nose_edge(nose_base_B2: Float32, below_px: float) -> tuple[float, float, float]:
+    """The line under the nose, in the same form; positive below it."""
+    first, last = nose_base_B2[0].astype(np.float64), nose_base_B2[-1].astype(np.float64)
     along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-    down = np.array([-along[1], along[0]], np.float32)
-    middle = nose_base_B2.mean(0) + down * below_px
-    reach = 4 * size_px
-    right, left = middle - along * reach, middle + along * reach
-    corners = [right, left, left - down * reach, right - down * reach]
-    return np.asarray(np.stack(corners), np.float32)
+    down = np.array([-along[1], along[0]])
+    through = nose_base_B2.mean(0) + down * below_px
+    return float(down[0]), float(down[1]), float(-down @ through)
 
 
 def _smooth_step(t_HW: Float32) -> Float32:

@@ -209,7 +209,10 @@ def landmark_displacement(
 
 
 def warp_to_landmarks(
-    image: UInt8, wanted_P2: Float32, source_P2: Float32, regularisation: float = 0.003
+    image: UInt8,
+    wanted_P2: Float32,
+    source_P2: Float32,
+    regularisation: float = 0.003,
 ) -> UInt8:
     """Warp a square crop so that its landmarks land on the wanted ones and its rim stays.
 
@@ -224,7 +227,8 @@ def warp_to_landmarks(
     """
     height, width = image.shape[:2]
     unit_px = width / CROP_SIZE_PX
-    return remap(image, landmark_displacement(wanted_P2, source_P2, (height, width), regularisation, unit_px))
+    field = landmark_displacement(wanted_P2, source_P2, (height, width), regularisation, unit_px)
+    return remap(image, field)
 
 
 def sample_crop(image: UInt8, corner_xy: tuple[int, int], similarity_23: Float32, size_px: int) -> UInt8:

@@ -102,7 +102,8 @@ class Compositor:
         margin = (high - low) * _GROWTH + 8
         # Far outside the frame there is nothing to see.
         limit = np.array(frame_size[::-1], np.float32)
-        low = np.clip(np.floor((low - margin) / 2) * 2, -limit, limit - 16).astype(int)
+        # Not upward: the jaw's warp must leave the eyes alone.
+        low = np.clip(np.floor((low - margin * [1, 0]) / 2) * 2, -limit, limit - 16).astype(int)
         high = np.clip(np.ceil((high + margin) / 2) * 2, low + 16, 2 * limit).astype(int)
         return (int(low[0]), int(low[1])), (int(high[1] - low[1]), int(high[0] - low[0]))
 

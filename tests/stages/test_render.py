@@ -1,0 +1,300 @@
+"""render: wanted landmarks, the search as a whole, resuming; on a puppet whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubber.engine.stage import StageContext
+from dubber.errors import ConfigError
+from dubber.media.patches import read_patches
+from dubber.media.reader import probe, read_frames_at
+from dubber.models.morphable import project_TL2
+from dubber.ops.align import apply_similarity, identity_similarity, similarity_to_mean_face
+from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
+from dubber.stages import render
+from dubber.stages.mouth_geometry import source_geometry, wanted_landmarks
+from dubber.stages.render import RenderParams, render_mouths
+from dubber.stages.renderers import crop_of
+from dubber.types import Clip, ExpressionTrack, FaceCoeffs, FaceTrack, Mouths, RetimeMap, SourceFile
+from tests.models.face import formula_face, random_poses
+from tests.synth import SyntheticClip, make_clip
+
+NUM_FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> SyntheticClip:
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", num_frames=NUM_FRAMES, faceless=range(12, 15)
+    )
+
+
+@pytest.fixture(scope="module")
+def clip(synthetic: SyntheticClip) -> Clip:
+    return probe(synthetic.path)
+
+
+def true_track(synthetic: SyntheticClip) -> FaceTrack:
+    """What a perfect tracker would tell."""
+    num_frames = len(synthetic.pts_T)
+    has_face_T = synthetic.has_face_T
+    landmarks_TL3 = np.concatenate([synthetic.landmarks_TL2, np.zeros((num_frames, 468, 1), np.float32)], 2)
+    similarity_T23 = identity_similarity(num_frames)
+    similarity_T23[has_face_T] = similarity_to_mean_face(landmarks_TL3[has_face_T])
+    return FaceTrack(
+        boxes_T4=np.zeros((num_frames, 4), np.float32),
+        landmarks_TL3=landmarks_TL3,
+        scores_T=has_face_T.astype(np.float32),
+        is_usable_T=has_face_T,
+        shot_id_T=synthetic.shot_id_T,
+        identity_id_T=np.where(has_face_T, 0, -1).astype(np.int32),
+        similarity_T23=similarity_T23,
+    )
+
+
+def still_coeffs(num_frames: int) -> FaceCoeffs:
+    return FaceCoeffs(
+        identity_K=np.zeros(5, np.float32),
+        expression_TK=np.zeros((num_frames, 6), np.float32),
+        rotation_T3=np.zeros((num_frames, 3), np.float32),
+        scale_T=np.ones(num_frames, np.float32),
+        translation_T2=np.zeros((num_frames, 2), np.float32),
+        residual_px_T=np.zeros(num_frames, np.float32),
+    )
+
+
+def straight(num_frames: int = NUM_FRAMES) -> RetimeMap:
+    return RetimeMap(np.arange(num_frames, dtype=np.int32), np.zeros(num_frames, bool))
+
+
+def own_mouths(
+    ctx: StageContext, synthetic: SyntheticClip, clip: Clip, retime: RetimeMap | None = None, **params: object
+) -> Mouths:
+    track, retime = true_track(synthetic), retime or straight()
+    coeffs = still_coeffs(clip.num_frames)
+    wanted = source_geometry(track, coeffs, retime).landmarks_NM2
+    source = SourceFile(synthetic.path, "0" * 64)
+    return render_mouths(
+        ctx, RenderParams.model_validate(params), source, clip, track, coeffs, retime, wanted
+    )
+
+
+def patches_of(mouths: Mouths) -> np.ndarray:
+    return np.stack(list(read_patches([file.path for file in mouths.patches])))
+
+
+def source_crops(mouths: Mouths, synthetic: SyntheticClip, clip: Clip, indices: np.ndarray) -> np.ndarray:
+    similarities = mouths.similarity_N23[mouths.has_patch_N]
+    frames = read_frames_at(synthetic.path, clip, indices[mouths.has_patch_N])
+    pairs = zip(frames, similarities, strict=True)
+    return np.stack([crop_of(frame, similarity, mouths.size_px) for frame, similarity in pairs])
+
+
+def mouth_psnr(patches: np.ndarray, truth: np.ndarray, mouths: Mouths) -> np.ndarray:
+    result = []
+    for patch, crop, points in zip(patches, truth, mouths.landmarks_NM2[mouths.has_patch_N], strict=True):
+        (x0, y0), (x1, y1) = points[:20].min(0).astype(int) - 6, points[:20].max(0).astype(int) + 6
+        error = np.mean((patch[y0:y1, x0:x1].astype(float) - crop[y0:y1, x0:x1]) ** 2)
+        result.append(10 * np.log10(255**2 / max(error, 1e-3)))
+    return np.array(result)
+
+
+def test_own_landmarks_give_the_own_pixels(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    mouths = own_mouths(context, synthetic, clip)
+    assert mouths.size_px == 256
+    assert (mouths.has_patch_N == synthetic.has_face_T).all()
+    assert not mouths.is_own_pixels
+    patches = patches_of(mouths)
+    assert patches.shape == (NUM_FRAMES - 3, 256, 256, 3)
+    truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
+    assert np.abs(patches.astype(int) - truth).max() <= 1
+    np.testing.assert_allclose(mouths.landmarks_NM2, mouths.source_landmarks_NM2)
+
+
+def test_held_out_mouths_are_rebuilt_better_than_frozen_ones(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    mouths = own_mouths(context, synthetic, clip, held_out_from_frame=30)
+    truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
+    held_out = np.flatnonzero(mouths.has_patch_N) >= 30
+    patches = patches_of(mouths)
+    assert (np.abs(patches.astype(int) - truth).max((1, 2, 3)) > 10)[held_out].all(), "nothing leaks"
+    found = mouth_psnr(patches, truth, mouths)[held_out]
+    frozen = mouth_psnr(np.repeat(truth[26:27], len(truth), 0), truth, mouths)[held_out]
+    assert np.median(found) > np.median(frozen) + 2
+
+
+def test_the_footage_out_of_order(context: StageContext, synthetic: SyntheticClip, clip: Clip) -> None:
+    index_N = np.array([5, 4, 30, 31, 31, 13, 2], np.int32)
+    mouths = own_mouths(context, synthetic, clip, RetimeMap(index_N, np.zeros(7, bool)), dissolve_frames=0)
+    assert mouths.has_patch_N.tolist() == [True, True, True, True, True, False, True]
+    truth = source_crops(mouths, synthetic, clip, index_N)
+    assert np.median(mouth_psnr(patches_of(mouths), truth, mouths)) > 45
+
+
+def test_copy_gives_the_sources_own_crops(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    mouths = own_mouths(context, synthetic, clip, renderer="copy")
+    assert mouths.is_own_pixels
+    truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
+    assert (patches_of(mouths) == truth).all()
+
+
+def test_a_killed_run_continues_and_gives_the_same_bytes(
+    tmp_path: Path,
+    context: StageContext,
+    synthetic: SyntheticClip,
+    clip: Clip,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(render, "SEGMENT_FRAMES", 8)
+    whole = own_mouths(context, synthetic, clip, held_out_from_frame=30)
+    reference = [file.path.read_bytes() for file in whole.patches]
+    assert len(reference) == 5
+
+    class Killed(BaseException):
+        pass
+
+    class Bomb:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def plan(self, stages: list[str]) -> None: ...
+        def start(self, stage: str, total: int | None) -> None:
+            self.count, self.total = 0, total
+
+        def advance(self, stage: str, count: int = 1) -> None:
+            self.count += count
+            if self.fuse and self.count >= self.fuse:
+                raise Killed
+
+        def finish(self, stage: str, seconds: float, *, is_hit: bool) -> None: ...
+
+        fuse = 20
+
+    second = StageContext(context.runtime, tmp_path / "e2", tmp_path / "w2", "render", Bomb())
+    second.entry_dir.mkdir()
+    second.work_dir.mkdir()
+    with pytest.raises(Killed):
+        own_mouths(second, synthetic, clip, held_out_from_frame=30)
+    done = sorted(path.name for path in second.work_dir.glob("*.mkv"))
+    assert done == ["mouths_00000.mkv", "mouths_00001.mkv"]
+    before = {name: (second.work_dir / name).stat().st_ino for name in done}
+    second.progress.fuse = 0  # type: ignore[attr-defined]
+    again = own_mouths(second, synthetic, clip, held_out_from_frame=30)
+    assert [file.path.read_bytes() for file in again.patches] == reference
+    assert [file.path.stat().st_ino for file in again.patches[:2]] == list(before.values()), (
+        "kept, not remade"
+    )
+    assert second.progress.count == second.progress.total == NUM_FRAMES  # type: ignore[attr-defined]
+    for field in ("landmarks_NM2", "similarity_N23", "has_patch_N"):
+        assert (getattr(again, field) == getattr(whole, field)).all()
+
+
+def test_holding_out_everything_is_a_mistake_of_the_users(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    with pytest.raises(ConfigError, match="lend its mouth"):
+        own_mouths(context, synthetic, clip, held_out_from_frame=0)
+
+
+def test_a_clip_without_a_face_gives_no_patches(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    track = replace(true_track(synthetic), is_usable_T=np.zeros(NUM_FRAMES, bool))
+    wanted = np.zeros((NUM_FRAMES, 39, 2), np.float32)
+    source = SourceFile(synthetic.path, "0" * 64)
+    coeffs = still_coeffs(NUM_FRAMES)
+    mouths = render_mouths(context, RenderParams(), source, clip, track, coeffs, straight(), wanted)
+    assert mouths.patches == ()
+    assert not mouths.has_patch_N.any()
+
+
+@pytest.mark.parametrize(("scale", "size_px"), [(1.6, 256), (1.0, 384), (0.74, 512), (0.5, 768), (0.2, 1024)])
+def test_the_patches_are_as_fine_as_the_footage(synthetic: SyntheticClip, scale: float, size_px: int) -> None:
+    track = true_track(synthetic)
+    matrices = np.tile(np.array([[scale, 0, 0], [0, scale, 0]], np.float32), (NUM_FRAMES, 1, 1))
+    assert render._crop_size(RenderParams(), replace(track, similarity_T23=matrices)) == size_px
+    assert render._crop_size(RenderParams(crop_size_px=512), track) == 512
+
+
+def fitted(num_frames: int) -> tuple[FaceTrack, FaceCoeffs]:
+    """A model's own projection, off by a constant residual."""
+    model, rng = formula_face(), np.random.default_rng(0)
+    rotation, scale, translation = random_poses(num_frames, rng)
+    identity = rng.normal(0, 1, 5).astype(np.float32)
+    expression = rng.normal(0, 0.5, (num_frames, 6)).astype(np.float32)
+    points = project_TL2(model, identity, expression, rotation * 0.2, scale, translation)
+    landmarks = np.concatenate([points + 3, np.zeros((num_frames, 468, 1), np.float32)], 2)
+    every = np.ones(num_frames, bool)
+    zeros = np.zeros(num_frames, np.int32)
+    similarity = similarity_to_mean_face(landmarks)
+    track = FaceTrack(
+        np.zeros((num_frames, 4), np.float32),
+        landmarks,
+        every.astype(np.float32),
+        every,
+        zeros,
+        zeros,
+        similarity,
+    )
+    residual = np.zeros(num_frames, np.float32)
+    return track, FaceCoeffs(identity, expression, rotation * 0.2, scale, translation, residual)
+
+
+def test_the_own_expression_gives_the_own_landmarks() -> None:
+    track, coeffs = fitted(6)
+    index_N = np.array([0, 3, 3, 5], np.int32)
+    expression = ExpressionTrack(coeffs.expression_TK[index_N], np.zeros(4, bool))
+    wanted = wanted_landmarks(
+        formula_face(), track, coeffs, expression, RetimeMap(index_N, np.zeros(4, bool))
+    )
+    np.testing.assert_allclose(wanted, track.landmarks_TL3[index_N][:, MOUTH_JAW, :2], atol=1e-2)
+
+
+def test_another_expression_moves_the_landmarks_by_the_models_difference() -> None:
+    model = formula_face()
+    track, coeffs = fitted(4)
+    other = (coeffs.expression_TK + 0.05).astype(np.float32)
+    expression = ExpressionTrack(other, np.zeros(4, bool))
+    wanted = wanted_landmarks(model, track, coeffs, expression, straight(4))
+    pose = (coeffs.rotation_T3, coeffs.scale_T, coeffs.translation_T2)
+    expected = project_TL2(model, coeffs.identity_K, other, *pose)[:, MOUTH_JAW] + 3
+    np.testing.assert_allclose(wanted[:, 20:], expected[:, 20:], atol=2e-2)
+    assert np.abs(wanted - track.landmarks_TL3[:, MOUTH_JAW, :2]).max() > 0.5
+
+
+def test_lips_never_pass_through_each_other() -> None:
+    track, coeffs = fitted(40)
+    rng = np.random.default_rng(1)
+    wild = ExpressionTrack(rng.normal(0, 8, (40, 6)).astype(np.float32), np.zeros(40, bool))
+    wanted = wanted_landmarks(formula_face(), track, coeffs, wild, straight(40))
+    upright = apply_similarity(track.similarity_T23, wanted)
+    own = apply_similarity(track.similarity_T23, track.landmarks_TL3[:, MOUTH_JAW, :2])
+    gap, own_gap = upright[:, 18, 1] - upright[:, 14, 1], own[:, 18, 1] - own[:, 14, 1]
+    assert (gap >= np.minimum(own_gap, 0) - 1e-2).all()
+    assert mouth_opening(upright).max() > 5
+
+
+def test_a_half_way_picture_has_half_way_geometry_but_never_across_a_cut() -> None:
+    track, coeffs = fitted(4)
+    track = replace(track, shot_id_T=np.array([0, 0, 1, 1], np.int32))
+    retime = RetimeMap(np.array([0, 1, 2, 3], np.int32), np.ones(4, bool))
+    source = source_geometry(track, coeffs, retime)
+    assert source.is_halfway_N.tolist() == [True, False, True, False]
+    points = track.landmarks_TL3[:, MOUTH_JAW, :2]
+    np.testing.assert_allclose(source.landmarks_NM2[0], (points[0] + points[1]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(source.landmarks_NM2[1], points[1], rtol=1e-5)
+    assert source.starts_anew_N.tolist() == [True, False, True, False]
+    own = ExpressionTrack(coeffs.expression_TK, np.zeros(4, bool))
+    wanted = wanted_landmarks(formula_face(), track, coeffs, own, retime)
+    np.testing.assert_allclose(wanted[1], points[1], atol=1e-2)
+    lost = replace(track, is_usable_T=np.array([True, True, True, False]))
+    assert source_geometry(lost, coeffs, retime).has_face_N.tolist() == [True, True, False, False]
