@@ -22,7 +22,7 @@ import soxr  # type: ignore[import-untyped]
 
 from dubber.errors import MediaError
 from dubber.media.container import INCOMPLETE_ADVICE, check_readable, open_media
-from dubber.types import Float32, Speech
+from dubber.types import Float32
 from dubber.units import seconds_to_samples
 
 if TYPE_CHECKING:
@@ -174,20 +174,22 @@ def write_speech(source: Path, wav: Path, rate_hz: int = SPEECH_RATE_HZ) -> int:
     return num_samples
 
 
-def read_speech(speech: Speech) -> Float32:
-    """The samples of extracted speech.
+def read_wav(path: Path) -> tuple[Float32, int]:
+    """A PCM file of ours, silent or not.
 
     Args:
-        speech: As the speech stage made it.
+        path: As `write_speech` made it.
 
     Returns:
-        (S,) float32 mono in -1..1 at `speech.sample_rate_hz`.
+        (S,) float32 mono and its sample rate in Hz.
 
     Raises:
-        MediaError: Its file is missing or damaged.
+        MediaError: Missing or damaged.
     """
-    chunks = [chunk for chunk, _ in iterate_audio(speech.wav.path)]
-    return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+    chunks = list(iterate_audio(path))
+    if not chunks:
+        return np.zeros(0, np.float32), SPEECH_RATE_HZ
+    return np.concatenate([chunk for chunk, _ in chunks]), chunks[0][1]
 
 
 def audio_duration_s(path: Path) -> float:
