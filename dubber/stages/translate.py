@@ -34,9 +34,11 @@ class TranslateParams(Params):
 
     Attributes:
         translator: "lstm", or its null twin "neutral": the target's own expression, whatever is said.
-        mouth_gain: How lively the mouth is; 1 is the least-squares answer, which errs on the shut side.
+        mouth_gain: How lively the mouth is; 1 is the least-squares answer for the target's own range. More
+            opens the mouth wider and costs accuracy.
         rest_gain: How far silence closes the mouth: 1 to the target's own rest, 0 not at all.
-        av_offset_ms: The mouth moves this much before the sound; negative: after it.
+        av_offset_ms: The mouth moves this much before the clips that taught the network did; negative: after.
+            Filmed speech leads its sound a little, and a late mouth disturbs more than an early one.
         smoothing_ms: Width of a symmetric smoothing in time; 0 for none.
         min_gap_s: Silence shorter than this belongs to the utterance around it.
     """
@@ -44,7 +46,7 @@ class TranslateParams(Params):
     translator: Literal["lstm", "neutral"] = "lstm"
     mouth_gain: float = Field(1.0, ge=0, le=3)
     rest_gain: float = Field(1.0, ge=0, le=1)
-    av_offset_ms: float = Field(0.0, ge=-1000, le=1000)
+    av_offset_ms: float = Field(40.0, ge=-1000, le=1000)
     smoothing_ms: float = Field(50.0, ge=0, le=500)
     min_gap_s: float = Field(0.5, ge=0)
 
@@ -72,13 +74,13 @@ class Translate(Stage[ExpressionTrack]):
             NoFaceError: No frame can be dubbed.
             WeightsError: The network is missing, damaged, or for another face model.
         """
-        from dubber.media.audio import read_wav
+        from dubber.media.audio import read_speech
         from dubber.ops import silence
 
         speech, timeline, coeffs, track, clip = _inputs(*inputs)
         if not track.is_usable_T.any():
             raise NoFaceError("No frame of the video has a face that can be dubbed.")
-        samples_S, _ = read_wav(speech.wav.path)
+        samples_S = read_speech(speech)
         samples_S = samples_S[: round(timeline.audio_duration_s * speech.sample_rate_hz)]
         is_voiced_F = silence.is_voiced(silence.level_db(samples_S))
         edges_s = np.append(timeline.times_s_N, timeline.duration_s)

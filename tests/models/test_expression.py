@@ -14,7 +14,8 @@ from dubber.engine.weights import Weight, WeightsFolder, default_weights_dir
 from dubber.errors import ConfigError, WeightsError
 from dubber.models import expression as module
 from dubber.models.expression import ExpressionNet, calibrated, predict_steps, rest_modes
-from dubber.training.expression import ExpressionTraining, make_modes, one_cycle, train_expression
+from dubber.training.expression import make_modes, train_expression
+from dubber.training.expression_loop import ExpressionTraining, one_cycle
 from dubber.training.speech_data import TalkingClip, best_lag, variants
 
 torch.set_num_threads(1)  # networks this small only wait for each other on more
