@@ -2,9 +2,8 @@
 
 1. Each clip's face is fitted; its coefficients, as deviations from the clip's mean and brought to a common
    liveliness, are turned into modes (principal axes of what lips and jaw do).
-2. Many clips' sound is late. A first network is trained on all; where its mouth agrees best with the
-picture is the
-   clip's delay. Taken out, the next network is sharper, and so are its estimates.
+2. Many clips' sound is late. A first network is trained on all; where its mouth agrees best with the picture
+   is the clip's delay. Taken out, the next network is sharper, and so are its estimates.
 3. The members that ship are trained on the corrected clips.
 
 Every iteration draws its chance from its own seed, so that a run resumed from its checkpoint is the run.
