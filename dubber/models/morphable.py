@@ -2,12 +2,11 @@
 
 Convention:
     model frame   x to the right of the picture, y down, z away from the camera, as seen when R is the
-    identity;
-                  the origin is the centroid of the rigid points (eyes, nose) of the mean face; one unit is
-                  the distance between the outer corners of the mean face's eyes
+                  identity; the origin is the centroid of the rigid points (eyes, nose) of the mean face; one
+                  unit is the distance between the outer corners of the mean face's eyes
     coefficients  in standard deviations of the training data: the bases carry the scale
-    projection    scaled orthography: p = scale * (R @ v)_xy + translation, R from an axis-angle vector,
-    radians
+    projection    scaled orthography: p = scale * (R @ v)_xy + translation, R from an axis-angle vector in
+                  radians
 
 Shapes: T frames, V vertices, n chosen vertices, K coefficients, F triangles. Every size is data of the model.
 """
@@ -110,9 +109,7 @@ class LinearFaceModel:
         )
 
     def to_arrays(self) -> dict[str, Any]:
-        """Arrays by name, for a weight file; the bases in half precision (errors below 0.1 px of the
-        crop).
-        """
+        """Arrays by name, for a weight file; the bases in half precision: below 0.1 px of the crop."""
         return {
             "mean": self.mean_V3.astype(np.float32),
             "identity": self.identity_KV3.astype(np.float16),
