@@ -114,7 +114,7 @@ def utterances(is_voiced_F: Bool, edges_s: Float64, *, min_gap_s: float = 0.5) -
     return np.asarray(2 * spoken_N > np.maximum(np.diff(step), 0)) & (np.diff(step) > 0)
 
 
-def gate(is_voiced_F: Bool, times_s_N: Float64, *, ramp_s: float = 0.08, min_gap_s: float = 0.2) -> Float32:
+def gate(is_voiced_F: Bool, times_s_N: Float64, *, ramp_s: float = 0.08, min_gap_s: float = 0.5) -> Float32:
     """How open the mouth may be: 1 in speech, 0 in silence, with ramps that lie outside the speech.
 
     Args:

@@ -40,13 +40,13 @@ class TranslateParams(Params):
         av_offset_ms: The mouth moves this much before the clips that taught the network did; negative: after.
             Filmed speech leads its sound a little, and a late mouth disturbs more than an early one.
         smoothing_ms: Width of a symmetric smoothing in time; 0 for none.
-        min_gap_s: Silence shorter than this belongs to the utterance around it.
+        min_gap_s: Silence shorter than this belongs to the utterance around it and does not shut the mouth.
     """
 
     translator: Literal["lstm", "neutral"] = "lstm"
-    mouth_gain: float = Field(1.0, ge=0, le=3)
+    mouth_gain: float = Field(0.9, ge=0, le=3)
     rest_gain: float = Field(1.0, ge=0, le=1)
-    av_offset_ms: float = Field(40.0, ge=-1000, le=1000)
+    av_offset_ms: float = Field(50.0, ge=-1000, le=1000)
     smoothing_ms: float = Field(50.0, ge=0, le=500)
     min_gap_s: float = Field(0.5, ge=0)
 
@@ -120,7 +120,9 @@ class Translate(Stage[ExpressionTrack]):
         own_TK = coeffs.expression_TK[track.is_usable_T]
         wanted_NZ = calibrated(net, modes_NZ.astype(np.float32), own_TK, gain=params.mouth_gain)
         rest_Z = rest_modes(net, own_TK, mouth_openings(track)[track.is_usable_T])
-        shut_N1 = params.rest_gain * (1 - silence.gate(is_voiced_F, times_s_N))[:, None]
+        shut_N1 = (
+            params.rest_gain * (1 - silence.gate(is_voiced_F, times_s_N, min_gap_s=params.min_gap_s))[:, None]
+        )
         return net.decode((1 - shut_N1) * wanted_NZ + shut_N1 * rest_Z)
 
 

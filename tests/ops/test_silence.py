@@ -75,4 +75,6 @@ def test_the_gate_is_open_in_speech_shut_in_silence_and_smooth():
     assert opened[(times_s > 1.02) & (times_s < 2.97)].min() > 0.99
     assert opened[(times_s < 0.9) | (times_s > 3.1)].max() == 0
     assert np.abs(np.diff(opened)).max() < 0.4  # at 60 fps
+    strict = gate(voiced, times_s, min_gap_s=0.1, ramp_s=0.02)
+    assert strict[(times_s > 2.05) & (times_s < 2.1)].max() < 0.01  # a gate that minds short holes
     assert (gate(np.zeros(0, bool), times_s) == 0).all()
