@@ -22,7 +22,7 @@ import soxr  # type: ignore[import-untyped]
 
 from dubber.errors import MediaError
 from dubber.media.container import INCOMPLETE_ADVICE, check_readable, open_media
-from dubber.types import Float32
+from dubber.types import Float32, Speech
 from dubber.units import seconds_to_samples
 
 if TYPE_CHECKING:
@@ -190,6 +190,21 @@ def read_wav(path: Path) -> tuple[Float32, int]:
     if not chunks:
         return np.zeros(0, np.float32), SPEECH_RATE_HZ
     return np.concatenate([chunk for chunk, _ in chunks]), chunks[0][1]
+
+
+def read_speech(speech: Speech) -> Float32:
+    """The samples of extracted speech.
+
+    Args:
+        speech: As the speech stage made it.
+
+    Returns:
+        (S,) float32 mono in -1..1 at `speech.sample_rate_hz`.
+
+    Raises:
+        MediaError: Its file is missing or damaged.
+    """
+    return read_wav(speech.wav.path)[0]
 
 
 def audio_duration_s(path: Path) -> float:

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubber.errors import MediaError
+from dubber.media import reader
+from dubber.media.color import resolve_color
+from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.types import Clip, ColorTags
+from tests.conftest import real_clip
+from tests.media.clips import index_of, planes, write_clip, write_tone
+
+VFR = [0, 512, 1024, 2560, 3072, 3500, 5120, 5632, 6144, 9000, 9512, 10024, 10536, 11048, 12000, 12100]
+
+
+def cfr(count: int, start: int = 0) -> list[int]:
+    return [start + 512 * i for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip]:
+    path = write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", cfr(40))
+    return path, probe(path)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "time_base"),
+    [
+        (cfr(20), Fraction(1, 12800)),
+        (cfr(20, start=5120), Fraction(1, 12800)),
+        ([1001 * i for i in range(20)], Fraction(1, 30000)),
+        (VFR, Fraction(1, 12800)),
+    ],
+    ids=["25 fps", "late start", "29.97 fps", "vfr"],
+)
+def test_every_frame_has_its_own_time(tmp_path: Path, ticks: list[int], time_base: Fraction) -> None:
+    path = write_clip(tmp_path / "a.mkv", ticks, time_base=time_base, container_format="mp4")
+    clip = probe(path)
+    expected_s = [tick * time_base for tick in ticks]
+    assert [int(pts) * clip.time_base for pts in clip.pts_T] == expected_s
+    assert [index_of(f) for f in read_frames(path, clip)] == list(range(len(ticks)))
+    assert [f.pts for f in read_frames(path, clip)] == clip.pts_T.tolist()
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv", "x.avi", "x.ts", "x.mov"])
+def test_reading_may_start_anywhere(tmp_path: Path, name: str) -> None:
+    options = {"crf": "4", "g": "8", "bf": "0" if name == "x.avi" else "2"}
+    time_base = Fraction(1, 25) if name == "x.avi" else Fraction(1, 12800)
+    ticks = list(range(30)) if name == "x.avi" else cfr(30)
+    path = write_clip(tmp_path / name, ticks, time_base=time_base, options=options)
+    clip = probe(path)
+    assert clip.num_frames == 30
+    for start in (0, 1, 7, 8, 9, 23, 29):
+        assert [index_of(f) for f in read_frames(path, clip, start, start + 3)] == list(
+            range(start, min(start + 3, 30))
+        )
+
+
+@pytest.mark.parametrize("capacity", [64, 5])
+def test_any_order(long_clip: tuple[Path, Clip], monkeypatch: pytest.MonkeyPatch, capacity: int) -> None:
+    monkeypatch.setattr(reader, "MAX_CACHED_FRAMES", capacity)
+    path, clip = long_clip
+    bounce = [*range(40), *range(39, -1, -1), *range(10)]
+    for wanted in (bounce, [0, 0, 1, 1, 1, 9, 30, 2, 2, 1, 0, 39, 38, 5], [17], []):
+        assert [index_of(f) for f in read_frames_at(path, clip, wanted)] == wanted
+        assert [f.index for f in read_frames_at(path, clip, wanted)] == wanted
+
+
+def test_repeats_do_not_decode_again(long_clip: tuple[Path, Clip]) -> None:
+    path, clip = long_clip
+    first, second = read_frames_at(path, clip, [3, 3])
+    assert first is second
+
+
+def test_running_backward_decodes_in_chunks(
+    long_clip: tuple[Path, Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MAX_CACHED_FRAMES", 10)
+    path, clip = long_clip
+    made: list[int] = []
+    make: Callable[..., object] = reader._FrameMaker.frame
+
+    def counting(self: object, picture: object, index: int) -> object:
+        made.append(index)
+        return make(self, picture, index)
+
+    monkeypatch.setattr(reader._FrameMaker, "frame", counting)
+    list(read_frames_at(path, clip, list(range(39, -1, -1))))
+    assert len(made) <= 50
+
+
+def test_indices_outside_the_clip_are_refused(long_clip: tuple[Path, Clip]) -> None:
+    path, clip = long_clip
+    with pytest.raises(IndexError):
+        next(read_frames_at(path, clip, [40]))
+
+
+@pytest.mark.parametrize(("rotation", "clockwise"), [(-90, 90), (90, 270), (180, 180)])
+def test_rotation_is_applied(tmp_path: Path, rotation: int, clockwise: int) -> None:
+    path = write_clip(tmp_path / "r.mp4", cfr(3), rotation=rotation)
+    clip = probe(path)
+    assert clip.rotation_deg == clockwise
+    picture = next(read_frames(path, clip))
+    assert clip.size == picture.size == ((48, 64) if clockwise == 180 else (64, 48))
+    expected = np.rot90(planes(0, (48, 64))[0], -(clockwise // 90))
+    assert np.abs(picture.y.astype(int) - expected).mean() < 2
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "odd.avi", [0, 1, 2], size=(47, 63), codec="ffv1", time_base=Fraction(1, 25))
+    clip = probe(path)
+    picture = next(read_frames(path, clip))
+    assert clip.size == picture.size == (47, 63)
+    assert picture.u.shape == (24, 32)
+    for got, expected in zip(picture.planes, planes(0, (47, 63)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_other_formats_are_converted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_clip(tmp_path / "ten.mkv", cfr(3), codec="ffv1", pixel_format="yuv420p10le")
+    with caplog.at_level(logging.WARNING):
+        clip = probe(path)
+    assert "8 bit" in caplog.text
+    picture = next(read_frames(path, clip))
+    assert np.abs(picture.y.astype(int) - planes(0, (48, 64))[0]).max() <= 1
+
+
+def test_rgb_footage_is_tagged_as_what_it_becomes(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "rgb.avi", [0, 1], codec="ffv1", pixel_format="bgr0", time_base=Fraction(1, 25)
+    )
+    clip = probe(path)
+    assert resolve_color(clip.color, clip.size).matrix == 1
+    corner = next(read_frames(path, clip)).rgb()[2:8, 2:8].mean(axis=(0, 1))
+    untouched = write_clip(tmp_path / "yuv.avi", [0, 1], codec="ffv1", time_base=Fraction(1, 25))
+    expected = next(read_frames(untouched, probe(untouched))).rgb()[2:8, 2:8].mean(axis=(0, 1))
+    assert np.abs(corner - expected).max() < 6
+
+
+def test_colour_tags_are_read(tmp_path: Path) -> None:
+    tags = ColorTags(range=2, matrix=9, primaries=9, transfer=14)
+    assert probe(write_clip(tmp_path / "c.mp4", cfr(3), color=tags)).color == tags
+
+
+def test_names_with_spaces_quotes_and_letters(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "plain.mp4", cfr(3))
+    for name in ("a b.mp4", 'it\'s "so".mp4', "žluťoučký кот.mp4", "http:x.mp4", "-i.mp4"):
+        renamed = path.rename(tmp_path / name)
+        clip = probe(renamed)
+        assert len(list(read_frames(renamed, clip))) == 3
+        path = renamed
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "w.mp4", cfr(30))
+    data = whole.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video at all " * 50)
+    write_tone(tmp_path / "sound.wav", 0.2)
+    expected = {
+        "absent.mp4": "no such file",
+        ".": "folder",
+        "cut.mp4": "cut off",
+        "empty.mp4": "empty",
+        "text.mp4": "not a video",
+        "sound.wav": "no video stream",
+    }
+    for name, words in expected.items():
+        with pytest.raises(MediaError, match=words) as raised:
+            probe(tmp_path / name)
+        assert raised.value.advice
+        assert raised.value.where
+
+
+def test_a_cut_file_whose_index_comes_first_is_refused(tmp_path: Path) -> None:
+    options = {"movflags": "+faststart"}
+    import av
+
+    plain = write_clip(tmp_path / "p.mp4", cfr(30))
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "f.mp4"), "w", options=options) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = (tmp_path / "f.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.7)])
+    assert probe(tmp_path / "f.mp4").num_frames == 30
+    with pytest.raises(MediaError, match="cut off"):
+        probe(tmp_path / "cut.mp4")
+
+
+def test_damage_in_the_middle_is_survived(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "d.avi", list(range(20)), codec="ffv1", time_base=Fraction(1, 25))
+    data = bytearray(path.read_bytes())
+    position = data.index(b"00dc", len(data) // 2)
+    data[position + 8 : position + 300] = bytes(292)
+    path.write_bytes(data)
+    clip = probe(path)
+    assert 18 <= clip.num_frames <= 20
+    assert len(list(read_frames(path, clip))) == clip.num_frames
+
+
+def test_a_frame_lost_after_probing_is_held(long_clip: tuple[Path, Clip]) -> None:
+    path, clip = long_clip
+    times = np.insert(clip.pts_T, 5, clip.pts_T[4] + 100)
+    more = Clip(**{**{f: getattr(clip, f) for f in clip.__dataclass_fields__}, "pts_T": times})
+    assert [index_of(f) for f in read_frames(path, more, 3, 8)] == [3, 4, 4, 5, 6]
+
+
+def test_closing_early_closes_the_file(long_clip: tuple[Path, Clip]) -> None:
+    path, clip = long_clip
+
+    def num_open() -> int:
+        return sum(1 for link in Path("/proc/self/fd").iterdir() if link.exists() and link.resolve() == path)
+
+    frames = read_frames(path, clip)
+    next(frames)
+    assert num_open() == 1
+    frames.close()
+    assert num_open() == 0
+
+
+def test_real_clip_whose_edit_list_hides_its_first_keyframe() -> None:
+    path = real_clip("dev/interview_1080.mp4")
+    clip = probe(path)
+    assert clip.num_frames == 497
+    reference = next(read_frames(path, clip, 2, 3))
+    again = list(read_frames_at(path, clip, [4, 2]))[1]
+    np.testing.assert_array_equal(reference.y, again.y)
