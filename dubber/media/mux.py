@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
+import numpy as np
 
 from dubber.errors import ConfigError, StageError, ToolMissingError
 from dubber.media.audio import AudioInfo, audio_info
@@ -86,7 +87,14 @@ def plan_audio(
 
 
 def mux_command(
-    executable: str, video: Path, audio: Path, output: Path, plan: AudioPlan, *, is_labelled: bool = True
+    executable: str,
+    video: Path,
+    audio: Path,
+    output: Path,
+    plan: AudioPlan,
+    *,
+    last_duration: int | None = None,
+    is_labelled: bool = True,
 ) -> list[str]:
     """The argument list that puts audio to a video without touching its pictures.
 
@@ -96,6 +104,7 @@ def mux_command(
         audio: The user's audio, or video with sound; its first audio stream is taken.
         output: The file to make; its suffix names the container.
         plan: What happens to the audio.
+        last_duration: Ticks of the last packet of `video`; see `uneven_last_duration`.
         is_labelled: Whether the file says that it was edited.
     """
     limit = {} if plan.heard_s is None else {"t": f"{plan.heard_s:.6f}"}
@@ -111,6 +120,9 @@ def mux_command(
         options["metadata"] = f"comment={LABEL}"
     if output.suffix in {".mp4", ".mov"}:
         options["movflags"] = "+faststart"
+        if last_duration is not None:
+            # Of the durations MP4 is given it uses the last packet's only, so all may be set to that.
+            options["bsf:v"] = f"setts=pts=PTS:dts=DTS:duration={last_duration}"
     pictures = ffmpeg.input(f"file:{video}")["v:0"]
     graph = ffmpeg.output(pictures, sound, f"file:{output}", **options)
     graph = graph.global_args("-hide_banner", "-nostdin", "-loglevel", "error")
@@ -147,16 +159,38 @@ def mux(
     executable = find_ffmpeg()
     container = output.suffix.removeprefix(".")
     info = audio_info(audio)
-    plan = plan_audio(info, container, heard_s, output_s)
-    if plan.is_copied:
+    copied = plan_audio(info, container, heard_s, output_s)
+    encoded = plan_audio(info, container, heard_s, output_s, may_copy=False)
+    last_duration = uneven_last_duration(video)
+    # Each attempt asks less of ffmpeg: not to set durations (before 5.1 it cannot), not to copy the audio.
+    attempts = dict.fromkeys((p, d) for p in (copied, encoded) for d in (last_duration, None))
+    failure: StageError | None = None
+    for plan, duration in attempts:
         try:
-            run_ffmpeg(mux_command(executable, video, audio, output, plan, is_labelled=is_labelled))
+            command = mux_command(
+                executable, video, audio, output, plan, last_duration=duration, is_labelled=is_labelled
+            )
+            run_ffmpeg(command)
         except StageError as error:
-            logger.warning("The audio could not be copied and is encoded again. (%s)", error.message)
-            plan = plan_audio(info, container, heard_s, output_s, may_copy=False)
-    if not plan.is_copied:
-        run_ffmpeg(mux_command(executable, video, audio, output, plan, is_labelled=is_labelled))
-    return plan.is_copied
+            logger.warning("Muxing is tried again another way. (%s)", error.message)
+            failure = failure or error
+        else:
+            return plan.is_copied
+    raise failure or StageError("Nothing was muxed.", where=str(output))
+
+
+def uneven_last_duration(video: Path) -> int | None:
+    """How long the last packet of a video lasts, in ticks, where that is not the average.
+
+    ffmpeg 5 and older does not read that duration from MP4 when it copies, and puts the average there.
+
+    Args:
+        video: The encoded pictures.
+    """
+    with open_media(video) as container:
+        durations = [packet.duration for packet in container.demux(video=0) if packet.size]
+    is_even = len({duration for duration in durations if duration is not None}) <= 1
+    return None if is_even else durations[-1]
 
 
 def find_ffmpeg() -> str:
@@ -218,7 +252,8 @@ def verify_output(
     Args:
         path: The file.
         num_frames: Frames it must hold.
-        duration_s: Length of its video; half a frame or 20 ms may be missing or too many.
+        duration_s: Length of its video; half a frame or 20 ms may be missing or too many, in footage of
+            uneven rhythm the longest frame.
         size: (height, width) of its pictures.
         needs_audio: Whether there must be sound.
 
@@ -227,7 +262,9 @@ def verify_output(
         MediaError: It cannot be decoded.
     """
     clip = probe(path)
-    tolerance_s = max(0.02, 0.5 / float(clip.frame_rate))
+    longest_s = float(np.max(np.diff(clip.times_s_T), initial=0.0))
+    is_even = longest_s * float(clip.frame_rate) < 1.5
+    tolerance_s = max(0.02, (0.5 if is_even else 1.0) * longest_s)
     if clip.num_frames != num_frames:
         raise StageError(
             f"The output holds {clip.num_frames} frames instead of {num_frames}.", where=str(path)

@@ -98,7 +98,7 @@ def check_encoder(codec: str) -> None:
     """
     try:
         is_video = av.Codec(codec, "w").type == "video"
-    except av.error.FFmpegError:
+    except ValueError:  # PyAV's UnknownCodecError is one
         is_video = False
     if not is_video:
         advice = f"Choose one of: {', '.join(available_encoders())}."
@@ -126,6 +126,6 @@ _USUAL_ENCODERS = (
 def _has_encoder(name: str) -> bool:
     try:
         av.Codec(name, "w")
-    except av.error.FFmpegError:
+    except ValueError:
         return False
     return True

@@ -55,6 +55,12 @@ class PatchWriter(VideoOutput):
         self.mux(self.encode(picture))
         self.num_written += 1
 
+    def finish(self) -> None:
+        """Flush the encoder; without any patch, leave an empty file."""
+        super().finish()
+        if not self.num_written:
+            self.path.write_bytes(b"")
+
     def __enter__(self) -> PatchWriter:
         return self
 

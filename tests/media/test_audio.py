@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from dubber.errors import MediaError
+from dubber.media.audio import audio_duration_s, audio_info, read_audio, read_wav, write_speech
+from tests.conftest import real_clip
+from tests.media.clips import tone, write_aac, write_clip, write_tone
+
+
+def main_hz(samples: np.ndarray, rate_hz: int) -> float:
+    return float(np.argmax(np.abs(np.fft.rfft(samples))) * rate_hz / len(samples))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.m4a", "a.mkv", "a.webm"])
+def test_every_kind_is_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    codecs = {"a.m4a": "aac", "a.mkv": "ac3", "a.webm": "libopus"}
+    rate_hz = 48000
+    if name in codecs:
+        write_aac(path, 1.0, rate_hz, codecs[name])
+    else:
+        write_tone(path, 1.0, rate_hz, num_channels=2)
+    samples, rate = read_audio(path)
+    assert rate == rate_hz
+    assert samples.dtype == np.float32
+    assert len(samples) / rate == pytest.approx(1.0, abs=0.06)
+    assert main_hz(samples, rate) == pytest.approx(220, abs=2)
+    assert 0.25 < np.abs(samples[4000:-4000]).max() < 0.35
+    assert audio_duration_s(path) == pytest.approx(1.0, abs=0.06)
+    assert audio_info(path).codec.removesuffix("float")
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 44100, 48000])
+def test_speech_is_16_khz(tmp_path: Path, rate_hz: int) -> None:
+    source = write_tone(tmp_path / "it's 'ä' b.wav", 1.5, rate_hz, num_channels=2)
+    num_samples = write_speech(source, tmp_path / "out.wav")
+    samples, rate = read_wav(tmp_path / "out.wav")
+    assert rate == 16000
+    assert abs(num_samples - 24000) <= 1
+    assert len(samples) == num_samples
+    assert np.abs(samples[800:-800] - tone(1.5, 16000)[800 : num_samples - 800]).max() < 0.01
+
+
+def test_sound_that_starts_later_than_the_picture_keeps_its_place(tmp_path: Path) -> None:
+    sound = write_aac(tmp_path / "s.m4a", 0.5, 44100)
+    video = write_clip(tmp_path / "v.mp4", [0, 512, 1024])
+    with (
+        av.open(str(sound)) as a,
+        av.open(str(video)) as v,
+        av.open(str(tmp_path / "both.mp4"), "w") as target,
+    ):
+        streams = {
+            "v": target.add_stream_from_template(v.streams.video[0]),
+            "a": target.add_stream_from_template(a.streams.audio[0]),
+        }
+        for key, source in (("v", v), ("a", a)):
+            for packet in source.demux():
+                if packet.dts is None:
+                    continue
+                if key == "a":
+                    packet.pts, packet.dts = packet.pts + 22050, packet.dts + 22050
+                packet.stream = streams[key]
+                target.mux(packet)
+    samples, rate = read_audio(tmp_path / "both.mp4")
+    first = np.flatnonzero(np.abs(samples) > 0.1)[0] / rate
+    assert first == pytest.approx(0.5, abs=0.03)
+    assert audio_duration_s(tmp_path / "both.mp4") == pytest.approx(1.0, abs=0.06)
+
+
+def test_what_cannot_be_heard_is_said(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), 16000)
+    soundfile.write(tmp_path / "zeros.wav", np.zeros(16000, np.float32), 16000)
+    soundfile.write(tmp_path / "faint.wav", 0.0002 * tone(0.5, 16000), 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "nan.wav", np.full(1600, np.nan, np.float32), 16000, subtype="FLOAT")
+    write_clip(tmp_path / "mute.mp4", [0, 512])
+    (tmp_path / "text.wav").write_text("this is no sound " * 20)
+    whole = write_aac(tmp_path / "whole.m4a", 1.0)
+    (tmp_path / "cut.m4a").write_bytes(whole.read_bytes()[:3000])
+    expected = {
+        "absent.wav": "no such file",
+        ".": "folder",
+        "empty.wav": "empty",
+        "zeros.wav": "silent",
+        "faint.wav": "silent",
+        "nan.wav": "silent",
+        "mute.mp4": "no audio stream",
+        "text.wav": "not a video or audio",
+        "cut.m4a": "cut off",
+    }
+    for name, words in expected.items():
+        with pytest.raises(MediaError, match=words) as raised:
+            write_speech(tmp_path / name, tmp_path / "out.wav")
+        assert raised.value.exit_code == 3
+        assert raised.value.advice
+        assert not (tmp_path / "out.wav").exists()
+
+
+def test_quiet_speech_is_not_silent(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "quiet.wav", 0.003 * tone(0.5, 16000), 16000, subtype="FLOAT")
+    assert write_speech(tmp_path / "quiet.wav", tmp_path / "out.wav") == 8000
+
+
+def test_sound_of_a_real_video(tmp_path: Path) -> None:
+    path = real_clip("dev/glasses_582.mp4")
+    assert write_speech(path, tmp_path / "out.wav") / 16000 == pytest.approx(audio_duration_s(path), abs=0.05)

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from dubber.errors import ConfigError, StageError, ToolMissingError
+from dubber.media import mux as mux_module
+from dubber.media.audio import AudioInfo
+from dubber.media.mux import (
+    AudioPlan,
+    check_container,
+    find_ffmpeg,
+    mux,
+    mux_command,
+    plan_audio,
+    run_ffmpeg,
+    verify_output,
+)
+from dubber.media.reader import probe
+from dubber.media.writer import VideoWriter
+from tests.media.clips import clip_of, frame, write_aac, write_clip, write_tone
+from tests.media.test_reader import cfr
+from tests.media.test_writer import TIMES
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "rate_hz", "is_copied"),
+    [
+        ("aac", "mp4", 44100, True),
+        ("mp3", "mp4", 44100, True),
+        ("mp3float", "mp4", 44100, True),
+        ("mp3", "mp4", 11025, False),
+        ("pcm_s16le", "mp4", 44100, False),
+        ("pcm_s16le", "mov", 44100, True),
+        ("flac", "mkv", 44100, True),
+        ("opus", "webm", 48000, True),
+        ("aac", "webm", 48000, False),
+        ("aac", "avi", 48000, False),
+        ("", "mkv", 48000, False),
+    ],
+)
+def test_audio_is_copied_where_it_fits(codec: str, container: str, rate_hz: int, is_copied: bool) -> None:
+    plan = plan_audio(AudioInfo(codec, rate_hz, 1, 3.0), container, 3.0, 4.0)
+    assert plan.is_copied is is_copied
+    assert plan.heard_s is None
+    assert plan.padded_s == (None if is_copied else 4.0)
+    assert not plan_audio(AudioInfo(codec, rate_hz, 1, 3.0), container, 3.0, 4.0, may_copy=False).is_copied
+
+
+def test_audio_is_cut_where_it_is_longer_than_what_is_heard() -> None:
+    info = AudioInfo("aac", 44100, 1, 3.0)
+    assert plan_audio(info, "mp4", 2.0, 2.0).heard_s == 2.0
+    assert plan_audio(info, "mp4", 2.99, 2.99).heard_s is None
+
+
+def test_the_command_is_a_list_with_the_names_untouched() -> None:
+    video, audio, out = Path("/t/a b.mp4"), Path('/t/it\'s "x".wav'), Path("/t/ž:é.mp4")
+    command = mux_command("ffmpeg", video, audio, out, AudioPlan(False, "aac", "192k", 1.5, 2.0))
+    assert command[0] == "ffmpeg"
+    assert f"file:{audio}" in command
+    assert f"file:{out}" in command
+    assert command[command.index("-t") + 1] == "1.500000"
+    assert command.index("-t") < command.index(f"file:{audio}") or "-i" in command
+    assert command[command.index("-c:v") + 1] == "copy"
+    assert command[command.index("-c:a") + 1] == "aac"
+    assert command[command.index("-af") + 1] == "apad=whole_dur=2.000000"
+    assert "-y" in command
+    assert any(word.startswith("comment=Edited with dubber") for word in command)
+    plain = mux_command("ffmpeg", video, audio, out, AudioPlan(True, "copy"), is_labelled=False)
+    assert not any("Edited" in word for word in plain)
+    assert "-t" not in plain
+
+
+@pytest.mark.parametrize(("ticks", "time_base", "last"), TIMES, ids=["25", "29.97", "odd base", "vfr", "ms"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_times_survive_muxing(
+    tmp_path: Path, ticks: list[int], time_base: Fraction, last: int, suffix: str
+) -> None:
+    clip = clip_of(ticks, time_base)
+    with VideoWriter(tmp_path / "v.mp4", clip, time_base, end_pts=ticks[-1] - ticks[0] + last) as writer:
+        for i, pts in enumerate(ticks):
+            writer.write(frame(i, clip.size), pts - ticks[0])
+    duration_s = float((ticks[-1] + last - ticks[0]) * time_base)
+    audio = write_aac(tmp_path / "a.m4a", duration_s)
+    out = tmp_path / f"o.{suffix}"
+    assert mux(tmp_path / "v.mp4", audio, out, heard_s=duration_s, output_s=duration_s)
+    again = probe(out)
+    assert [int(pts) * again.time_base for pts in again.pts_T] == [
+        (pts - ticks[0]) * time_base for pts in ticks
+    ]
+    verify_output(out, num_frames=len(ticks), duration_s=duration_s, size=clip.size)
+    with av.open(str(out)) as container:
+        first = next(container.decode(audio=0))
+        assert abs(float(first.pts * first.time_base)) < 0.03
+        assert container.metadata["comment"].startswith("Edited with dubber")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clip = clip_of(cfr(25), Fraction(1, 12800))
+    path = tmp_path_factory.mktemp("mux") / "video 'q' ü.mp4"
+    with VideoWriter(path, clip, clip.time_base, end_pts=25 * 512) as writer:
+        for i, pts in enumerate(cfr(25)):
+            writer.write(frame(i, clip.size), pts)
+    return path
+
+
+def audio_seconds(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return sum(f.samples / f.sample_rate for f in container.decode(audio=0))
+
+
+@pytest.mark.parametrize(("seconds", "heard_s", "expected_s"), [(2.0, 1.0, 1.0), (0.5, 0.5, 1.0)])
+def test_encoded_audio_is_cut_or_padded(
+    tmp_path: Path, video: Path, seconds: float, heard_s: float, expected_s: float
+) -> None:
+    audio = write_tone(tmp_path / "a.wav", seconds)
+    is_copied = mux(video, audio, tmp_path / "o.mp4", heard_s=heard_s, output_s=1.0)
+    assert not is_copied
+    assert audio_seconds(tmp_path / "o.mp4") == pytest.approx(expected_s, abs=0.06)
+
+
+def test_copied_audio_is_cut_at_a_packet(tmp_path: Path, video: Path) -> None:
+    audio = write_aac(tmp_path / "a.m4a", 2.0)
+    assert mux(video, audio, tmp_path / "o.mp4", heard_s=1.0, output_s=1.0)
+    assert audio_seconds(tmp_path / "o.mp4") == pytest.approx(1.0, abs=0.06)
+    verify_output(tmp_path / "o.mp4", num_frames=25, duration_s=1.0, size=(48, 64))
+
+
+def test_the_bundled_ffmpeg_does_it_too(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "imageio" in find_ffmpeg()
+    audio = write_tone(tmp_path / "a.wav", 1.0)
+    mux(video, audio, tmp_path / "o.mp4", heard_s=1.0, output_s=1.0)
+    verify_output(tmp_path / "o.mp4", num_frames=25, duration_s=1.0, size=(48, 64))
+
+
+def test_audio_that_will_not_be_copied_is_encoded(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = mux_module.run_ffmpeg
+
+    def refuse_copy(arguments: list[str]) -> None:
+        if arguments[arguments.index("-c:a") + 1] == "copy":
+            raise StageError("no")
+        run(arguments)
+
+    monkeypatch.setattr(mux_module, "run_ffmpeg", refuse_copy)
+    audio = write_aac(tmp_path / "a.m4a", 1.0)
+    assert not mux(video, audio, tmp_path / "o.mp4", heard_s=1.0, output_s=1.0)
+    assert (tmp_path / "o.mp4").is_file()
+
+
+def test_failures_of_ffmpeg_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ToolMissingError):
+        run_ffmpeg([str(tmp_path / "no-ffmpeg")])
+    with pytest.raises(StageError, match="the last words"):
+        run_ffmpeg([sys.executable, "-c", "import sys; sys.exit('the last words')"])
+
+
+def test_no_ffmpeg_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ToolMissingError, match="not found"):
+        find_ffmpeg()
+
+
+def test_containers(tmp_path: Path) -> None:
+    check_container("mp4", "libx264")
+    check_container("webm", "libvpx-vp9")
+    with pytest.raises(ConfigError, match="WebM"):
+        check_container("webm", "libx264")
+    with pytest.raises(ConfigError, match="gif"):
+        check_container("gif", "libx264")
+
+
+def test_a_wrong_output_is_noticed(tmp_path: Path, video: Path) -> None:
+    right = {"num_frames": 25, "duration_s": 1.0, "size": (48, 64), "needs_audio": False}
+    verify_output(video, **right)  # type: ignore[arg-type]
+    for wrong in ({"num_frames": 24}, {"duration_s": 1.1}, {"size": (48, 62)}, {"needs_audio": True}):
+        with pytest.raises(StageError):
+            verify_output(video, **{**right, **wrong})  # type: ignore[arg-type]
+
+
+def test_the_whole_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    real = subprocess.run
+
+    def watch(arguments: object, **options: object) -> object:
+        seen.append((arguments, options.get("shell", False)))
+        return real(arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", watch)
+    clip = write_clip(tmp_path / "$(touch x).mp4", cfr(5))
+    mux(clip, write_tone(tmp_path / "; y.wav", 0.2), tmp_path / "o.mp4", heard_s=0.2, output_s=0.2)
+    assert isinstance(seen[0][0], list)  # type: ignore[index]
+    assert seen[0][1] is False  # type: ignore[index]

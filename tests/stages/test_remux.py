@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from dubber.engine.stage import StageContext
+from dubber.errors import ConfigError, StageError
+from dubber.media.flow import FrameStream
+from dubber.media.frame import Frame
+from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.stages.remux import Remux, RemuxParams
+from dubber.types import Clip, SourceFile, Timeline
+from tests.media.clips import index_of, write_clip, write_tone
+from tests.media.test_reader import VFR
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> tuple[Path, Clip]:
+    path = write_clip(tmp_path / "v.mp4", [tick + 1024 for tick in VFR])
+    return path, probe(path)
+
+
+def timeline_of(clip: Clip) -> Timeline:
+    index_N = np.arange(clip.num_frames, dtype=np.int32)
+    return Timeline("cut_off", clip.pts_T, clip.end_pts, clip.time_base, index_N, clip.duration_s)
+
+
+def stream_of(path: Path, clip: Clip) -> FrameStream:
+    return FrameStream(clip.num_frames, lambda: read_frames(path, clip))
+
+
+def test_frames_and_times_come_through(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = source
+    audio = SourceFile(write_tone(tmp_path / "a.wav", 2.0), "0")
+    stage = Remux(RemuxParams(crf=8))
+    dubbed = stage.run(context, stream_of(path, clip), audio, clip, timeline_of(clip))
+    assert [f.name for f in context.entry_dir.iterdir()] == ["dubbed.mp4"]
+    again = probe(dubbed.file.path)
+    assert dubbed.num_frames == again.num_frames == len(VFR)
+    np.testing.assert_allclose(again.times_s_T, clip.times_s_T, atol=1e-9)
+    assert again.duration_s == pytest.approx(clip.duration_s, abs=1e-3)
+    assert again.has_audio
+    assert not dubbed.is_audio_copied
+    for before, after in zip(read_frames(path, clip), read_frames(dubbed.file.path, again), strict=True):
+        assert np.mean((before.y.astype(float) - after.y) ** 2) < 4
+
+
+def test_two_runs_give_the_same_bytes(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = source
+    audio = SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
+    made = []
+    for _ in range(2):
+        dubbed = Remux().run(context, stream_of(path, clip), audio, clip, timeline_of(clip))
+        made.append(dubbed.file.path.read_bytes())
+    assert made[0] == made[1]
+
+
+def test_the_timeline_may_repeat_frames(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = source
+    index_N = np.concatenate([np.arange(16), np.arange(15, -1, -1)]).astype(np.int32)
+    pts_N = 512 * np.arange(32, dtype=np.int64) + 3
+    timeline = Timeline("bounce", pts_N, 3 + 512 * 32, clip.time_base, index_N, 1.0)
+    frames = FrameStream(32, lambda: read_frames_at(path, clip, index_N))
+    audio = SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
+    dubbed = Remux().run(context, frames, audio, clip, timeline)
+    again = probe(dubbed.file.path)
+    assert [index_of(f) for f in read_frames(dubbed.file.path, again)] == index_N.tolist()
+    assert dubbed.duration_s == pytest.approx(1.28)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mkv", "libx264"), ("mov", "libx264"), ("webm", "libvpx-vp9")]
+)
+def test_other_containers(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path, container: str, codec: str
+) -> None:
+    path, clip = source
+    audio = SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
+    stage = Remux(RemuxParams(container=container, vcodec=codec, preset="veryfast"))
+    dubbed = stage.run(context, stream_of(path, clip), audio, clip, timeline_of(clip))
+    assert dubbed.file.path.suffix == f".{container}"
+
+
+def test_too_few_or_too_many_frames_are_a_bug(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = source
+    audio = SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
+
+    def short() -> Iterator[Frame]:
+        return read_frames(path, clip, 0, 5)
+
+    def long() -> Iterator[Frame]:
+        return read_frames_at(path, clip, [*range(clip.num_frames), 3])
+
+    for opener, words in ((short, "Only 5"), (long, "more than")):
+        with pytest.raises(StageError, match=words):
+            Remux().run(context, FrameStream(clip.num_frames, opener), audio, clip, timeline_of(clip))
+    with pytest.raises(StageError, match="timeline"):
+        Remux().run(context, FrameStream(3, short), audio, clip, timeline_of(clip))
+    assert not list(context.entry_dir.iterdir())
+
+
+def test_settings_that_cannot_be_meant(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = source
+    inputs = (stream_of(path, clip), SourceFile(tmp_path / "a.wav", "0"), clip, timeline_of(clip))
+    with pytest.raises(ConfigError):
+        Remux(RemuxParams(container="webm")).run(context, *inputs)
+    with pytest.raises(ConfigError, match="libnone"):
+        Remux(RemuxParams(vcodec="libnone")).run(context, *inputs)
+    with pytest.raises(ValidationError):
+        RemuxParams(container="exe")
