@@ -88,9 +88,10 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"libx264") as raised:
         VideoWriter(tmp_path / "w.mp4", clip, clip.time_base, EncodeOptions(codec="libx999"))
     assert "libx264" in raised.value.advice
-    with pytest.raises(ConfigError, match="refuses"), VideoWriter(
-        tmp_path / "w.mp4", clip, clip.time_base, EncodeOptions(preset="leisurely")
-    ) as writer:
+    with (
+        pytest.raises(ConfigError, match="refuses"),
+        VideoWriter(tmp_path / "w.mp4", clip, clip.time_base, EncodeOptions(preset="leisurely")) as writer,
+    ):
         for i, pts in enumerate(cfr(3)):
             writer.write(frame(i, clip.size), pts)
     with (
