@@ -9,6 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
@@ -46,10 +47,16 @@ from dubber.types import (
     Timeline,
 )
 
+if TYPE_CHECKING:
+    from dubber.media.flow import FrameStream
+
 logger = logging.getLogger(__name__)
 
-CONTAINERS = ("mp4", "mov", "mkv")
-"""Containers an output may have."""
+CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi")
+"""Containers an output may have; not every encoder fits every one."""
+
+_KEPT_CONTAINERS = ("mp4", "mov", "mkv")
+"""Containers that take the default encoder: outputs keep the video's, others become mp4."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class DubPlan:
     expression: Ref[ExpressionTrack]
     retime: Ref[RetimeMap]
     mouths: Ref[Mouths]
+    frames: Ref[FrameStream]
     dubbed: Ref[DubbedVideo]
 
 
@@ -100,7 +108,7 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     frames = plan.add(Blend(config.blend), video, clip, track, retime, mouths)
     dubbed = plan.add(Remux(config.remux), frames, audio, clip, timeline)
     return DubPlan(
-        plan, video, audio, clip, speech, track, coeffs, timeline, expression, retime, mouths, dubbed
+        plan, video, audio, clip, speech, track, coeffs, timeline, expression, retime, mouths, frames, dubbed
     )
 
 
@@ -219,7 +227,7 @@ def dub(
 
 def default_output(video: Path) -> Path:
     """Where the result goes when the user does not say: beside the video."""
-    suffix = video.suffix.lower() if video.suffix.lower().lstrip(".") in CONTAINERS else ".mp4"
+    suffix = video.suffix.lower() if video.suffix.lower().lstrip(".") in _KEPT_CONTAINERS else ".mp4"
     return video.with_name(f"{video.stem}.dubbed{suffix}")
 
 
@@ -299,24 +307,23 @@ def _last_stored(plan: Plan, index: int) -> int:
 
 def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, started: float) -> DubResult:
     timeline = run.get(dub_plan.timeline)
-    has_patch_N = run.get(dub_plan.mouths).has_patch_N
     return DubResult(
         output=output,
         num_frames=dubbed.num_frames,
         duration_s=dubbed.duration_s,
         frame_rate=float(run.get(dub_plan.clip).frame_rate),
         length_mode=timeline.mode,
-        num_dubbed_frames=int(has_patch_N.sum()),
-        passed_through_s=_untouched_ranges(timeline, has_patch_N),
+        num_dubbed_frames=int(dubbed.is_dubbed_N.sum()),
+        passed_through_s=_untouched_ranges(timeline, dubbed.is_dubbed_N),
         stages=tuple(run.reports),
         seconds=time.perf_counter() - started,
     )
 
 
-def _untouched_ranges(timeline: Timeline, has_patch_N: Bool) -> tuple[tuple[float, float], ...]:
-    """Time ranges of consecutive frames without a patch."""
+def _untouched_ranges(timeline: Timeline, is_dubbed_N: Bool) -> tuple[tuple[float, float], ...]:
+    """Time ranges of consecutive frames that were left as they are."""
     edges_s = np.append(timeline.times_s_N, timeline.duration_s)
-    changes = np.flatnonzero(np.diff(np.concatenate([[True], has_patch_N, [True]]).astype(np.int8)))
+    changes = np.flatnonzero(np.diff(np.concatenate([[True], is_dubbed_N, [True]]).astype(np.int8)))
     return tuple(
         (round(float(edges_s[start]), 3), round(float(edges_s[stop]), 3))
         for start, stop in zip(changes[::2], changes[1::2], strict=True)

@@ -286,14 +286,19 @@ class DubbedVideo:
 
     Attributes:
         file: The video.
-        num_frames: Frames it holds.
+        is_dubbed_N: (N,) bool, its frames whose mouth was re-made.
         duration_s: Its length.
         video_codec: FFmpeg's name of the encoder used.
         is_audio_copied: Whether the user's audio went in untouched.
     """
 
     file: StoredFile
-    num_frames: int
+    is_dubbed_N: Bool
     duration_s: float
     video_codec: str
     is_audio_copied: bool
+
+    @property
+    def num_frames(self) -> int:
+        """N, the frames it holds."""
+        return len(self.is_dubbed_N)

@@ -57,7 +57,7 @@ Translator = Annotated[
 ]
 MouthGain = Annotated[
     float | None,
-    typer.Option(help="Wider (>1) or smaller (<1) mouth.", rich_help_panel=_METHOD, show_default="1.0"),
+    typer.Option(help="Livelier (>0.9) or calmer (<0.9) mouth.", rich_help_panel=_METHOD, show_default="0.9"),
 ]
 AvOffset = Annotated[
     float | None,

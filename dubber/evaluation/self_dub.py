@@ -37,10 +37,12 @@ from dubber.pipeline import DubPlan, plan_dub
 from dubber.stages.blend import Blend
 from dubber.stages.mouth_geometry import wanted_landmarks
 from dubber.stages.render import RenderParams, render_mouths
+from dubber.stages.renderers import crop_of
 from dubber.stages.translate import Translate
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
 from dubber.types import (
     CROP_SIZE_PX,
+    Bool,
     Clip,
     ExpressionTrack,
     FaceCoeffs,
@@ -87,7 +89,7 @@ class Footage:
         return RetimeMap(indices, np.zeros(len(indices), np.bool_))
 
     @property
-    def is_measured_N(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def is_measured_N(self) -> Bool:
         """(N,) bool, held-out frames with a usable face."""
         return self.track.is_usable_T[self.held_out_from_frame :]
 
@@ -108,11 +110,13 @@ def evaluate_clips(
     Returns:
         {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median",
         "median_baselines"}.
-        Metrics: `mouth_psnr_db`, `mouth_ssim`: the finished picture in the 39 landmarks' box grown by a
-        quarter, in the 384 crop; `patch_psnr_db`, `patch_ssim`: the renderer's patch there, unblended;
-        `landmark_error_px`, `mouth_opening_correlation`, `av_lag_frames`: the landmarks asked of the renderer;
-        `rendered_landmark_error_px`, `rendered_opening_correlation`: landmarks that a tracker finds in the
-        finished picture, against those it finds in the filmed one. None where a measure has no meaning.
+        `mouth_psnr_db`, `mouth_ssim`: the finished picture in the 39 landmarks' box grown by a quarter, in
+        the 384 crop. `remade_psnr_db`: there, over the pixels that dubber changed alone; the others are the
+        filmed ones, which flatters the box. `patch_psnr_db`, `patch_ssim`: the renderer's whole patch in
+        the box, before blending. `landmark_error_px`, `mouth_opening_correlation`, `av_lag_frames`: the
+        landmarks asked of the renderer. `rendered_landmark_error_px`, `rendered_opening_correlation`:
+        landmarks that a tracker finds in the finished picture, against those it finds in the filmed one.
+        None where a measure has no meaning.
 
     Raises:
         DubberError: A clip cannot be measured; see the stages.
@@ -258,28 +262,31 @@ def _measure_pictures(
     name: str,
 ) -> Measures:
     """Render, blend, and compare crop by crop."""
-    values: dict[str, list[float]] = {
-        key: [] for key in ("mouth_psnr_db", "mouth_ssim", "patch_psnr_db", "patch_ssim")
-    }
+    keys = ("mouth_psnr_db", "mouth_ssim", "remade_psnr_db", "patch_psnr_db", "patch_ssim")
+    values: dict[str, list[float]] = {key: [] for key in keys}
     seen, filmed = [], []
     with (
         tempfile.TemporaryDirectory(prefix="dubber-") as folder,
         MediapipeMeshTracker() as made_tracker,
         MediapipeMeshTracker() as filmed_tracker,
     ):
-        for crop, patch, truth, n in _pictures(footage, wanted_NM2, config, runtime, Path(folder)):
-            x0, y0, x1, y1 = mouth_box(truth_NM2[n])
+        for pictures in _pictures(footage, wanted_NM2, config, runtime, Path(folder)):
+            x0, y0, x1, y1 = mouth_box(truth_NM2[pictures.n])
             box = (slice(y0, y1), slice(x0, x1))
-            values["mouth_psnr_db"].append(psnr_db(crop[box], truth[box]))
-            values["mouth_ssim"].append(ssim(crop[box], truth[box]))
-            values["patch_psnr_db"].append(psnr_db(patch[box], truth[box]))
-            values["patch_ssim"].append(ssim(patch[box], truth[box]))
-            in_made, in_filmed = made_tracker.track(crop, float(n)), filmed_tracker.track(truth, float(n))
+            made, truth, patch = pictures.made[box], pictures.filmed[box], pictures.patch[box]
+            values["mouth_psnr_db"].append(psnr_db(made, truth))
+            values["mouth_ssim"].append(ssim(made, truth))
+            values["patch_psnr_db"].append(psnr_db(patch, truth))
+            values["patch_ssim"].append(ssim(patch, truth))
+            if (is_remade := pictures.is_remade_HW[box]).any():
+                values["remade_psnr_db"].append(psnr_db(made[is_remade], truth[is_remade]))
+            in_made = made_tracker.track(pictures.made, float(pictures.n))
+            in_filmed = filmed_tracker.track(pictures.filmed, float(pictures.n))
             if in_made and in_filmed:
                 seen.append(in_made[0].landmarks_L3[MOUTH_JAW, :2])
                 filmed.append(in_filmed[0].landmarks_L3[MOUTH_JAW, :2])
             progress.advance(name)
-    measures: Measures = {key: statistics.fmean(items) for key, items in values.items()}
+    measures: Measures = {key: statistics.fmean(items) if items else None for key, items in values.items()}
     if seen:
         seen_NM2, filmed_NM2 = np.stack(seen), np.stack(filmed)
         measures["rendered_landmark_error_px"] = landmark_error_px(seen_NM2, filmed_NM2)
@@ -288,14 +295,21 @@ def _measure_pictures(
     return measures
 
 
+@dataclass(frozen=True)
+class _Pictures:
+    """One held-out frame: RGB crops of 384 px, where dubber changed the frame, and the frame's number."""
+
+    made: UInt8
+    filmed: UInt8
+    patch: UInt8
+    is_remade_HW: Bool
+    n: int
+
+
 def _pictures(
-    footage: Footage,
-    wanted_NM2: Float32,
-    config: DubConfig,
-    runtime: Runtime,
-    folder: Path,
-) -> Iterator[tuple[UInt8, UInt8, UInt8, int]]:
-    """Finished crop, bare patch and filmed crop (384 px, RGB) of each measured frame, and its index."""
+    footage: Footage, wanted_NM2: Float32, config: DubConfig, runtime: Runtime, folder: Path
+) -> Iterator[_Pictures]:
+    """Render and blend the held-out frames."""
     (folder / "entry").mkdir()
     (folder / "work").mkdir()
     # The measuring loop counts the frames; the stages' own counts would mix with it.
@@ -317,9 +331,14 @@ def _pictures(
             if not mouths.has_patch_N[n]:
                 continue
             similarity = track.similarity_T23[retime.source_index_N[n]]
-            patch = sample_crop(next(patches), (0, 0), _to_crop(mouths.size_px), CROP_SIZE_PX)
-            crops = [sample_crop(frame.rgb(), (0, 0), similarity, CROP_SIZE_PX) for frame in (made, truth)]
-            yield crops[0], patch, crops[1], n
+            is_changed = np.asarray((made.y != truth.y) * 255, np.uint8)
+            yield _Pictures(
+                made=crop_of(made, similarity, CROP_SIZE_PX),
+                filmed=crop_of(truth, similarity, CROP_SIZE_PX),
+                patch=sample_crop(next(patches), (0, 0), _to_crop(mouths.size_px), CROP_SIZE_PX),
+                is_remade_HW=sample_crop(is_changed, (0, 0), similarity, CROP_SIZE_PX) > 127,
+                n=n,
+            )
 
 
 def _to_crop(size_px: int) -> Float32:

@@ -18,7 +18,7 @@ import av
 import av.error
 import numpy as np
 import soundfile
-import soxr  # type: ignore[import-untyped]
+import soxr
 
 from dubber.errors import MediaError
 from dubber.media.container import INCOMPLETE_ADVICE, check_readable, open_media

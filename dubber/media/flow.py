@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dubber.media.frame import Frame
+from dubber.types import Bool
 
 Item = TypeVar("Item")
 
@@ -21,12 +22,17 @@ class FrameStream:
     """Full frames that are made while they are consumed.
 
     Attributes:
-        num_frames: How many `open` yields.
+        is_dubbed_N: (N,) bool, one for each frame that `open` yields: whether its mouth is re-made.
         open: Starts the stream from its first frame; may be called again.
     """
 
-    num_frames: int
-    open: Callable[[], Iterator[Frame]]
+    is_dubbed_N: Bool
+    open: Callable[[], Generator[Frame]]
+
+    @property
+    def num_frames(self) -> int:
+        """N, how many frames `open` yields."""
+        return len(self.is_dubbed_N)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Index sets into the tracker's 468-point mesh, in the order the method uses them.
 
-Source: MediaPipe canonical face mesh (indices); method.md "The 39 landmarks": EBT's mouth and jaw set is 20 mouth
-points (12 outer, 8 inner, the order of the 68-point scheme's 48..67) and 19 contour points.
+Source: MediaPipe canonical face mesh (indices); method.md "The 39 landmarks": EBT's mouth and jaw set is 20
+mouth points (12 outer, 8 inner, the order of the 68-point scheme's 48..67) and 19 contour points.
 
 "Right" and "left" are the person's own: the person's right eye is on the left of the picture.
 """

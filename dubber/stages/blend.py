@@ -7,7 +7,7 @@ patch inside the jaw, Poisson-blended into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -62,9 +62,7 @@ class Blend(Stage["FrameStream"]):
 
         video, clip, track, retime, mouths = _inputs(*inputs)
         compositor = Compositor(self.params, track, retime, mouths)
-        return FrameStream(
-            len(retime.source_index_N), lambda: _frames(video, clip, retime, mouths, compositor)
-        )
+        return FrameStream(mouths.has_patch_N, lambda: _frames(video, clip, retime, mouths, compositor))
 
 
 def _inputs(
@@ -75,7 +73,7 @@ def _inputs(
 
 def _frames(
     video: SourceFile, clip: Clip, retime: RetimeMap, mouths: Mouths, compositor: Compositor
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """The output's frames in order; where nothing is to be done, the source's own."""
     from contextlib import closing
 

@@ -90,7 +90,7 @@ class Remux(Stage[DubbedVideo]):
         size = coded_size(clip.size, params.vcodec)
         verify_output(output, num_frames=timeline.num_frames, duration_s=timeline.duration_s, size=size)
         return DubbedVideo(
-            StoredFile(output), timeline.num_frames, timeline.duration_s, params.vcodec, is_audio_copied
+            StoredFile(output), frames.is_dubbed_N, timeline.duration_s, params.vcodec, is_audio_copied
         )
 
 

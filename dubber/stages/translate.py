@@ -37,8 +37,9 @@ class TranslateParams(Params):
         mouth_gain: How lively the mouth is; 1 is the least-squares answer for the target's own range. More
             opens the mouth wider and costs accuracy.
         rest_gain: How far silence closes the mouth: 1 to the target's own rest, 0 not at all.
-        av_offset_ms: The mouth moves this much before the clips that taught the network did; negative: after.
-            Filmed speech leads its sound a little, and a late mouth disturbs more than an early one.
+        av_offset_ms: The user's correction: the mouth moves this much later, negative: earlier.
+        lead_ms: The mouth moves this much before those of the clips that taught the network. Filmed mouths
+            lead their sound a little, and a late mouth disturbs more than an early one.
         smoothing_ms: Width of a symmetric smoothing in time; 0 for none.
         min_gap_s: Silence shorter than this belongs to the utterance around it and does not shut the mouth.
     """
@@ -46,7 +47,8 @@ class TranslateParams(Params):
     translator: Literal["lstm", "neutral"] = "lstm"
     mouth_gain: float = Field(0.9, ge=0, le=3)
     rest_gain: float = Field(1.0, ge=0, le=1)
-    av_offset_ms: float = Field(50.0, ge=-1000, le=1000)
+    av_offset_ms: float = Field(0.0, ge=-1000, le=1000)
+    lead_ms: float = Field(50.0, ge=0, le=500)
     smoothing_ms: float = Field(50.0, ge=0, le=500)
     min_gap_s: float = Field(0.5, ge=0)
 
@@ -112,7 +114,7 @@ class Translate(Stage[ExpressionTrack]):
         device = ctx.runtime.device.torch_device()
         modes_FZ = predict_steps(net, heard.steps_FC, heard.silence_C, device)
         modes_FZ = centred(smoothed(modes_FZ, params.smoothing_ms / 1000 * mfcc.RATE_HZ), is_voiced_F)
-        times_s_N = times_s_N + params.av_offset_ms / 1000
+        times_s_N = times_s_N + (params.lead_ms - params.av_offset_ms) / 1000
         steps_N = np.clip(times_s_N * mfcc.RATE_HZ, 0, len(modes_FZ) - 1)
         modes_NZ = np.stack(
             [np.interp(steps_N, np.arange(len(modes_FZ)), mode) for mode in modes_FZ.T], axis=1

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.stages.remux import Remux, RemuxParams
-from dubber.types import Clip, SourceFile, Timeline
+from dubber.types import Bool, Clip, SourceFile, Timeline
 from tests.media.clips import index_of, write_clip, write_tone
 from tests.media.test_reader import VFR
 
@@ -24,13 +24,17 @@ def source(tmp_path: Path) -> tuple[Path, Clip]:
     return path, probe(path)
 
 
+def all_dubbed(num_frames: int) -> Bool:
+    return np.ones(num_frames, np.bool_)
+
+
 def timeline_of(clip: Clip) -> Timeline:
     index_N = np.arange(clip.num_frames, dtype=np.int32)
     return Timeline("cut_off", clip.pts_T, clip.end_pts, clip.time_base, index_N, clip.duration_s)
 
 
 def stream_of(path: Path, clip: Clip) -> FrameStream:
-    return FrameStream(clip.num_frames, lambda: read_frames(path, clip))
+    return FrameStream(all_dubbed(clip.num_frames), lambda: read_frames(path, clip))
 
 
 def test_frames_and_times_come_through(
@@ -70,7 +74,7 @@ def test_the_timeline_may_repeat_frames(
     index_N = np.concatenate([np.arange(16), np.arange(15, -1, -1)]).astype(np.int32)
     pts_N = 512 * np.arange(32, dtype=np.int64) + 3
     timeline = Timeline("bounce", pts_N, 3 + 512 * 32, clip.time_base, index_N, 1.0)
-    frames = FrameStream(32, lambda: read_frames_at(path, clip, index_N))
+    frames = FrameStream(all_dubbed(32), lambda: read_frames_at(path, clip, index_N))
     audio = SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
     dubbed = Remux().run(context, frames, audio, clip, timeline)
     again = probe(dubbed.file.path)
@@ -97,17 +101,19 @@ def test_too_few_or_too_many_frames_are_a_bug(
     path, clip = source
     audio = SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
 
-    def short() -> Iterator[Frame]:
+    def short() -> Generator[Frame]:
         return read_frames(path, clip, 0, 5)
 
-    def long() -> Iterator[Frame]:
+    def long() -> Generator[Frame]:
         return read_frames_at(path, clip, [*range(clip.num_frames), 3])
 
     for opener, words in ((short, "Only 5"), (long, "more than")):
         with pytest.raises(StageError, match=words):
-            Remux().run(context, FrameStream(clip.num_frames, opener), audio, clip, timeline_of(clip))
+            Remux().run(
+                context, FrameStream(all_dubbed(clip.num_frames), opener), audio, clip, timeline_of(clip)
+            )
     with pytest.raises(StageError, match="timeline"):
-        Remux().run(context, FrameStream(3, short), audio, clip, timeline_of(clip))
+        Remux().run(context, FrameStream(all_dubbed(3), short), audio, clip, timeline_of(clip))
     assert not list(context.entry_dir.iterdir())
 
 

@@ -109,7 +109,7 @@ def test_no_gain_is_the_target_s_mean(ctx, tmp_path):
 
 def test_the_offset_moves_the_mouth_before_the_sound(ctx, tmp_path):
     plain, _ = run(ctx, tmp_path, av_offset_ms=0)
-    early, _ = run(ctx, tmp_path, av_offset_ms=80)  # two frames of 40 ms
+    early, _ = run(ctx, tmp_path, av_offset_ms=-80)  # two frames of 40 ms
     assert early.expression_NK[8:40] == pytest.approx(plain.expression_NK[10:42], abs=1e-3)
 
 
