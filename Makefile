@@ -59,7 +59,6 @@ format: install ## format the code and sort imports
 	$(BIN)/ruff format .
 
 example: install ## make examples/speaker.mp4 and line.wav again (needs espeak-ng)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[example]"
 	@$(BIN)/python -m examples.make_example
 
 face-model: install ## train the face model on the clips listed in CLIPS=CSV, into weights/
