@@ -123,6 +123,7 @@ class DubResult:
         frame_rate: Its frames per second, from the median frame distance.
         length_mode: How the lengths were matched.
         num_dubbed_frames: Frames whose mouth was re-made.
+        fit_residual_px: Median distance of tracked and modelled landmarks, px of the 384 crop.
         passed_through_s: Time ranges of the output, in seconds, that were left as they are: no usable face.
         stages: What each stage did.
         seconds: Wall-clock time of the whole.
@@ -134,6 +135,7 @@ class DubResult:
     frame_rate: float = 0.0
     length_mode: str = ""
     num_dubbed_frames: int = 0
+    fit_residual_px: float = float("nan")
     passed_through_s: tuple[tuple[float, float], ...] = ()
     stages: tuple[StageReport, ...] = field(default=())
     seconds: float = 0.0
@@ -314,6 +316,7 @@ def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, st
         frame_rate=float(run.get(dub_plan.clip).frame_rate),
         length_mode=timeline.mode,
         num_dubbed_frames=int(dubbed.is_dubbed_N.sum()),
+        fit_residual_px=float(np.nanmedian(run.get(dub_plan.coeffs).residual_px_T)),
         passed_through_s=_untouched_ranges(timeline, dubbed.is_dubbed_N),
         stages=tuple(run.reports),
         seconds=time.perf_counter() - started,

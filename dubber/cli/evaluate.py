@@ -63,40 +63,47 @@ def self_dub(
 
 
 def _show(document: dict[str, Any]) -> None:
-    rows = [["median", "", *_cells(document["median"], document["median_baselines"])]]
     rows = [
-        [clip["clip"], str(clip["frames"]), *_cells(clip["metrics"], clip["baselines"])]
-        for clip in document["clips"]
-    ] + rows
-    columns = [
-        "clip",
-        "frames",
-        "PSNR dB",
-        "(mean mouth, frozen)",
-        "SSIM",
-        "landmarks px",
-        "(mean mouth, frozen)",
-        "opening r",
-        "(loudness)",
-        "lag",
+        _row(clip["clip"], clip["frames"], clip["metrics"], clip["baselines"]) for clip in document["clips"]
     ]
-    show_table("Self-dub: last quarter held out", columns, rows)
+    rows.append(_row("median", "", document["median"], document["median_baselines"]))
+    show_table(
+        "Pictures: mouth box of the 384 crop, dB", ["clip", "frames", *_PICTURES], [row[0] for row in rows]
+    )
+    show_table(
+        "Mouth: 39 landmarks, px of the 384 crop; opening", ["clip", *_SHAPES], [row[1] for row in rows]
+    )
 
 
-def _cells(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[str]:
-    def both(name: str) -> str:
-        return ", ".join(_number(baselines[key].get(name)) for key in ("mean_mouth", "frozen"))
+_PICTURES = {
+    "PSNR": ("", "mouth_psnr_db"),
+    "mean mouth": ("mean_mouth", "mouth_psnr_db"),
+    "frozen": ("frozen", "mouth_psnr_db"),
+    "SSIM": ("", "mouth_ssim"),
+    "re-made px": ("", "remade_psnr_db"),
+    "bare patch": ("", "patch_psnr_db"),
+}
+_SHAPES = {
+    "error": ("", "landmark_error_px"),
+    "mean mouth": ("mean_mouth", "landmark_error_px"),
+    "frozen": ("frozen", "landmark_error_px"),
+    "opening r": ("", "mouth_opening_correlation"),
+    "loudness": ("loudness", "mouth_opening_correlation"),
+    "lag": ("", "av_lag_frames"),
+    "error seen": ("", "rendered_landmark_error_px"),
+}
 
-    return [
-        _number(metrics["mouth_psnr_db"]),
-        both("mouth_psnr_db"),
-        _number(metrics["mouth_ssim"]),
-        _number(metrics["landmark_error_px"]),
-        both("landmark_error_px"),
-        _number(metrics["mouth_opening_correlation"]),
-        _number(baselines["loudness"].get("mouth_opening_correlation")),
-        _number(metrics["av_lag_frames"]),
-    ]
+
+def _row(
+    clip: str, frames: Any, metrics: dict[str, Any], baselines: dict[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Cells of one clip for both tables."""
+    sides = {"": metrics, **baselines}
+    pictures, shapes = (
+        [_number(sides[side].get(name)) for side, name in columns.values()]
+        for columns in (_PICTURES, _SHAPES)
+    )
+    return [clip, str(frames), *pictures], [clip, *shapes]
 
 
 def _number(value: float | None) -> str:

@@ -127,6 +127,7 @@ def result_document(result: DubResult) -> dict[str, Any]:
         "frame_rate": round(result.frame_rate, 3),
         "length": result.length_mode,
         "usable_faces": result.num_dubbed_frames,
+        "fit_residual_px": None if result.output is None else round(result.fit_residual_px, 3),
         "passed_through_s": [list(span) for span in result.passed_through_s],
         "seconds": round(result.seconds, 3),
         "fps": round(result.num_frames / result.seconds, 2) if result.seconds else 0.0,
@@ -194,11 +195,14 @@ def _show_result(result: DubResult, keep_stages: Path | None, *, is_quiet: bool)
     if result.output is None:
         say("Stopped where you asked; no output was written.", is_quiet=is_quiet)
         return
-    say(
-        f"[bold green]{escape(str(result.output))}[/]  {result.num_frames} frames, "
-        f"{result.duration_s:.1f} s, length: {result.length_mode}, {result.seconds:.1f} s of work",
-        is_quiet=is_quiet,
-    )
+    facts = [
+        f"{result.num_frames} frames",
+        f"{result.duration_s:.1f} s",
+        f"length: {result.length_mode}",
+        f"face model within {result.fit_residual_px:.1f} px",
+        f"{result.seconds:.1f} s of work",
+    ]
+    say(f"[bold green]{escape(str(result.output))}[/]  {', '.join(facts)}", is_quiet=is_quiet)
     for start_s, end_s in result.passed_through_s:
         say(
             f"[yellow]No usable face from {start_s:.2f} s to {end_s:.2f} s: left as it was.[/]",

@@ -170,7 +170,7 @@ def _prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress
             advice="Measure on a clip with a face throughout.",
         )
     return Footage(
-        name=path.stem if path.parent.name == "dev" else f"{path.parent.name}/{path.stem}",
+        name=path.stem,
         video=run.get(plan.video),
         clip=clip,
         speech=run.get(plan.speech),
