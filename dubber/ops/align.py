@@ -73,16 +73,21 @@ def umeyama(points_TN2: Float32, template_N2: Float32) -> Float32:
     return np.asarray(np.concatenate([linear_T22, shift_T2[..., None]], axis=-1), np.float32)
 
 
-def similarity_to_mean_face(landmarks_TL3: Float32) -> Float32:
+def similarity_to_mean_face(landmarks_TL3: Float32, is_found_T: Bool | None = None) -> Float32:
     """Similarities that bring eyes and nose onto the mean face's in the crop.
 
     Args:
         landmarks_TL3: (T, L, 2 or 3) tracker landmarks, px.
+        is_found_T: (T,) bool, frames that have landmarks, None for all; the others get the identity.
 
     Returns:
         (T, 2, 3) float32, picture px to crop px; not smoothed.
     """
-    return umeyama(landmarks_TL3[:, RIGID, :2], MEAN_FACE_RIGID_N2)
+    similarity_T23 = identity_similarity(len(landmarks_TL3))
+    # The few points first: a copy of all landmarks would be the largest thing in memory.
+    found = slice(None) if is_found_T is None else is_found_T
+    similarity_T23[found] = umeyama(landmarks_TL3[:, RIGID, :2][found], MEAN_FACE_RIGID_N2)
+    return similarity_T23
 
 
 def identity_similarity(num_frames: int) -> Float32:

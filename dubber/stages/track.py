@@ -151,7 +151,7 @@ def make_track(seen: Sightings, params: TrackParams) -> FaceTrack:
     """
     import numpy as np
 
-    from dubber.ops.align import identity_similarity, similarity_to_mean_face, smooth_per_segment
+    from dubber.ops.align import similarity_to_mean_face, smooth_per_segment
     from dubber.types import NUM_TRACKER_LANDMARKS
 
     num_frames, person = len(seen.shot_ids), seen.main_person()
@@ -170,8 +170,7 @@ def make_track(seen: Sightings, params: TrackParams) -> FaceTrack:
     has_face_T = scores_T > 0
     is_large_T = boxes_T4[:, 2] - boxes_T4[:, 0] >= params.min_face_px
     is_usable_T: Bool = has_face_T & is_large_T & (np.abs(yaw_deg(landmarks_TL3)) <= params.max_yaw_deg)
-    similarity_T23 = identity_similarity(num_frames)
-    similarity_T23[has_face_T] = similarity_to_mean_face(landmarks_TL3[has_face_T])
+    similarity_T23 = similarity_to_mean_face(landmarks_TL3, has_face_T)
     return FaceTrack(
         boxes_T4=boxes_T4,
         landmarks_TL3=landmarks_TL3,
