@@ -57,7 +57,7 @@ Translator = Annotated[
 ]
 MouthGain = Annotated[
     float | None,
-    typer.Option(help="Livelier (>0.9) or calmer (<0.9) mouth.", rich_help_panel=_METHOD, show_default="0.9"),
+    typer.Option(help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="0.85"),
 ]
 AvOffset = Annotated[
     float | None,
