@@ -25,6 +25,7 @@ from dubber.media.writer import EncodeOptions, VideoWriter
 from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.pipeline import DubPlan
+from dubber.stages.compositor import Compositor
 from dubber.types import (
     CROP_SIZE_PX,
     Clip,
@@ -91,7 +92,8 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
             _write_patches(folder / "render", mouths)
         if clip is not None and track is not None and retime is not None and timeline is not None:
             source = run.get(dub_plan.video)
-            _write_overlay(folder, source, clip, track, timeline, retime, mouths)
+            compositor = Compositor(dub_plan.config.blend, track, retime, mouths) if mouths else None
+            _write_overlay(folder, source, clip, track, timeline, retime, mouths, compositor)
             dubbed = run.peek(dub_plan.dubbed)
             if dubbed is not None:
                 _write_strip(folder / "before_after.png", source, clip, track, retime, dubbed)
@@ -156,8 +158,9 @@ def _write_overlay(
     timeline: Timeline,
     retime: RetimeMap,
     mouths: Mouths | None,
+    compositor: Compositor | None,
 ) -> None:
-    """Video and pictures of the source with mesh (blue), own (orange) and wanted (green) mouth."""
+    """Video and pictures: the source, mesh (blue), own (orange) and wanted mouth (green), mask (white)."""
     chosen = set(_spread(timeline.num_frames))
     frames = read_frames_at(source.path, clip, retime.source_index_N)
     options = EncodeOptions(crf=20, preset="veryfast")
@@ -173,6 +176,8 @@ def _write_overlay(
                 back = invert_similarity(mouths.similarity_N23[n])
                 _draw_points(rgb, apply_similarity(back, mouths.source_landmarks_NM2[n]), _OWN_COLOR)
                 _draw_points(rgb, apply_similarity(back, mouths.landmarks_NM2[n]), _WANTED_COLOR)
+                if compositor is not None and not mouths.is_own_pixels:
+                    _draw_outline(rgb, *compositor.mask(n, frame.size))
             if n in chosen:
                 _write_png(folder / f"track_overlay_{n:05d}.png", rgb)
             writer.write(_painted(frame, rgb), int(timeline.pts_N[n]))
@@ -206,6 +211,13 @@ def _draw_points(rgb: UInt8, points_P2: Float32, color: tuple[int, int, int]) ->
     radius = max(1, round(rgb.shape[1] / 700))
     for x, y in points_P2:
         cv2.circle(rgb, (round(float(x) - 0.5), round(float(y) - 0.5)), radius, color, -1, cv2.LINE_AA)
+
+
+def _draw_outline(rgb: UInt8, corner: tuple[int, int], mask_HW: Float32) -> None:
+    """The line along which a mask is one half."""
+    is_inside = np.asarray(mask_HW > 0.5, np.uint8)
+    contours, _ = cv2.findContours(is_inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner)
+    cv2.drawContours(rgb, contours, -1, (255, 255, 255), max(1, round(rgb.shape[1] / 700)), cv2.LINE_AA)
 
 
 def _spread(count: int) -> list[int]:

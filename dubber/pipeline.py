@@ -63,6 +63,7 @@ _KEPT_CONTAINERS = ("mp4", "mov", "mkv")
 class DubPlan:
     """A planned dub: every intermediate is named and has its key before any work is done."""
 
+    config: DubConfig
     plan: Plan
     video: Ref[SourceFile]
     audio: Ref[SourceFile]
@@ -108,7 +109,20 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     frames = plan.add(Blend(config.blend), video, clip, track, retime, mouths)
     dubbed = plan.add(Remux(config.remux), frames, audio, clip, timeline)
     return DubPlan(
-        plan, video, audio, clip, speech, track, coeffs, timeline, expression, retime, mouths, frames, dubbed
+        config=config,
+        plan=plan,
+        video=video,
+        audio=audio,
+        clip=clip,
+        speech=speech,
+        track=track,
+        coeffs=coeffs,
+        timeline=timeline,
+        expression=expression,
+        retime=retime,
+        mouths=mouths,
+        frames=frames,
+        dubbed=dubbed,
     )
 
 

@@ -57,7 +57,9 @@ Translator = Annotated[
 ]
 MouthGain = Annotated[
     float | None,
-    typer.Option(help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="0.85"),
+    typer.Option(
+        help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="0.85"
+    ),
 ]
 AvOffset = Annotated[
     float | None,

@@ -95,6 +95,20 @@ class Compositor:
         changed_HW = (mask_HW > 0) | is_moved_HW
         return frame.replace_box(box, mixed[inside], changed_HW[inside])
 
+    def mask(self, n: int, frame_size: tuple[int, int]) -> tuple[tuple[int, int], Float32]:
+        """Where a patch is seen.
+
+        Args:
+            n: Number of the output frame.
+            frame_size: Its (height, width).
+
+        Returns:
+            Corner (x, y) of a part of the frame, px, which may leave the frame; and the part's mask, (H, W)
+            float32 in 0..1.
+        """
+        corner, size = self._part(n, frame_size)
+        return corner, self._mask(n, corner, size, float(self._unit_px_N[n]))
+
     def _part(self, n: int, frame_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
         """Corner (x, y) and size (height, width) of the part worked on, whole px; it may leave the frame."""
         points = np.concatenate([self._wanted_NM2[n], self._own_NM2[n], self._nose_NB2[n]])
