@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import time
@@ -60,14 +61,18 @@ class Run:
     def get(self, ref: Ref[Out]) -> Out:
         """The artefact of a ref: loaded when stored, made (with all it needs) otherwise.
 
-        What is missing is made in the plan's order, so that cheap stages which can fail come first.
+        What is missing is made in the plan's order, so that cheap stages which can fail come first; weights
+        are checked before all.
 
         Raises:
             DubberError: A stage failed.
         """
-        for index in sorted(missing_stages(self.plan, self.store, ref.index, self.forced)):
-            stage = self.plan.nodes[index].stage
-            if stage is not None and stage.is_stored:
+        missing = sorted(missing_stages(self.plan, self.store, ref.index, self.forced))
+        stages = {index: stage for index in missing if (stage := self.plan.nodes[index].stage) is not None}
+        for name in sorted({name for stage in stages.values() for name in stage.weights()}):
+            self.runtime.weights.verify(name)
+        for index, stage in stages.items():
+            if stage.is_stored:
                 self._get(index)
         value: Out = self._get(ref.index)
         return value
@@ -113,11 +118,15 @@ class Run:
         assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
         self.progress.start(node.name, None)
         started = time.perf_counter()
-        with self.store.writing(node.key, node.document) as writer:
-            context = StageContext(
-                self.runtime, writer.folder, self.store.work_dir(node.key), node.name, self.progress
-            )
-            writer.save(self._run_stage(node, context, inputs))
+        work_dir = self.store.work_dir(node.key)
+        try:
+            with self.store.writing(node.key, node.document) as writer:
+                context = StageContext(self.runtime, writer.folder, work_dir, node.name, self.progress)
+                writer.save(self._run_stage(node, context, inputs))
+        except BaseException:
+            with contextlib.suppress(OSError):  # something in it to resume from: it stays
+                work_dir.rmdir()
+            raise
         self.store.finish_work(node.key)
         self.forced.discard(index)
         value: Any | None = self.store.load(node.key, node.stage.output_type)

@@ -99,6 +99,7 @@ def test_wrong_weights(good: tuple[Path, Path], tmp_path: Path, damage: str, nam
     error = failure(good[0], good[1], tmp_path, weights_dir=weights)
     assert error.exit_code == 4
     assert str(weights) in error.where
+    assert not (tmp_path / "cache" / "entries").exists(), "weights are checked before any work"
 
 
 def test_output_folder_that_cannot_be_written(good: tuple[Path, Path], tmp_path: Path) -> None:
