@@ -1,7 +1,7 @@
 """Reading audio of any kind in chunks: soundfile first, PyAV for what it does not know, videos among it.
 
-Time 0 of the samples is the start of the file: where the sound of a video begins later than its container,
-silence comes first, as it does when the stream is copied.
+Time 0 of the samples is the first picture of a video, in other files the start of the file: where the sound
+begins later, silence comes first; where it begins earlier, that much is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import soundfile
 import soxr
 
 from dubber.errors import MediaError
-from dubber.media.container import INCOMPLETE_ADVICE, check_readable, open_media
+from dubber.media.container import INCOMPLETE_ADVICE, check_readable, first_picture_s, open_media
 from dubber.types import Float32, Speech
 from dubber.units import seconds_to_samples
 
@@ -49,13 +49,17 @@ class AudioInfo:
         codec: FFmpeg's name of the coding; empty where only soundfile knows the file.
         sample_rate_hz: Samples per second.
         num_channels: Channels.
-        duration_s: Length, the delay against the container's start included.
+        duration_s: Length from time 0 on, the delay of sound that starts later included.
+        delay_s: Seconds from time 0 to the first sample; 0 where the sound is there from the beginning.
+        lead_s: Seconds from the start of the file to time 0.
     """
 
     codec: str
     sample_rate_hz: int
     num_channels: int
     duration_s: float
+    delay_s: float = 0.0
+    lead_s: float = 0.0
 
 
 def iterate_audio(path: Path) -> Generator[tuple[Float32, int]]:
@@ -208,7 +212,7 @@ def read_speech(speech: Speech) -> Float32:
 
 
 def audio_duration_s(path: Path) -> float:
-    """Seconds of audio in a file, the delay against a video's start included.
+    """Seconds of audio in a file from time 0 on, see `AudioInfo`.
 
     Raises:
         MediaError: Missing, without audio, or damaged.
@@ -236,6 +240,9 @@ def audio_info(path: Path) -> AudioInfo:
                 stream.channels,
             )
             duration_s = _duration_s(container, stream)
+            zero_s = _zero_s(container)
+            delay_s = float(max(_begin_s(stream, zero_s) - zero_s, Fraction(0)))
+            lead_s = float(zero_s - _start_s(container))
     except MediaError:
         if known is None:
             raise
@@ -244,14 +251,14 @@ def audio_info(path: Path) -> AudioInfo:
         return AudioInfo(codec, known.sample_rate_hz, known.num_channels, known.duration_s)
     if duration_s is None:
         duration_s = sum(len(chunk) / rate_hz for chunk, rate_hz in iterate_audio(path))
-    return AudioInfo(codec, int(rate or 0), int(channels), duration_s)
+    return AudioInfo(codec, int(rate or 0), int(channels), duration_s, delay_s, lead_s)
 
 
 def _iterate_with_av(path: Path) -> Iterator[tuple[Float32, int]]:
     with open_media(path) as container:
         stream = _audio_stream(container, path)
         resampler = av.AudioResampler(format="fltp")
-        rate, num_damaged, num_good = 0, 0, 0
+        rate, num_early, num_damaged, num_good = 0, 0, 0, 0
         for packet in container.demux(stream):
             try:
                 frames: list[AudioFrame] = stream.decode(packet)
@@ -263,13 +270,17 @@ def _iterate_with_av(path: Path) -> Iterator[tuple[Float32, int]]:
             for frame in frames:
                 if not rate:
                     rate = frame.sample_rate
-                    delay = seconds_to_samples(_delay_s(container, stream), rate)
+                    delay = seconds_to_samples(_delay_s(frame, stream, _zero_s(container)), rate)
+                    num_early = -delay if delay < -_MIN_DELAY_S * rate else 0
                     if delay > _MIN_DELAY_S * rate:
                         yield np.zeros(delay, np.float32), rate
                 num_good += 1
                 if frame.sample_rate == rate:
                     for plain in resampler.resample(frame):
-                        yield np.asarray(plain.to_ndarray().mean(axis=0), np.float32), rate
+                        samples = np.asarray(plain.to_ndarray().mean(axis=0), np.float32)
+                        if num_early < len(samples):
+                            yield samples[num_early:], rate
+                        num_early = max(num_early - len(samples), 0)
         if num_damaged and not num_good:
             raise MediaError("The audio cannot be decoded.", where=str(path), advice=INCOMPLETE_ADVICE)
         if num_damaged:
@@ -282,15 +293,34 @@ def _audio_stream(container: InputContainer, path: Path) -> AudioStream:
     return container.streams.audio[0]
 
 
-def _delay_s(container: InputContainer, stream: AudioStream) -> Fraction:
-    """How much later than its container the stream starts."""
-    if stream.start_time is None or container.start_time is None or stream.time_base is None:
-        return Fraction(0)
-    begin = stream.start_time * stream.time_base - Fraction(container.start_time, av.time_base)
-    return max(begin, Fraction(0))
+def _zero_s(container: InputContainer) -> Fraction:
+    """When time 0 is, on the container's clock."""
+    picture_s = first_picture_s(container)
+    return _start_s(container) if picture_s is None else picture_s
+
+
+def _start_s(container: InputContainer) -> Fraction:
+    return Fraction(container.start_time or 0, av.time_base)
+
+
+def _begin_s(stream: AudioStream, default_s: Fraction) -> Fraction:
+    """When a stream begins, on the container's clock."""
+    if stream.start_time is None or stream.time_base is None:
+        return default_s
+    return stream.start_time * stream.time_base
+
+
+def _delay_s(frame: AudioFrame, stream: AudioStream, zero_s: Fraction) -> Fraction:
+    """How much later than time 0 the first decoded samples are; negative where they are earlier."""
+    if frame.pts is not None and frame.time_base:
+        return frame.pts * frame.time_base - zero_s
+    return _begin_s(stream, zero_s) - zero_s
 
 
 def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
+    zero_s = _zero_s(container)
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base + _delay_s(container, stream))
-    return container.duration / av.time_base if container.duration else None
+        return max(0.0, float(stream.duration * stream.time_base + _begin_s(stream, zero_s) - zero_s))
+    if not container.duration:
+        return None
+    return max(0.0, float(Fraction(container.duration, av.time_base) + _start_s(container) - zero_s))

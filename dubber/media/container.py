@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     Raises:
         MediaError: There is none.
     """
-    attached = av.stream.Disposition.attached_pic
-    videos = [stream for stream in container.streams.video if not stream.disposition & attached]
+    videos = _moving(container)
     if not videos:
         advice = "The first argument must be the video; the speech comes second."
         raise MediaError("The file has no video stream.", where=str(path), advice=advice)
@@ -76,6 +76,19 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
     stream.thread_type = "AUTO"
     return stream
+
+
+def first_picture_s(container: InputContainer) -> Fraction | None:
+    """When a player would show the first picture, on the container's clock; None where there is no video."""
+    for stream in _moving(container)[:1]:
+        if stream.start_time is not None and stream.time_base is not None:
+            return stream.start_time * stream.time_base
+    return None
+
+
+def _moving(container: InputContainer) -> list[VideoStream]:
+    attached = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & attached]
 
 
 def _advice(path: Path) -> str:

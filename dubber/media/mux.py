@@ -43,6 +43,9 @@ _MIN_MP3_RATE_HZ = 16000
 _TRIM_TOLERANCE_S = 0.03
 """About one packet: a copied stream cannot be cut finer."""
 
+_MIN_LEAD_S = 0.01
+"""Half a packet; the few ms before time 0 that a decoder of Opus needs are no sound to leave out."""
+
 _STDERR_LINES = 8
 
 
@@ -55,7 +58,8 @@ class AudioPlan:
         codec: FFmpeg's name of the encoder, "copy" when copied.
         bit_rate: For the encoder; empty for none.
         heard_s: Cut after so many seconds; None where nothing is cut.
-        padded_s: Silence is added up to so many seconds; None where nothing is added.
+        padded_s: Silence is added until the sound lasts so many seconds; None where nothing is added.
+        skipped_s: Left out from the start of the file: what sounds before a video's first picture.
     """
 
     is_copied: bool
@@ -63,6 +67,7 @@ class AudioPlan:
     bit_rate: str = ""
     heard_s: float | None = None
     padded_s: float | None = None
+    skipped_s: float = 0.0
 
 
 def plan_audio(
@@ -78,12 +83,14 @@ def plan_audio(
         may_copy: False forces encoding.
     """
     cut_s = heard_s if info.duration_s > heard_s + _TRIM_TOLERANCE_S else None
+    skipped_s = info.lead_s if info.lead_s > _MIN_LEAD_S else 0.0
     has_low_rate = info.codec == "mp3" and info.sample_rate_hz < _MIN_MP3_RATE_HZ
     codec = info.codec.removesuffix("float")  # FFmpeg calls its floating point MP3 decoder "mp3float"
     if may_copy and codec in _COPYABLE[container] and not has_low_rate:
-        return AudioPlan(is_copied=True, codec="copy", heard_s=cut_s)
+        return AudioPlan(is_copied=True, codec="copy", heard_s=cut_s, skipped_s=skipped_s)
     encoder = "libopus" if container == "webm" else "aac"
-    return AudioPlan(is_copied=False, codec=encoder, bit_rate="192k", heard_s=cut_s, padded_s=output_s)
+    padded_s = max(output_s - info.delay_s, 0.0)
+    return AudioPlan(False, encoder, "192k", heard_s=cut_s, padded_s=padded_s, skipped_s=skipped_s)
 
 
 def mux_command(
@@ -107,13 +114,17 @@ def mux_command(
         last_duration: Ticks of the last packet of `video`; see `uneven_last_duration`.
         is_labelled: Whether the file says that it was edited.
     """
-    limit = {} if plan.heard_s is None else {"t": f"{plan.heard_s:.6f}"}
+    limit = {"ss": f"{plan.skipped_s:.6f}"} if plan.skipped_s > 0 else {}
+    limit |= {} if plan.heard_s is None else {"t": f"{plan.heard_s:.6f}"}
     sound = ffmpeg.input(f"file:{audio}", **limit)["a:0"]
     options: dict[str, str | int] = {"c:v": "copy", "c:a": plan.codec}
     if plan.bit_rate:
         options["b:a"] = plan.bit_rate
     if plan.padded_s is not None:
         options["af"] = f"apad=whole_dur={plan.padded_s:.6f}"
+    if plan.is_copied and output.suffix not in {".mp4", ".mov"}:
+        # Packets before time 0, which MP4 hides, would make the pictures of other containers start later.
+        options["copypriorss:a"] = 0
     # Bit-exact: the same inputs give the same bytes, without dates and version strings.
     options |= {"fflags": "+bitexact", "flags:a": "+bitexact", "map_metadata": -1}
     if is_labelled:

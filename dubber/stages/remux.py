@@ -42,7 +42,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the user's audio to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams

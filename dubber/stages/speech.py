@@ -16,7 +16,7 @@ class ExtractSpeech(Stage[Speech]):
     """Decodes and resamples the speech; what is muxed in the end is the user's own file."""
 
     name: ClassVar[str] = "speech"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     output_type: ClassVar[type] = Speech
 
     def __init__(self, params: SpeechParams | None = None) -> None:

@@ -91,11 +91,14 @@ def write_tone(path: Path, seconds: float, rate_hz: int = 22050, num_channels: i
     return path
 
 
-def write_aac(path: Path, seconds: float, rate_hz: int = 44100, codec: str = "aac") -> Path:
-    """A tone in whatever container the suffix names."""
+def write_aac(
+    path: Path, seconds: float, rate_hz: int = 44100, codec: str = "aac", onset_s: float = 0.0
+) -> Path:
+    """A tone, from its onset on, in whatever container the suffix names."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate_hz, layout="mono")
         samples = tone(seconds, rate_hz)
+        samples[: round(onset_s * rate_hz)] = 0
         for start in range(0, len(samples), 1024):
             piece = av.AudioFrame.from_ndarray(
                 samples[None, start : start + 1024], format="fltp", layout="mono"
@@ -103,6 +106,26 @@ def write_aac(path: Path, seconds: float, rate_hz: int = 44100, codec: str = "aa
             piece.sample_rate, piece.pts, piece.time_base = rate_hz, start, Fraction(1, rate_hz)
             container.mux(stream.encode(piece))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_talk(path: Path, folder: Path, *, picture_s: float, sound_s: float, onset_s: float) -> Path:
+    """A second of pictures that begin at one time and sound that begins at another.
+
+    The tone is heard from `onset_s` after the sound's first sample on.
+    """
+    sound = write_aac(folder / "sound.m4a", 1.0, onset_s=onset_s)
+    video = write_clip(folder / "pictures.mp4", [512 * i for i in range(25)])
+    with av.open(str(sound)) as a, av.open(str(video)) as v, av.open(str(path), "w") as target:
+        pairs = [(v, v.streams.video[0], picture_s), (a, a.streams.audio[0], sound_s)]
+        outputs = [target.add_stream_from_template(stream) for _, stream, _ in pairs]
+        for (source, stream, begin_s), output in zip(pairs, outputs, strict=True):
+            for packet in source.demux(stream):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                shift = round(begin_s / float(packet.time_base))
+                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, output
+                target.mux(packet)
     return path
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -10,7 +9,7 @@ import soundfile
 from dubber.errors import MediaError
 from dubber.media.audio import audio_duration_s, audio_info, read_audio, read_wav, write_speech
 from tests.conftest import real_clip
-from tests.media.clips import tone, write_aac, write_clip, write_tone
+from tests.media.clips import tone, write_aac, write_clip, write_talk, write_tone
 
 
 def main_hz(samples: np.ndarray, rate_hz: int) -> float:
@@ -47,30 +46,21 @@ def test_speech_is_16_khz(tmp_path: Path, rate_hz: int) -> None:
     assert np.abs(samples[800:-800] - tone(1.5, 16000)[800 : num_samples - 800]).max() < 0.01
 
 
-def test_sound_that_starts_later_than_the_picture_keeps_its_place(tmp_path: Path) -> None:
-    sound = write_aac(tmp_path / "s.m4a", 0.5, 44100)
-    video = write_clip(tmp_path / "v.mp4", [0, 512, 1024])
-    with (
-        av.open(str(sound)) as a,
-        av.open(str(video)) as v,
-        av.open(str(tmp_path / "both.mp4"), "w") as target,
-    ):
-        streams = {
-            "v": target.add_stream_from_template(v.streams.video[0]),
-            "a": target.add_stream_from_template(a.streams.audio[0]),
-        }
-        for key, source in (("v", v), ("a", a)):
-            for packet in source.demux():
-                if packet.dts is None:
-                    continue
-                if key == "a":
-                    packet.pts, packet.dts = packet.pts + 22050, packet.dts + 22050
-                packet.stream = streams[key]
-                target.mux(packet)
-    samples, rate = read_audio(tmp_path / "both.mp4")
-    first = np.flatnonzero(np.abs(samples) > 0.1)[0] / rate
-    assert first == pytest.approx(0.5, abs=0.03)
-    assert audio_duration_s(tmp_path / "both.mp4") == pytest.approx(1.0, abs=0.06)
+@pytest.mark.parametrize(
+    ("picture_s", "sound_s", "expected_s"), [(0.0, 0.5, 0.8), (0.2, 0.0, 0.1), (0.0, 0.0, 0.3)]
+)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_sound_keeps_its_place_against_the_first_picture(
+    tmp_path: Path, picture_s: float, sound_s: float, expected_s: float, suffix: str
+) -> None:
+    path = write_talk(
+        tmp_path / f"talk.{suffix}", tmp_path, picture_s=picture_s, sound_s=sound_s, onset_s=0.3
+    )
+    samples, rate = read_audio(path)
+    assert np.flatnonzero(np.abs(samples) > 0.1)[0] / rate == pytest.approx(expected_s, abs=0.01)
+    assert len(samples) / rate == pytest.approx(1 + sound_s - picture_s, abs=0.06)
+    if suffix != "mkv":  # Matroska tells the length of the whole file only
+        assert audio_duration_s(path) == pytest.approx(len(samples) / rate, abs=0.06)
 
 
 def test_what_cannot_be_heard_is_said(tmp_path: Path) -> None:

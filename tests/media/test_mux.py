@@ -7,11 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from dubber.errors import ConfigError, StageError, ToolMissingError
 from dubber.media import mux as mux_module
-from dubber.media.audio import AudioInfo
+from dubber.media.audio import AudioInfo, read_audio
 from dubber.media.mux import (
     AudioPlan,
     check_container,
@@ -24,7 +25,7 @@ from dubber.media.mux import (
 )
 from dubber.media.reader import probe
 from dubber.media.writer import VideoWriter
-from tests.media.clips import clip_of, frame, write_aac, write_clip, write_tone
+from tests.media.clips import clip_of, frame, write_aac, write_clip, write_talk, write_tone
 from tests.media.test_reader import cfr
 from tests.media.test_writer import TIMES
 
@@ -131,6 +132,31 @@ def test_copied_audio_is_cut_at_a_packet(tmp_path: Path, video: Path) -> None:
     assert mux(video, audio, tmp_path / "o.mp4", heard_s=1.0, output_s=1.0)
     assert audio_seconds(tmp_path / "o.mp4") == pytest.approx(1.0, abs=0.06)
     verify_output(tmp_path / "o.mp4", num_frames=25, duration_s=1.0, size=(48, 64))
+
+
+@pytest.mark.parametrize(
+    ("picture_s", "sound_s", "expected_s"), [(0.0, 0.5, 0.8), (0.2, 0.0, 0.1), (0.0, 0.0, 0.3)]
+)
+@pytest.mark.parametrize(
+    ("source", "suffix"), [("mp4", "mp4"), ("mp4", "mkv"), ("mkv", "mov"), ("mkv", "webm")]
+)
+def test_sound_of_a_video_keeps_its_place_against_its_pictures(
+    tmp_path: Path, picture_s: float, sound_s: float, expected_s: float, source: str, suffix: str
+) -> None:
+    video = write_clip(tmp_path / "v.mp4", cfr(50), codec="libvpx-vp9" if suffix == "webm" else "libx264")
+    audio = write_talk(
+        tmp_path / f"talk.{source}", tmp_path, picture_s=picture_s, sound_s=sound_s, onset_s=0.3
+    )
+    out = tmp_path / f"o.{suffix}"
+    is_copied = mux(video, audio, out, heard_s=1 + sound_s - picture_s, output_s=2.0)
+    assert is_copied is (suffix != "webm")
+    clip = probe(out)
+    assert float(clip.pts_T[0] * clip.time_base) == pytest.approx(0, abs=0.008)  # Opus in WebM leads by 7 ms
+    samples, rate = read_audio(out)
+    assert np.flatnonzero(np.abs(samples) > 0.1)[0] / rate == pytest.approx(expected_s, abs=0.012)
+    assert len(samples) / rate == pytest.approx(
+        2.0 if suffix == "webm" else 1 + sound_s - picture_s, abs=0.06
+    )
 
 
 def test_the_bundled_ffmpeg_does_it_too(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
