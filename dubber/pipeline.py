@@ -226,6 +226,8 @@ def dub(
     if until_stage is None:
         check_output(output, inputs=(video, audio), is_overwrite=is_overwrite)
     config = (config or DubConfig()).with_overrides({"remux.container": container_of(output)})
+    if until_stage is None:
+        check_encoding(config)
     dub_plan = plan_dub(config, video, audio, runtime=runtime)
     plan = dub_plan.plan
     forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()
@@ -287,6 +289,20 @@ def check_output(output: Path, *, inputs: tuple[Path, ...], is_overwrite: bool) 
         raise OutputFolderError(
             f"The output folder cannot be written ({error.strerror}).", where=str(output.parent)
         ) from error
+
+
+def check_encoding(config: DubConfig) -> None:
+    """Find out before the work whether its result can be encoded.
+
+    Raises:
+        ConfigError: The encoder is absent, refuses its settings or does not fit the container.
+    """
+    from dubber.media.mux import check_container
+    from dubber.media.writer import EncodeOptions, check_settings
+
+    remux = config.remux
+    check_container(remux.container, remux.vcodec)
+    check_settings(EncodeOptions(remux.vcodec, remux.crf, remux.preset))
 
 
 def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:

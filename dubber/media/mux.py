@@ -37,6 +37,8 @@ _COPYABLE: dict[str, tuple[str, ...]] = {
 """Codecs that players expect in a container; others are encoded again."""
 
 _VIDEO_OF_WEBM = ("libvpx", "libvpx-vp9", "libaom-av1", "libsvtav1")
+_NOT_FOR_AVI = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc", *_VIDEO_OF_WEBM)
+"""AVI stores no frame times, so it cannot hold frames that are coded in another order than they are shown."""
 _MIN_MP3_RATE_HZ = 16000
 """MP4 names MPEG-1 and MPEG-2 layer 3 only, not the lower rates of the unofficial MPEG-2.5."""
 
@@ -253,6 +255,14 @@ def check_container(container: str, codec: str) -> None:
     if container == "webm" and codec not in _VIDEO_OF_WEBM:
         advice = "Choose `--vcodec libvpx-vp9`, or an output name that ends in .mp4."
         raise ConfigError(f"WebM cannot hold video of '{codec}'.", where="--vcodec", advice=advice)
+    if container == "avi" and codec in _NOT_FOR_AVI:
+        advice = "Choose `--vcodec mpeg4`, or an output name that ends in .mp4."
+        raise ConfigError(f"AVI cannot hold video of '{codec}'.", where="--vcodec", advice=advice)
+    if container in {"mp4", "mov"} and codec == "ffv1":
+        advice = "Choose an output name that ends in .mkv."
+        raise ConfigError(
+            f"{container.upper()} cannot hold video of '{codec}'.", where="--vcodec", advice=advice
+        )
 
 
 def verify_output(

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.error
@@ -14,7 +15,7 @@ import numpy as np
 
 from dubber.errors import ConfigError, StageError
 from dubber.media.frame import Frame
-from dubber.media.output import AnyPacket, VideoOutput
+from dubber.media.output import AnyPacket, VideoOutput, check_encoder
 from dubber.types import Clip, UInt8
 
 logger = logging.getLogger(__name__)
@@ -138,10 +139,8 @@ class VideoWriter(VideoOutput):
         """Write what the encoder gives, but for its latest packet, whose duration is not known yet."""
         try:
             packets = self.encode(picture)
-        except av.error.ArgumentError as error:
-            codec = self.stream.codec_context.name
-            message = f"The encoder '{codec}' refuses its settings or this picture size."
-            raise ConfigError(message, where="--vcodec, --crf, --preset") from error
+        except av.error.FFmpegError as error:
+            raise _refused(self.stream.codec_context.name, error) from error
         for packet in packets:
             if packet.pts is None or packet.dts is None:
                 raise StageError("The encoder gave a packet without a time.", where=str(self.path))
@@ -159,6 +158,36 @@ class VideoWriter(VideoOutput):
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             _fill(rows[: plane.height, : plane.width], samples)
         return picture
+
+
+def check_settings(options: EncodeOptions) -> None:
+    """Start an encoder and stop it again, to find out in time whether it is there and takes its settings.
+
+    Raises:
+        ConfigError: It is not built in, lacks its hardware, or refuses the settings.
+    """
+    check_encoder(options.codec)
+    context = cast("av.VideoCodecContext", av.CodecContext.create(options.codec, "w"))
+    context.height, context.width = _TRIAL_SIZE
+    context.pix_fmt = "yuv420p"
+    context.time_base = Fraction(1, 25)
+    context.options = encoder_options(options)
+    try:
+        context.open()
+    except av.error.FFmpegError as error:
+        raise _refused(options.codec, error) from error
+
+
+def _refused(codec: str, error: av.error.FFmpegError) -> ConfigError:
+    if isinstance(error, av.error.ArgumentError):
+        message = f"The encoder '{codec}' refuses its settings or this picture size."
+    else:
+        message = f"The encoder '{codec}' cannot be used here ({error.strerror})."
+    return ConfigError(message, where="--vcodec, --crf, --preset")
+
+
+_TRIAL_SIZE = (256, 256)
+"""Large enough for hardware encoders, which refuse tiny pictures."""
 
 
 def encoder_options(options: EncodeOptions) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubber import dub, make_runtime
+from dubber import DubConfig, dub, make_runtime
 from dubber.engine.weights import default_weights_dir
 from dubber.errors import DubberError
 from tests.synth import make_clip, make_wall_clip, talking_sound, write_wav
@@ -122,3 +122,25 @@ def test_cache_folder_that_cannot_be_written(good: tuple[Path, Path], tmp_path: 
         dub(*good, tmp_path / "o.mp4", runtime=make_runtime(cache_dir=tmp_path / "a file", device="cpu"))
     assert caught.value.exit_code == 2
     assert "--cache" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("o.mp4", {"remux.vcodec": "nonsense"}),
+        ("o.mp4", {"remux.preset": "nonsense"}),
+        ("o.avi", {}),
+        ("o.webm", {}),
+        ("o.mp4", {"remux.vcodec": "ffv1"}),
+    ],
+    ids=["encoder", "preset", "avi", "webm", "ffv1"],
+)
+def test_an_encoding_that_cannot_be_is_refused_before_the_work(
+    good: tuple[Path, Path], tmp_path: Path, name: str, settings: dict[str, str]
+) -> None:
+    runtime = make_runtime(cache_dir=tmp_path / "cache", device="cpu")
+    with pytest.raises(DubberError) as caught:
+        dub(*good, tmp_path / name, config=DubConfig().with_overrides(settings), runtime=runtime)
+    assert caught.value.exit_code == 2
+    assert not list((tmp_path / "cache").glob("entries/*"))
+    assert not (tmp_path / name).exists()

@@ -204,6 +204,11 @@ def test_containers(tmp_path: Path) -> None:
         check_container("webm", "libx264")
     with pytest.raises(ConfigError, match="gif"):
         check_container("gif", "libx264")
+    check_container("avi", "mpeg4")
+    check_container("mkv", "ffv1")
+    for container, codec in [("avi", "libx264"), ("avi", "libvpx-vp9"), ("mp4", "ffv1"), ("mov", "ffv1")]:
+        with pytest.raises(ConfigError, match=container.upper()):
+            check_container(container, codec)
 
 
 def test_a_wrong_output_is_noticed(tmp_path: Path, video: Path) -> None:
