@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dubber.cli import options as o
-from dubber.cli.console import print_json, progress_display, say, set_up_logging
+from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging
+
+if TYPE_CHECKING:
+    from dubber.engine.progress import Progress
+    from dubber.engine.stage import Runtime
 
 app = typer.Typer(help="Train the face model and the audio-to-expression network.", no_args_is_help=True)
 
@@ -40,10 +45,9 @@ def face_model(
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     from dubber.training.face_model import train_from_clips
 
-    runtime = o.build_runtime(cache, output, device, threads)
-    with progress_display(is_quiet=quiet) as progress:
-        measures = train_from_clips(clips, output, runtime, progress)
-    _finish(output, measures, is_json=json, is_quiet=quiet)
+    _train(
+        train_from_clips, clips, o.build_runtime(cache, output, device, threads), is_json=json, is_quiet=quiet
+    )
 
 
 @app.command("expression")
@@ -61,15 +65,24 @@ def expression(
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     from dubber.training.expression import train_from_clips
 
-    runtime = o.build_runtime(cache, output, device, threads)
-    with progress_display(is_quiet=quiet) as progress:
+    _train(
+        train_from_clips, clips, o.build_runtime(cache, output, device, threads), is_json=json, is_quiet=quiet
+    )
+
+
+def _train(
+    train_from_clips: Callable[[Path, Path, Runtime, Progress], dict[str, float]],
+    clips: Path,
+    runtime: Runtime,
+    *,
+    is_json: bool,
+    is_quiet: bool,
+) -> None:
+    output = runtime.weights.root
+    with progress_display(is_quiet=is_quiet) as progress:
         measures = train_from_clips(clips, output, runtime, progress)
-    _finish(output, measures, is_json=json, is_quiet=quiet)
-
-
-def _finish(output: Path, measures: dict[str, float], *, is_json: bool, is_quiet: bool) -> None:
     for name, value in measures.items():
         say(f"{name}: {value:.4g}", is_quiet=is_quiet)
-    say(f"Weights written to {output}", is_quiet=is_quiet)
+    say(f"Weights written to {escape(str(output))}", is_quiet=is_quiet)
     if is_json:
         print_json({"output": str(output), "measures": measures})
