@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.engine.store import Store
-from dubber.errors import DubberError, OutputFolderError, StageError
+from dubber.errors import DubberError, StageError
 
 Out = TypeVar("Out")
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Run:
             value = self._run_stage(node, self._stream_context(node), inputs)
             self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
             return value
-        with self.store.lock(node.key):
+        with disk_faults(self.store.root, node.name), self.store.lock(node.key):
             made_meanwhile = self._load(index) if index not in self.forced else None
             return made_meanwhile if made_meanwhile is not None else self._make_stored(index, node, inputs)
 
@@ -125,6 +125,8 @@ class Run:
                 writer.save(self._run_stage(node, context, inputs))
         except BaseException:
             with contextlib.suppress(OSError):  # something in it to resume from: it stays
+                for part in work_dir.glob("*.part"):
+                    part.unlink()
                 work_dir.rmdir()
             raise
         self.store.finish_work(node.key)
@@ -142,20 +144,16 @@ class Run:
     @staticmethod
     def _run_stage(node: Node, context: StageContext, inputs: list[Any]) -> Any:
         assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
-        try:
-            return node.stage.run(context, *inputs)
-        except DubberError:
-            raise
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise OutputFolderError(
-                    f"The disk is full (stage '{node.name}').",
-                    where=str(context.runtime.cache_dir),
-                    advice="Free some space, run `dubber cache prune`, or choose a disk with `--cache DIR`.",
-                ) from error
-            raise StageError(f"The stage '{node.name}' failed: {error}") from error
-        except Exception as error:
-            raise StageError(f"The stage '{node.name}' failed: {type(error).__name__}: {error}") from error
+        with disk_faults(context.runtime.cache_dir, node.name):
+            try:
+                return node.stage.run(context, *inputs)
+            except DubberError:
+                raise
+            except OSError as error:
+                raise StageError(f"The stage '{node.name}' failed: {error}") from error
+            except Exception as error:
+                message = f"The stage '{node.name}' failed: {type(error).__name__}: {error}"
+                raise StageError(message) from error
 
     def _report(self, report: StageReport) -> None:
         self.reports.append(report)

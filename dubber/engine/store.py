@@ -18,7 +18,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -175,14 +175,19 @@ class Store:
             raise MediaError("There is no such file.", where=str(path), advice="Check the path.") from error
         except OSError as error:
             raise MediaError(f"The file cannot be read ({error.strerror}).", where=str(path)) from error
-        self._write_atomically(memo, digest)
+        self._remember(memo, digest)
         return digest
 
-    def _write_atomically(self, path: Path, text: str) -> None:
-        self._make(path.parent)
+    def _remember(self, path: Path, text: str) -> None:
+        """Write a small file whole; without it, on a full or read-only disk, the work is done again."""
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-        part.write_text(text, encoding="ascii")
-        part.replace(path)
+        with suppress(OSError, OutputFolderError):
+            self._make(path.parent)
+            try:
+                part.write_text(text, encoding="ascii")
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
 
     def _commit(self, tmp: Path, key: str) -> None:
         target = self.entry_dir(key)

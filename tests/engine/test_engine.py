@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +22,8 @@ from dubber.engine.execute import Run, missing_stages
 from dubber.engine.key import artefact_key
 from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Params, Runtime, Stage, StageContext
-from dubber.engine.store import Store
-from dubber.errors import ConfigError, MediaError, StageError, WeightsError
+from dubber.engine.store import EntryWriter, Store
+from dubber.errors import ConfigError, MediaError, OutputFolderError, StageError, WeightsError
 from dubber.types import Float32, SourceFile, StoredFile
 
 
@@ -218,7 +221,7 @@ def test_half_written_entries_of_dead_processes_are_swept(runtime: Runtime) -> N
     code = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from dubber.engine.store import Store
+        from dubber.engine.store import EntryWriter, Store
         with Store(Path({str(runtime.cache_dir)!r})).writing("ab" * 32, {{"stage": "x"}}) as writer:
             (writer.folder / "half").write_text("written")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -229,6 +232,67 @@ def test_half_written_entries_of_dead_processes_are_swept(runtime: Runtime) -> N
     assert len(list((runtime.cache_dir / "tmp").iterdir())) == 1
     store.sweep()
     assert list((runtime.cache_dir / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+        StageError("ffmpeg failed with code 1: No space left on device"),
+        None,
+    ],
+    ids=["errno", "words", "ffmpeg", "no reason given"],
+)
+@pytest.mark.parametrize("place", ["run", "save", "commit"])
+def test_full_disk_is_no_bug(
+    runtime: Runtime,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None,
+    place: str,
+) -> None:
+    def fail(*arguments: object, **_: object) -> None:
+        if isinstance(arguments[1], StageContext):
+            arguments[1].work_dir.joinpath("crops.part").write_text("half")
+        raise error or RuntimeError("System error.")
+
+    if error is None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    owner, name = {"run": (Double, "run"), "save": (EntryWriter, "save"), "commit": (Store, "_commit")}[place]
+    monkeypatch.setattr(owner, name, fail)
+    plan, ref = make_plan(runtime, source)
+    with pytest.raises(OutputFolderError, match="disk is full") as caught:
+        Run(plan, runtime).get(ref)
+    assert "--cache" in caught.value.advice
+    assert not list(runtime.cache_dir.glob("tmp/*"))
+    assert not list(runtime.cache_dir.glob("work/*/*"))
+
+
+def test_write_protected_cache_is_no_bug(
+    runtime: Runtime, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def protected(store: Store, key: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(store.root / "locks" / key))
+
+    monkeypatch.setattr(Store, "lock", protected)
+    plan, ref = make_plan(runtime, source)
+    with pytest.raises(OutputFolderError, match="Read-only"):
+        Run(plan, runtime).get(ref)
+
+
+def test_a_bug_stays_a_bug(runtime: Runtime, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
+    plan, ref = make_plan(runtime, source)
+    Store(runtime.cache_dir).work_dir(ref.key).joinpath("fail").touch()
+    with pytest.raises(StageError, match="on purpose"):
+        Run(plan, runtime).get(ref)
+
+
+def test_a_checksum_that_cannot_be_kept_is_not_needed(runtime: Runtime, source: Path) -> None:
+    runtime.cache_dir.mkdir(parents=True, exist_ok=True)
+    (runtime.cache_dir / "sources").write_text("in the way")
+    assert len(Store(runtime.cache_dir).source_sha256(source)) == 64
 
 
 def test_weights_are_verified(runtime: Runtime, tmp_path: Path) -> None:
