@@ -55,6 +55,9 @@ logger = logging.getLogger(__name__)
 CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi")
 """Containers an output may have; not every encoder fits every one."""
 
+AUDIBLE_CUT_S = 0.1
+"""Speech cut by less, about half a syllable, is not worth a warning."""
+
 _KEPT_CONTAINERS = ("mp4", "mov", "mkv")
 """Containers that take the default encoder: outputs keep the video's, others become mp4."""
 
@@ -138,6 +141,7 @@ class DubResult:
         length_mode: How the lengths were matched.
         num_dubbed_frames: Frames whose mouth was re-made.
         fit_residual_px: Median distance of tracked and modelled landmarks, px of the 384 crop.
+        warnings: What the user may not have meant, in sentences.
         passed_through_s: Time ranges of the output, in seconds, that were left as they are: no usable face.
         stages: What each stage did.
         seconds: Wall-clock time of the whole.
@@ -150,6 +154,7 @@ class DubResult:
     length_mode: str = ""
     num_dubbed_frames: int = 0
     fit_residual_px: float = float("nan")
+    warnings: tuple[str, ...] = ()
     passed_through_s: tuple[tuple[float, float], ...] = ()
     stages: tuple[StageReport, ...] = field(default=())
     seconds: float = 0.0
@@ -347,10 +352,25 @@ def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, st
         length_mode=timeline.mode,
         num_dubbed_frames=int(dubbed.is_dubbed_N.sum()),
         fit_residual_px=float(np.nanmedian(run.get(dub_plan.coeffs).residual_px_T)),
+        warnings=_warnings(timeline, run.get(dub_plan.speech), dubbed),
         passed_through_s=_untouched_ranges(timeline, dubbed.is_dubbed_N),
         stages=tuple(run.reports),
         seconds=time.perf_counter() - started,
     )
+
+
+def _warnings(timeline: Timeline, speech: Speech, dubbed: DubbedVideo) -> tuple[str, ...]:
+    """What the user may not have meant."""
+    found = []
+    if not dubbed.is_dubbed_N.any():
+        found.append("Nothing was dubbed: no frame of the output shows a usable face.")
+    cut_s = speech.duration_s - timeline.audio_duration_s
+    if cut_s > AUDIBLE_CUT_S:
+        found.append(
+            f"The last {cut_s:.1f} s of the speech were cut off (--length {timeline.mode}); "
+            "auto, retime, loop, bounce and remap keep all of it."
+        )
+    return tuple(found)
 
 
 def _untouched_ranges(timeline: Timeline, is_dubbed_N: Bool) -> tuple[tuple[float, float], ...]:

@@ -258,6 +258,14 @@ def test_longer_speech_is_retimed(case: Case, tmp_path: Path) -> None:
     assert probe(tmp_path / "long.mp4").duration_s == pytest.approx(seconds, abs=0.05)
 
 
+def test_speech_that_is_cut_is_told(case: Case, tmp_path: Path) -> None:
+    line = write_wav(tmp_path / "long.wav", talking_sound(1 + NUM_FRAMES / 25, seed=3))
+    config = DubConfig().with_overrides({"length.mode": "cut_off", "render.renderer": "copy"})
+    result = dub(case.clip.path, line, tmp_path / "cut.mp4", config=config, runtime=case.runtime())
+    assert len(result.warnings) == 1
+    assert "last 1.0 s of the speech were cut off (--length cut_off)" in result.warnings[0]
+
+
 def test_interrupt_ends_with_130_and_leaves_nothing(case: Case, tmp_path: Path) -> None:
     output = tmp_path / "o.mp4"
     command = [sys.executable, "-m", "dubber", "run", str(case.clip.path), str(case.line)]

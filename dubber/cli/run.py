@@ -128,6 +128,7 @@ def result_document(result: DubResult) -> dict[str, Any]:
         "length": result.length_mode,
         "usable_faces": result.num_dubbed_frames,
         "fit_residual_px": None if result.output is None else round(result.fit_residual_px, 3),
+        "warnings": list(result.warnings),
         "passed_through_s": [list(span) for span in result.passed_through_s],
         "seconds": round(result.seconds, 3),
         "fps": round(result.num_frames / result.seconds, 2) if result.seconds else 0.0,
@@ -203,6 +204,8 @@ def _show_result(result: DubResult, keep_stages: Path | None, *, is_quiet: bool)
         f"{result.seconds:.1f} s of work",
     ]
     say(f"[bold green]{escape(str(result.output))}[/]  {', '.join(facts)}", is_quiet=is_quiet)
+    for warning in result.warnings:
+        say(f"[bold yellow]Warning:[/] {escape(warning)}", is_quiet=is_quiet)
     for start_s, end_s in result.passed_through_s:
         say(
             f"[yellow]No usable face from {start_s:.2f} s to {end_s:.2f} s: left as it was.[/]",
