@@ -84,9 +84,9 @@ class Run:
 
     def _get(self, index: int) -> Any:
         if index not in self._values:
-            self._values[index] = self._load(index) if index not in self.forced else None
-            if self._values[index] is None:
-                self._values[index] = self._make(index)
+            stored = self._load(index) if index not in self.forced else None
+            # Only what was made is remembered: after a failure the same run may be asked again.
+            self._values[index] = self._make(index) if stored is None else stored
         return self._values[index]
 
     def _load(self, index: int) -> Any:
@@ -149,8 +149,6 @@ class Run:
                 return node.stage.run(context, *inputs)
             except DubberError:
                 raise
-            except OSError as error:
-                raise StageError(f"The stage '{node.name}' failed: {error}") from error
             except Exception as error:
                 message = f"The stage '{node.name}' failed: {type(error).__name__}: {error}"
                 raise StageError(message) from error

@@ -16,7 +16,6 @@ from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.weights import WeightsFolder
 
 Out = TypeVar("Out")
-P = TypeVar("P", bound="Params")
 
 
 class Params(BaseModel):

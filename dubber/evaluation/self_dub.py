@@ -25,7 +25,7 @@ from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.errors import ConfigError
 from dubber.evaluation.metrics import lagged_correlation, landmark_error_px, mouth_box, psnr_db, ssim
-from dubber.media.audio import read_wav
+from dubber.media.audio import read_speech
 from dubber.media.patches import read_patches
 from dubber.media.reader import read_frames_at
 from dubber.models.morphable import LinearFaceModel
@@ -215,7 +215,7 @@ def _posed(model: LinearFaceModel, footage: Footage, expression: Float32) -> Flo
 
 def _loudness(footage: Footage) -> Measures:
     """How well the voice's loudness alone tells the mouth's opening."""
-    samples, _ = read_wav(footage.speech.wav.path)
+    samples = read_speech(footage.speech)
     level_F = level_db(samples)
     times_s_N = footage.timeline.times_s_N[footage.held_out_from_frame :]
     level_N = np.interp(times_s_N, np.arange(len(level_F)) / 100, level_F).astype(np.float32)

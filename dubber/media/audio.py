@@ -91,24 +91,6 @@ def iterate_audio(path: Path) -> Generator[tuple[Float32, int]]:
             raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE) from error
 
 
-def read_audio(path: Path) -> tuple[Float32, int]:
-    """All samples of a file; see `iterate_audio` for long ones.
-
-    Args:
-        path: Audio file or video with sound.
-
-    Returns:
-        (S,) float32 mono and its sample rate in Hz.
-
-    Raises:
-        MediaError: Missing, without audio, not decodable, empty or silent.
-    """
-    chunks, rate = [], 0
-    for chunk, rate in heard(path):  # noqa: B007 - the last rate is as good as any
-        chunks.append(chunk)
-    return np.concatenate(chunks), rate
-
-
 def heard(path: Path) -> Generator[tuple[Float32, int]]:
     """`iterate_audio`, but at its end complains of a file in which nothing is to be heard.
 

@@ -126,13 +126,6 @@ def invert_similarity(similarity_23: Float32) -> Float32:
     return np.asarray(np.concatenate([linear, shift], axis=-1), np.float32)
 
 
-def compose_similarity(after_23: Float32, before_23: Float32) -> Float32:
-    """(..., 2, 3) the similarity that does `before` and then `after`."""
-    linear = after_23[..., :2] @ before_23[..., :2]
-    shift = after_23[..., :2] @ before_23[..., 2:] + after_23[..., 2:]
-    return np.asarray(np.concatenate([linear, shift], axis=-1), np.float32)
-
-
 def scale_similarity(similarity_23: Float32, factor: float) -> Float32:
     """(..., 2, 3) the similarity to a crop `factor` times as large.
 

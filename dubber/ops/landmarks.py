@@ -36,8 +36,9 @@ LOWER_INNER_LIP = 14
 EYE_CORNERS: Int32 = np.array([33, 133, 362, 263], np.int32)
 """Right eye outer and inner corner, left eye inner and outer corner."""
 
-EYE_LIDS: Int32 = np.array([159, 145, 386, 374], np.int32)
-"""Right upper and lower lid, left upper and lower lid."""
+EYE_RIGHT: Int32 = np.array([33, 133, 159, 145], np.int32)
+EYE_LEFT: Int32 = np.array([263, 362, 386, 374], np.int32)
+"""Outer corner, inner corner, upper lid, lower lid."""
 
 NOSE_BRIDGE: Int32 = np.array([168, 6, 197, 195], np.int32)
 NOSE_BASE: Int32 = np.array([98, 97, 2, 326, 327], np.int32)

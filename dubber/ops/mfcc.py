@@ -13,7 +13,7 @@ import librosa
 import numpy as np
 from librosa.filters import mel as mel_filters
 
-from dubber.types import Bool, Float32, Float64, Int64
+from dubber.types import Bool, Float32, Float64
 
 SAMPLE_RATE_HZ = 16000
 RATE_HZ = 100
@@ -132,35 +132,3 @@ def normalised(found: Features, is_speech_F: Bool | None = None) -> Features:
     mean_C = counted_FC.mean(axis=0, dtype=np.float64).astype(np.float32)
     std_C = np.maximum(counted_FC.std(axis=0, dtype=np.float64), 1e-3).astype(np.float32)
     return Features((steps_FC - mean_C) / std_C, (found.silence_C - mean_C) / std_C)
-
-
-def step_indices(times_s_N: Float64) -> Int64:
-    """Nearest step to each time: round(100 t).
-
-    Args:
-        times_s_N: (N,) seconds.
-
-    Returns:
-        (N,) int64; may lie outside the recording.
-    """
-    return np.asarray(np.floor(np.asarray(times_s_N, np.float64) * RATE_HZ + 0.5), np.int64)
-
-
-def window_at(
-    found: Features, times_s_N: Float64, *, num_past: int = NUM_PAST, num_future: int = NUM_FUTURE
-) -> Float32:
-    """Windows of features around given times; a caller with many times asks for them in chunks.
-
-    Args:
-        found: Features.
-        times_s_N: (N,) seconds, any spacing.
-        num_past: Steps before the time.
-        num_future: Steps from the time on.
-
-    Returns:
-        (N, num_past + num_future, 28) float32; digital silence outside the recording.
-    """
-    index_NW = step_indices(times_s_N)[:, None] + np.arange(-num_past, num_future)
-    is_inside_NW = (index_NW >= 0) & (index_NW < len(found.steps_FC))
-    windows_NWC = found.steps_FC[np.clip(index_NW, 0, len(found.steps_FC) - 1)]
-    return np.where(is_inside_NW[..., None], windows_NWC, found.silence_C).astype(np.float32)

@@ -14,12 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP
+from dubber.ops.landmarks import EYE_CORNERS, EYE_LEFT, EYE_RIGHT, NOSE_TIP
 from dubber.types import Bool, Float32, Float64, Int32, UInt8
-
-_EYE_RIGHT: Int32 = np.array([33, 133, 159, 145], np.int32)
-_EYE_LEFT: Int32 = np.array([263, 362, 386, 374], np.int32)
-"""Outer corner, inner corner, upper lid, lower lid."""
 
 _NO_EYES = 1e-6
 _MAX_CELLS = 400_000_000
@@ -107,7 +103,7 @@ def blinks(landmarks_TL3: Float32, has_face_T: Bool, *, threshold_ratio: float =
     """
     points_TL2 = landmarks_TL3[..., :2].astype(np.float64)
     ratio_T = np.zeros(len(points_TL2))
-    for outer, inner, upper, lower in (_EYE_RIGHT, _EYE_LEFT):
+    for outer, inner, upper, lower in (EYE_RIGHT, EYE_LEFT):
         width_T = np.linalg.norm(points_TL2[:, outer] - points_TL2[:, inner], axis=1)
         ratio_T += (
             np.linalg.norm(points_TL2[:, upper] - points_TL2[:, lower], axis=1)

@@ -76,13 +76,13 @@ class Translate(Stage[ExpressionTrack]):
             NoFaceError: No frame can be dubbed.
             WeightsError: The network is missing, damaged, or for another face model.
         """
-        from dubber.media.audio import read_wav
+        from dubber.media.audio import read_speech
         from dubber.ops import silence
 
         speech, timeline, coeffs, track, clip = _inputs(*inputs)
         if not track.is_usable_T.any():
             raise NoFaceError("No frame of the video has a face that can be dubbed.")
-        samples_S, _ = read_wav(speech.wav.path)
+        samples_S = read_speech(speech)
         samples_S = samples_S[: round(timeline.audio_duration_s * speech.sample_rate_hz)]
         is_voiced_F = silence.is_voiced(silence.level_db(samples_S))
         edges_s = np.append(timeline.times_s_N, timeline.duration_s)

@@ -18,7 +18,7 @@ from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import MediaError, NoFaceError
-from dubber.media.audio import read_wav
+from dubber.media.audio import read_speech
 from dubber.ops import mfcc
 from dubber.stages.fit import Fit, FitParams
 from dubber.stages.speech import ExtractSpeech
@@ -87,7 +87,7 @@ def talking_clips(manifest: Path, runtime: Runtime, progress: Progress, split: s
         run = Run(planned.plan, runtime)
         try:
             clip, track, coeffs = run.get(planned.clip), run.get(planned.track), run.get(coeffs_ref)
-            samples_S, _ = read_wav(run.get(speech_ref).wav.path)
+            samples_S = read_speech(run.get(speech_ref))
         except (NoFaceError, MediaError) as error:
             logger.warning("%s", error)
         else:

@@ -136,6 +136,17 @@ def test_failed_stage_leaves_nothing_and_keeps_its_inputs(runtime: Runtime, sour
     assert (Load.runs, Double.runs) == (1, 2)
 
 
+def test_a_run_that_failed_may_be_asked_again(runtime: Runtime, source: Path) -> None:
+    plan, ref = make_plan(runtime, source)
+    flag = Store(runtime.cache_dir).work_dir(ref.key) / "fail"
+    flag.touch()
+    run = Run(plan, runtime)
+    with pytest.raises(StageError, match="on purpose"):
+        run.get(ref)
+    flag.unlink()
+    np.testing.assert_array_equal(run.get(ref).values_T, [2, 4, 6])
+
+
 def test_damaged_entry_is_made_again(runtime: Runtime, source: Path) -> None:
     plan, ref = make_plan(runtime, source)
     Run(plan, runtime).get(ref)

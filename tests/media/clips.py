@@ -9,9 +9,10 @@ import av
 import numpy as np
 import soundfile
 
+from dubber.media.audio import heard
 from dubber.media.color import YuvColor
 from dubber.media.frame import Frame
-from dubber.types import Clip, ColorTags, UInt8
+from dubber.types import Clip, ColorTags, Float32, UInt8
 
 BT601 = YuvColor(matrix=6, is_full_range=False)
 
@@ -144,3 +145,9 @@ def clip_of(ticks: list[int], time_base: Fraction, size: tuple[int, int] = (48, 
         bit_rate=0,
         has_audio=False,
     )
+
+
+def read_audio(path: Path) -> tuple[Float32, int]:
+    """All samples that speech extraction hears in a file, mono, and their rate in Hz."""
+    chunks = list(heard(path))
+    return np.concatenate([chunk for chunk, _ in chunks]), chunks[0][1]

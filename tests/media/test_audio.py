@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from dubber.errors import MediaError
-from dubber.media.audio import audio_duration_s, audio_info, read_audio, read_wav, write_speech
+from dubber.media.audio import audio_duration_s, audio_info, read_wav, write_speech
 from tests.conftest import real_clip
-from tests.media.clips import tone, write_aac, write_clip, write_talk, write_tone
+from tests.media.clips import read_audio, tone, write_aac, write_clip, write_talk, write_tone
 
 
 def main_hz(samples: np.ndarray, rate_hz: int) -> float:

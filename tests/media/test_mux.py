@@ -12,7 +12,7 @@ import pytest
 
 from dubber.errors import ConfigError, StageError, ToolMissingError
 from dubber.media import mux as mux_module
-from dubber.media.audio import AudioInfo, read_audio
+from dubber.media.audio import AudioInfo
 from dubber.media.mux import (
     AudioPlan,
     check_container,
@@ -25,7 +25,7 @@ from dubber.media.mux import (
 )
 from dubber.media.reader import probe
 from dubber.media.writer import VideoWriter
-from tests.media.clips import clip_of, frame, write_aac, write_clip, write_talk, write_tone
+from tests.media.clips import clip_of, frame, read_audio, write_aac, write_clip, write_talk, write_tone
 from tests.media.test_reader import cfr
 from tests.media.test_writer import TIMES
 

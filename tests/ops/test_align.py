@@ -8,7 +8,6 @@ import pytest
 from dubber.ops.align import (
     MEAN_FACE_RIGID_N2,
     apply_similarity,
-    compose_similarity,
     identity_similarity,
     invert_similarity,
     scale_similarity,
@@ -21,6 +20,13 @@ from dubber.ops.align import (
 )
 from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP, RIGID
 from dubber.types import CROP_SIZE_PX, NUM_TRACKER_LANDMARKS, Float32
+
+
+def compose_similarity(after_23: Float32, before_23: Float32) -> Float32:
+    """(..., 2, 3) the similarity that does `before` and then `after`."""
+    linear = after_23[..., :2] @ before_23[..., :2]
+    shift = after_23[..., :2] @ before_23[..., 2:] + after_23[..., 2:]
+    return np.asarray(np.concatenate([linear, shift], axis=-1), np.float32)
 
 
 def similarity(scale: float, angle: float, shift: tuple[float, float]) -> Float32:

@@ -62,17 +62,3 @@ def test_normalised_over_speech_only():
     few[:5] = True
     assert np.array_equal(mfcc.normalised(found, few).steps_FC, plain.steps_FC)
     assert np.isfinite(mfcc.normalised(mfcc.features(np.zeros(800, np.float32))).steps_FC).all()
-
-
-def test_windows_hold_80_steps_before_and_20_from_the_time_on():
-    steps = np.repeat(np.arange(300, dtype=np.float32)[:, None], 28, axis=1)
-    found = mfcc.Features(steps, np.full(28, -7, np.float32))
-    times_s = np.array([0.0, 1.001 / 30 * 45, 2.95, 9.0])  # any times: 29.97 fps, beyond the end
-    windows = mfcc.window_at(found, times_s)
-    assert windows.shape == (4, 100, 28)
-    assert (windows[0, :80] == -7).all()
-    assert windows[0, 80:, 0].tolist() == list(range(20))
-    assert windows[1, :, 0].tolist() == list(range(150 - 80, 150 + 20))
-    assert windows[2, 85:, 0].tolist() == [-7.0] * 15
-    assert windows[2, 84, 0] == 299
-    assert (windows[3] == -7).all()
