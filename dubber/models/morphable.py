@@ -8,7 +8,8 @@ Convention:
     projection    scaled orthography: p = scale * (R @ v)_xy + translation, R from an axis-angle vector in
                   radians
 
-Shapes: T frames, V vertices, n chosen vertices, K coefficients, F triangles. Every size is data of the model.
+Shapes: T frames, V vertices, n chosen vertices, K coefficients, F triangles, J sliding landmarks.
+Every size is data of the model.
 """
 
 from __future__ import annotations
@@ -34,7 +35,24 @@ MOUTH_JAW = "mouth_jaw"
 RIGID = "rigid"
 """Landmark set: vertices that speech hardly moves."""
 
+IBUG68 = "ibug68"
+"""Landmark set: vertices of the 68 points of the iBUG scheme, in its order; see `ops.landmarks.IBUG68`."""
+
+EYES = "eyes"
+"""Landmark set: vertices of the eyelids' outline, corners among them: points 36..47 of the iBUG scheme."""
+
+NOSE_TIP = "nose_tip"
+"""Landmark set: the one vertex of the nose's tip."""
+
+CONTOUR_TRACKER = "contour_tracker"
+"""Landmark set: the J landmarks of the tracker that slide along the lines of `contour_JC`."""
+
+NO_VERTEX = -1
+"""Pads the lines of `contour_JC`."""
+
 _LANDMARK_PREFIX = "landmarks."
+
+_NO_INDEX: Int32 = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,14 @@ class LinearFaceModel:
         identity_KV3: (K_id, V, 3) float32, model units per standard deviation.
         expression_KV3: (K_exp, V, 3) float32, model units per standard deviation.
         triangles_F3: (F, 3) int32, may be empty.
-        landmark_sets: Vertex indices by name; see `TRACKER`, `TRACKER_VERTICES`, `MOUTH_JAW`, `RIGID`.
+        landmark_sets: Index arrays by name: `TRACKER` and `CONTOUR_TRACKER` are landmarks of the tracker, all
+            others vertices. Every model has `TRACKER`, `TRACKER_VERTICES`, `MOUTH_JAW` and `RIGID`.
+        identity_std_K: (K_id,) float32, what one standard deviation is in the coefficients of the file the
+            model comes from: raw coefficient = coefficient * std. Ones if not given.
+        expression_std_K: (K_exp,) float32, same for the expression.
+        contour_JC: (J, C) int32, per landmark of the face's outline the vertices it may slide along (a
+            horizontal parallel of the face), padded with `NO_VERTEX`; J = 0 where the tracker's points stay
+            on the skin.
     """
 
     name: str
@@ -56,6 +81,17 @@ class LinearFaceModel:
     expression_KV3: Float32
     triangles_F3: Int32
     landmark_sets: dict[str, Int32] = field(default_factory=dict)
+    identity_std_K: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    expression_std_K: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    contour_JC: Int32 = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+
+    def __post_init__(self) -> None:
+        for name, count in (
+            ("identity_std_K", self.num_identity),
+            ("expression_std_K", self.num_expression),
+        ):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.ones(count, np.float32))
 
     @property
     def num_identity(self) -> int:
@@ -81,32 +117,50 @@ class LinearFaceModel:
         missing = {"mean", "identity", "expression", "triangles"} - arrays.keys()
         if missing:
             raise WeightsError(f"The weights are no linear face model: {', '.join(sorted(missing))} missing.")
-        sets = {
-            key.removeprefix(_LANDMARK_PREFIX): np.asarray(array, np.int32)
-            for key, array in arrays.items()
-            if key.startswith(_LANDMARK_PREFIX)
-        }
-        mean_V3, identity_KV3, expression_KV3 = (
-            np.asarray(arrays[key], np.float32) for key in ("mean", "identity", "expression")
+        model = cls(
+            name=weight.metadata.get("name", "face_model"),
+            mean_V3=np.asarray(arrays["mean"], np.float32),
+            identity_KV3=np.asarray(arrays["identity"], np.float32),
+            expression_KV3=np.asarray(arrays["expression"], np.float32),
+            triangles_F3=np.asarray(arrays["triangles"], np.int32).reshape(-1, 3),
+            landmark_sets={
+                key.removeprefix(_LANDMARK_PREFIX): np.asarray(array, np.int32)
+                for key, array in arrays.items()
+                if key.startswith(_LANDMARK_PREFIX)
+            },
+            identity_std_K=np.asarray(arrays.get("identity_std", []), np.float32),
+            expression_std_K=np.asarray(arrays.get("expression_std", []), np.float32),
+            contour_JC=np.asarray(arrays.get("contour", np.zeros((0, 0))), np.int32),
         )
-        shape = mean_V3.shape
+        model.check()
+        return model
+
+    def check(self) -> None:
+        """Check that the arrays fit together.
+
+        Raises:
+            WeightsError: They do not.
+        """
+        shape = self.mean_V3.shape
+        contour_tracker = self.landmark_sets.get(CONTOUR_TRACKER, _NO_INDEX)
         if (
             len(shape) != 2
             or shape[1:] != (3,)
-            or identity_KV3.shape[1:] != shape
-            or expression_KV3.shape[1:] != shape
+            or self.identity_KV3.shape[1:] != shape
+            or self.expression_KV3.shape[1:] != shape
+            or self.identity_std_K.shape != (self.num_identity,)
+            or self.expression_std_K.shape != (self.num_expression,)
+            or self.contour_JC.ndim != 2
+            or len(self.contour_JC) != len(contour_tracker)
         ):
             raise WeightsError("The face model's arrays do not fit together.")
-        if any(len(index) and not 0 <= index.min() <= index.max() < shape[0] for index in _vertex_sets(sets)):
-            raise WeightsError("The face model names vertices it does not have.")
-        return cls(
-            name=weight.metadata.get("name", "face_model"),
-            mean_V3=mean_V3,
-            identity_KV3=identity_KV3,
-            expression_KV3=expression_KV3,
-            triangles_F3=np.asarray(arrays["triangles"], np.int32).reshape(-1, 3),
-            landmark_sets=sets,
-        )
+        vertex_sets = [
+            index for name, index in self.landmark_sets.items() if name not in (TRACKER, CONTOUR_TRACKER)
+        ]
+        contour = self.contour_JC[self.contour_JC != NO_VERTEX]
+        for index in [*vertex_sets, self.triangles_F3, contour]:
+            if index.size and not 0 <= index.min() <= index.max() < shape[0]:
+                raise WeightsError("The face model names vertices it does not have.")
 
     def to_arrays(self) -> dict[str, Any]:
         """Arrays by name, for a weight file; the bases in half precision: below 0.1 px of the crop."""
@@ -115,6 +169,9 @@ class LinearFaceModel:
             "identity": self.identity_KV3.astype(np.float16),
             "expression": self.expression_KV3.astype(np.float16),
             "triangles": self.triangles_F3.astype(np.int32),
+            "identity_std": self.identity_std_K.astype(np.float32),
+            "expression_std": self.expression_std_K.astype(np.float32),
+            "contour": self.contour_JC.astype(np.int32),
             **{_LANDMARK_PREFIX + name: index.astype(np.int32) for name, index in self.landmark_sets.items()},
         }
 
@@ -137,10 +194,6 @@ class LinearFaceModel:
         base_V3 = self.mean_V3[chosen] + np.tensordot(np.asarray(identity_K, np.float32), identity_KV3, 1)
         moved_TV3 = np.asarray(expression_TK, np.float32) @ expression_KV3.reshape(self.num_expression, -1)
         return np.asarray(base_V3 + moved_TV3.reshape(-1, *base_V3.shape), np.float32)
-
-
-def _vertex_sets(sets: dict[str, Int32]) -> list[Int32]:
-    return [index for name, index in sets.items() if name != TRACKER]
 
 
 def rotation_matrices(rotation_T3: Float32 | Float64) -> Float64:

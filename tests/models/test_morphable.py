@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from dubber.engine.weights import Weight, WeightsFolder, default_weights_dir
 from dubber.errors import WeightsError
 from dubber.models.morphable import (
+    CONTOUR_TRACKER,
     MOUTH_JAW,
+    NO_VERTEX,
     RIGID,
     TRACKER,
     TRACKER_VERTICES,
@@ -113,6 +116,31 @@ def test_storage_keeps_the_model_within_a_tenth_of_a_pixel(tmp_path: Path) -> No
     assert (tmp_path / "face_model.safetensors").read_bytes() == first
 
 
+def test_storage_keeps_scales_and_contours() -> None:
+    plain = formula_face()
+    model = replace(
+        plain,
+        expression_std_K=np.arange(1, plain.num_expression + 1, dtype=np.float32),
+        contour_JC=np.array([[5, 6, 7], [8, 9, NO_VERTEX]], np.int32),
+        landmark_sets={**plain.landmark_sets, CONTOUR_TRACKER: np.array([93, 323], np.int32)},
+    )
+    again = LinearFaceModel.from_weight(Weight(model.to_arrays(), {}))
+    np.testing.assert_array_equal(again.expression_std_K, model.expression_std_K)
+    np.testing.assert_array_equal(again.identity_std_K, 1)
+    np.testing.assert_array_equal(again.contour_JC, model.contour_JC)
+    np.testing.assert_array_equal(again.landmark_sets[CONTOUR_TRACKER], [93, 323])
+
+
+def test_files_without_scales_and_contours_are_read() -> None:
+    arrays = formula_face().to_arrays()
+    for name in ("identity_std", "expression_std", "contour"):
+        del arrays[name]
+    model = LinearFaceModel.from_weight(Weight(arrays, {}))
+    np.testing.assert_array_equal(model.identity_std_K, np.ones(model.num_identity))
+    np.testing.assert_array_equal(model.expression_std_K, np.ones(model.num_expression))
+    assert len(model.contour_JC) == 0
+
+
 def test_other_weights_are_refused() -> None:
     arrays = formula_face().to_arrays()
     broken = [
@@ -120,6 +148,14 @@ def test_other_weights_are_refused() -> None:
         {**arrays, "identity": arrays["identity"][:, :-1]},
         {**arrays, "mean": arrays["mean"][:, :2]},
         {**arrays, "landmarks." + MOUTH_JAW: np.array([468], np.int32)},
+        {**arrays, "triangles": np.array([[0, 1, 468]], np.int32)},
+        {**arrays, "expression_std": np.ones(2, np.float32)},
+        {**arrays, "contour": np.array([[1, 2, -1]], np.int32)},
+        {
+            **arrays,
+            "contour": np.array([[1, 468, -1]], np.int32),
+            "landmarks." + CONTOUR_TRACKER: np.array([93], np.int32),
+        },
     ]
     for bad in broken:
         with pytest.raises(WeightsError):
