@@ -34,6 +34,9 @@ def self_dub(
     drive: Annotated[
         Drive, typer.Option(help="speech: the clip's own voice. truth: the clip's own tracked landmarks.")
     ] = Drive.speech,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Render and compare pictures; without: seconds.")
+    ] = True,
     renderer: o.Renderer = None,
     translator: o.Translator = None,
     config: o.ConfigFile = None,
@@ -54,7 +57,12 @@ def self_dub(
     runtime = o.build_runtime(cache, weights, device, threads)
     with progress_display(is_quiet=quiet) as progress:
         document = evaluate_clips(
-            clips, drive=drive.value, config=dub_config, runtime=runtime, progress=progress
+            clips,
+            drive=drive.value,
+            config=dub_config,
+            runtime=runtime,
+            progress=progress,
+            has_pictures=pictures,
         )
     if not quiet:
         _show(document)
@@ -63,47 +71,58 @@ def self_dub(
 
 
 def _show(document: dict[str, Any]) -> None:
+    """A row per clip and one of medians, in each table that has numbers."""
     rows = [
-        _row(clip["clip"], clip["frames"], clip["metrics"], clip["baselines"]) for clip in document["clips"]
+        *(
+            (clip["clip"], str(clip["frames"]), clip["metrics"], clip["baselines"])
+            for clip in document["clips"]
+        ),
+        ("median", "", document["median"], document["median_baselines"]),
     ]
-    rows.append(_row("median", "", document["median"], document["median_baselines"]))
-    show_table(
-        "Pictures: mouth box of the 384 crop, dB", ["clip", "frames", *_PICTURES], [row[0] for row in rows]
-    )
-    show_table(
-        "Mouth: 39 landmarks, px of the 384 crop; opening", ["clip", *_SHAPES], [row[1] for row in rows]
-    )
+    for title, columns in _TABLES.items():
+        if any(key in document["median"] for _, key in columns.values()):
+            show_table(
+                title,
+                ["clip", "frames", *columns],
+                [
+                    [
+                        name,
+                        frames,
+                        *(_number({"": metrics, **others}[side].get(key)) for side, key in columns.values()),
+                    ]
+                    for name, frames, metrics, others in rows
+                ],
+            )
 
 
-_PICTURES = {
-    "PSNR": ("", "mouth_psnr_db"),
-    "mean mouth": ("mean_mouth", "mouth_psnr_db"),
-    "frozen": ("frozen", "mouth_psnr_db"),
-    "SSIM": ("", "mouth_ssim"),
-    "re-made px": ("", "remade_psnr_db"),
-    "bare patch": ("", "patch_psnr_db"),
+_TABLES = {
+    "Pictures: mouth box of the 384 crop, dB": {
+        "PSNR": ("", "mouth_psnr_db"),
+        "mean mouth": ("mean_mouth", "mouth_psnr_db"),
+        "frozen": ("frozen", "mouth_psnr_db"),
+        "SSIM": ("", "mouth_ssim"),
+        "re-made px": ("", "remade_psnr_db"),
+        "bare patch": ("", "patch_psnr_db"),
+        "error seen": ("", "rendered_landmark_error_px"),
+    },
+    "Shape: px of the 384 crop; E_exp in standard deviations of the face model": {
+        "E_ldmk": ("", "landmark_error_px"),
+        "mean mouth": ("mean_mouth", "landmark_error_px"),
+        "frozen": ("frozen", "landmark_error_px"),
+        "LMD": ("", "lmd_px"),
+        "E_exp": ("", "expression_error"),
+        "mean mouth's": ("mean_mouth", "expression_error"),
+    },
+    "Motion: the mouth's opening against the truth; lips in silence against speech": {
+        "opening r": ("", "mouth_opening_correlation"),
+        "loudness": ("loudness", "mouth_opening_correlation"),
+        "lag": ("", "av_lag_frames"),
+        "swing": ("", "opening_amplitude_ratio"),
+        "in silence": ("", "motion_in_silence"),
+        "filmed": ("", "true_motion_in_silence"),
+    },
 }
-_SHAPES = {
-    "error": ("", "landmark_error_px"),
-    "mean mouth": ("mean_mouth", "landmark_error_px"),
-    "frozen": ("frozen", "landmark_error_px"),
-    "opening r": ("", "mouth_opening_correlation"),
-    "loudness": ("loudness", "mouth_opening_correlation"),
-    "lag": ("", "av_lag_frames"),
-    "error seen": ("", "rendered_landmark_error_px"),
-}
-
-
-def _row(
-    clip: str, frames: Any, metrics: dict[str, Any], baselines: dict[str, Any]
-) -> tuple[list[str], list[str]]:
-    """Cells of one clip for both tables."""
-    sides = {"": metrics, **baselines}
-    pictures, shapes = (
-        [_number(sides[side].get(name)) for side, name in columns.values()]
-        for columns in (_PICTURES, _SHAPES)
-    )
-    return [clip, str(frames), *pictures], [clip, *shapes]
+"""Title; heading of each column; whose number it is ("" for dubber's own) and its key."""
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Measures of a re-made mouth against the truth. Pictures are uint8 RGB, landmarks px of the 384 crop."""
+"""Measures of a re-made picture against the truth. Pictures are uint8 RGB, landmarks px of the 384 crop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from dubber.types import CROP_SIZE_PX, Float32, UInt8
 
 MOUTH_BOX_GROWTH = 0.25
 """The mouth box is the 39 landmarks' bounding box, grown by this part of its size in all."""
-
-MAX_LAG_FRAMES = 5
-"""Lags looked at when two mouth tracks are compared, in frames, both ways."""
 
 
 def psnr_db(image: UInt8, truth: UInt8) -> float:
@@ -64,35 +61,3 @@ def mouth_box(landmarks_M2: Float32) -> tuple[int, int, int, int]:
     x0, y0 = np.clip(np.floor(low - margin), 0, CROP_SIZE_PX).astype(int)
     x1, y1 = np.clip(np.ceil(high + margin), 0, CROP_SIZE_PX).astype(int)
     return int(x0), int(y0), int(x1), int(y1)
-
-
-def landmark_error_px(landmarks_NM2: Float32, truth_NM2: Float32) -> float:
-    """Mean Euclidean distance over frames and landmarks (EBT Eq. 5's E_ldmk, px of the 384 crop).
-
-    Args:
-        landmarks_NM2: (N, 39, 2).
-        truth_NM2: (N, 39, 2).
-    """
-    return float(np.linalg.norm(landmarks_NM2 - truth_NM2, axis=-1).mean())
-
-
-def lagged_correlation(track_N: Float32, truth_N: Float32) -> tuple[float, int]:
-    """Pearson correlation of two curves at the lag where it is largest.
-
-    Args:
-        track_N: (N,) a curve.
-        truth_N: (N,) the curve it should follow.
-
-    Returns:
-        The correlation, 0 where a curve is flat, and the lag in frames: positive when `track_N` comes late.
-    """
-    best, best_lag = 0.0, 0
-    for lag in sorted(range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1), key=abs):
-        late = track_N[max(lag, 0) : len(track_N) + min(lag, 0)]
-        early = truth_N[max(-lag, 0) : len(truth_N) - max(lag, 0)]
-        if len(late) < 3 or late.std() < 1e-6 or early.std() < 1e-6:
-            continue
-        correlation = float(np.corrcoef(late, early)[0, 1])
-        if correlation > best:
-            best, best_lag = correlation, lag
-    return best, best_lag

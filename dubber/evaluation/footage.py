@@ -1,0 +1,161 @@
+"""A talking clip prepared for measuring: what the stages before the translator find, and what is hidden.
+
+The last quarter of the clip is held out. Nothing of it may be known to whatever is measured: its frames lend
+no mouth, and the translator is calibrated without them.
+
+Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmarks, K coefficients.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dubber.config import DubConfig
+from dubber.engine.execute import Run
+from dubber.engine.progress import Progress
+from dubber.engine.stage import Runtime
+from dubber.errors import ConfigError
+from dubber.media.audio import read_speech
+from dubber.models.morphable import LinearFaceModel
+from dubber.ops import silence
+from dubber.ops.align import apply_similarity
+from dubber.ops.landmarks import MOUTH_JAW
+from dubber.pipeline import plan_dub
+from dubber.stages.mouth_geometry import wanted_landmarks
+from dubber.types import (
+    Bool,
+    Clip,
+    ExpressionTrack,
+    FaceCoeffs,
+    FaceTrack,
+    Float32,
+    RetimeMap,
+    SourceFile,
+    Speech,
+    Timeline,
+)
+
+HELD_OUT_SHARE = 0.25
+"""Part of the clip, at its end, that is made again and compared."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A clip with what the stages before the translator found, and where the held-out part begins."""
+
+    name: str
+    video: SourceFile
+    clip: Clip
+    speech: Speech
+    timeline: Timeline
+    track: FaceTrack
+    coeffs: FaceCoeffs
+    held_out_from_frame: int
+
+    @property
+    def known_track(self) -> FaceTrack:
+        """The track as it is known: nothing of the held-out part is usable."""
+        is_known_T = np.arange(self.clip.num_frames) < self.held_out_from_frame
+        return dataclasses.replace(self.track, is_usable_T=self.track.is_usable_T & is_known_T)
+
+    @property
+    def known_expression_nK(self) -> Float32:
+        """(n, K) fitted expressions of the frames that may be known, in order."""
+        return self.coeffs.expression_TK[self.known_track.is_usable_T]
+
+    @property
+    def true_expression_NK(self) -> Float32:
+        """(N, K) fitted expressions of the held-out frames."""
+        return self.coeffs.expression_TK[self.held_out_from_frame :]
+
+    @property
+    def true_landmarks_NM2(self) -> Float32:
+        """(N, 39, 2) tracked landmarks of the held-out frames, px of the 384 crop."""
+        display_NM2 = self.track.landmarks_TL3[self.held_out_from_frame :, MOUTH_JAW, :2]
+        return self.in_crop(display_NM2)
+
+    @property
+    def retime(self) -> RetimeMap:
+        """The held-out frames as output frames."""
+        indices = np.arange(self.held_out_from_frame, self.clip.num_frames, dtype=np.int32)
+        return RetimeMap(indices, np.zeros(len(indices), np.bool_))
+
+    @property
+    def is_measured_N(self) -> Bool:
+        """(N,) bool, held-out frames with a usable face."""
+        return self.track.is_usable_T[self.held_out_from_frame :]
+
+    @property
+    def times_s_N(self) -> Float32:
+        """(N,) seconds from the first frame of the clip."""
+        return np.asarray(self.timeline.times_s_N[self.held_out_from_frame :], np.float32)
+
+    def in_crop(self, display_NM2: Float32) -> Float32:
+        """(N, M, 2) display px of the held-out frames as px of the 384 crop."""
+        return apply_similarity(self.track.similarity_T23[self.held_out_from_frame :], display_NM2)
+
+    def is_silent_N(self, min_gap_s: float) -> Bool:
+        """(N,) bool, held-out frames at which nobody speaks; shorter gaps belong to the utterance."""
+        is_voiced_F = silence.is_voiced(silence.level_db(read_speech(self.speech)))
+        edges_s = np.append(self.timeline.times_s_N, self.timeline.duration_s)
+        is_spoken_T = silence.utterances(is_voiced_F, edges_s, min_gap_s=min_gap_s)
+        return ~is_spoken_T[self.held_out_from_frame :]
+
+
+def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress) -> Footage:
+    """Run the stages before the translator, through the cache.
+
+    Args:
+        path: A talking clip with its own sound.
+        config: Parameters of the stages; the length is one to one whatever it says.
+        runtime: Names cache and weights.
+        progress: Is told of the stages.
+
+    Raises:
+        ConfigError: No usable face in the known part, or none in the held-out part.
+        DubberError: See the stages.
+    """
+    one_to_one = config.with_overrides({"length.mode": "silence"})
+    plan = plan_dub(one_to_one, path, path, runtime=runtime)
+    run = Run(plan.plan, runtime, progress)
+    progress.plan(["demux", "speech", "timeline", "track", "fit"])
+    clip, track = run.get(plan.clip), run.get(plan.track)
+    held_out = round(clip.num_frames * (1 - HELD_OUT_SHARE))
+    if not track.is_usable_T[:held_out].any() or not track.is_usable_T[held_out:].any():
+        raise ConfigError(
+            "The clip shows no usable face in its first three quarters or in its last.",
+            where=str(path),
+            advice="Measure on a clip with a face throughout.",
+        )
+    return Footage(
+        name=path.stem,
+        video=run.get(plan.video),
+        clip=clip,
+        speech=run.get(plan.speech),
+        timeline=run.get(plan.timeline),
+        track=track,
+        coeffs=run.get(plan.coeffs),
+        held_out_from_frame=held_out,
+    )
+
+
+def on_own_heads(model: LinearFaceModel, footage: Footage, expression: Float32) -> Float32:
+    """Landmarks of an expression on the held-out frames' heads, as the renderer would be asked for them.
+
+    Args:
+        model: The face model.
+        footage: Knows the heads.
+        expression: (K,) one for all frames, or (N, K).
+
+    Returns:
+        (N, 39, 2) display px; the clip's own expression gives the tracked landmarks back.
+    """
+    retime = footage.retime
+    num_frames = len(retime.source_index_N)
+    expression_NK = np.broadcast_to(expression, (num_frames, expression.shape[-1])).astype(np.float32)
+    track = ExpressionTrack(expression_NK, np.zeros(num_frames, np.bool_))
+    return wanted_landmarks(model, footage.track, footage.coeffs, track, retime)

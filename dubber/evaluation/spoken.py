@@ -1,0 +1,170 @@
+"""What the translator makes of a clip's own voice on the held-out quarter: landmarks, no pictures.
+
+Beside it stand three trivial answers: the mean mouth, the mouth frozen as it was last seen, and (for the
+opening's curve only) the loudness of the voice.
+
+Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmarks, K coefficients.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dubber.config import DubConfig
+from dubber.engine.progress import Progress
+from dubber.engine.stage import Runtime, StageContext
+from dubber.evaluation import motion
+from dubber.evaluation.footage import Footage, on_own_heads, prepare
+from dubber.media.audio import read_speech
+from dubber.models.morphable import MOUTH_JAW, LinearFaceModel, project_TL2
+from dubber.ops.align import similarity_scale
+from dubber.ops.landmarks import mouth_opening
+from dubber.ops.silence import RATE_HZ, level_db
+from dubber.stages.translate import Translate
+from dubber.types import Float32
+
+Measures = dict[str, float | None]
+
+_STILL_PX = 1e-3
+"""An opening that varies less does not move; correlations with it mean nothing."""
+
+
+def evaluate_speech(path: Path, config: DubConfig, runtime: Runtime, progress: Progress) -> dict[str, Any]:
+    """Measure what the translator says on the held-out quarter. Takes seconds once the clip is tracked.
+
+    Args:
+        path: A talking clip with its own sound.
+        config: Parameters of the stages.
+        runtime: Device, cache and weights.
+        progress: Is told of the stages.
+
+    Returns:
+        {"clip", "frames", "metrics", "baselines"}: see `shape_measures`. Baselines are "mean_mouth",
+        "frozen" and "loudness".
+
+    Raises:
+        DubberError: The clip cannot be measured; see `prepare` and the stages.
+    """
+    footage = prepare(path, config, runtime, progress)
+    model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
+    heard_NK = heard_expression(footage, config, runtime, progress)
+    return {
+        "clip": footage.name,
+        "frames": int(footage.is_measured_N.sum()),
+        "metrics": shape_measures(footage, model, heard_NK, config),
+        "baselines": {
+            **{
+                name: shape_measures(footage, model, expression, config)
+                for name, expression in trivial_expressions(footage).items()
+            },
+            "loudness": loudness_measures(footage),
+        },
+    }
+
+
+def heard_expression(footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress) -> Float32:
+    """(N, K) what the translator makes of the clip's own voice, knowing nothing of the held-out part."""
+    with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
+        context = StageContext(runtime, Path(folder), Path(folder), "translate", progress)
+        expression = Translate(config.translate).run(
+            context, footage.speech, footage.timeline, footage.coeffs, footage.known_track, footage.clip
+        )
+    return expression.expression_NK[footage.held_out_from_frame :]
+
+
+def trivial_expressions(footage: Footage) -> dict[str, Float32]:
+    """(K,) answers that need no ears: the mean of what is known, and the last of it."""
+    known_nK = footage.known_expression_nK
+    return {"mean_mouth": known_nK.mean(axis=0), "frozen": known_nK[-1]}
+
+
+def shape_measures(
+    footage: Footage, model: LinearFaceModel, expression: Float32, config: DubConfig
+) -> Measures:
+    """Compare an expression of the held-out frames with what was filmed.
+
+    Args:
+        footage: Knows the truth.
+        model: The face model.
+        expression: (K,) one for all frames, or (N, K).
+        config: Says how long a silence is one.
+
+    Returns:
+        `expression_error`, `landmark_error_px`, `lmd_px`, `lmd_sum_px`, `mouth_opening_correlation`,
+        `av_lag_frames`, `opening_amplitude_ratio`, `motion_in_silence` as `dubber.evaluation.motion` defines
+        them, landmarks being those asked of the renderer; and `true_motion_in_silence`, the filmed mouth's.
+        None where a measure has no meaning.
+    """
+    expression_NK = np.broadcast_to(expression, footage.true_expression_NK.shape)
+    is_known_N, truth_NM2 = footage.is_measured_N, footage.true_landmarks_NM2
+    asked_NM2 = footage.in_crop(on_own_heads(model, footage, expression_NK))
+    opening_N, true_opening_N = mouth_opening(asked_NM2), mouth_opening(truth_NM2)
+    asked, truth = asked_NM2[is_known_N], truth_NM2[is_known_N]
+    is_silent_N = footage.is_silent_N(config.translate.min_gap_s)
+    silence = [
+        motion.motion_in_silence(
+            on_a_still_head(model, footage, moving_NK), footage.times_s_N, is_silent_N, is_known_N
+        )
+        for moving_NK in (expression_NK, footage.true_expression_NK)
+    ]
+    # Measured on a still head: the tracker's own tremble would give a frozen mouth a curve.
+    is_moving = bool(mouth_opening(on_a_still_head(model, footage, expression_NK)).std() > _STILL_PX)
+    correlation, lag = motion.lagged_correlation(opening_N, true_opening_N, is_known_N)
+    return {
+        "expression_error": motion.expression_error(
+            expression_NK[is_known_N], footage.true_expression_NK[is_known_N]
+        ),
+        "landmark_error_px": motion.landmark_error_px(asked, truth),
+        "lmd_px": motion.lmd_px(asked, truth),
+        "lmd_sum_px": motion.lmd_sum_px(asked, truth),
+        "mouth_opening_correlation": correlation if is_moving else None,
+        "av_lag_frames": lag if is_moving else None,
+        "opening_amplitude_ratio": motion.amplitude_ratio(opening_N[is_known_N], true_opening_N[is_known_N])
+        if is_moving
+        else None,
+        "motion_in_silence": silence[0],
+        "true_motion_in_silence": silence[1],
+    }
+
+
+def on_a_still_head(model: LinearFaceModel, footage: Footage, expression_NK: Float32) -> Float32:
+    """(N, 39, 2) landmarks of expressions on a head that looks ahead and keeps still, px of the 384 crop."""
+    num_frames = len(expression_NK)
+    is_usable_T = footage.track.is_usable_T
+    scale_px = np.median(
+        (footage.coeffs.scale_T * similarity_scale(footage.track.similarity_T23))[is_usable_T]
+    )
+    return project_TL2(
+        model,
+        footage.coeffs.identity_K,
+        np.asarray(expression_NK, np.float32),
+        np.zeros((num_frames, 3), np.float32),
+        np.full(num_frames, scale_px, np.float32),
+        np.zeros((num_frames, 2), np.float32),
+        model.landmark_sets[MOUTH_JAW],
+    )
+
+
+def loudness_measures(footage: Footage) -> Measures:
+    """How well the voice's loudness alone tells the mouth's opening."""
+    level_F = level_db(read_speech(footage.speech))
+    level_N = np.interp(footage.times_s_N, np.arange(len(level_F)) / RATE_HZ, level_F).astype(np.float32)
+    correlation, lag = motion.lagged_correlation(
+        level_N, mouth_opening(footage.true_landmarks_NM2), footage.is_measured_N
+    )
+    return {"mouth_opening_correlation": correlation, "av_lag_frames": lag}
+
+
+def medians(rows: Sequence[Measures]) -> Measures:
+    """Median of each measure over the clips that have it; None where none has."""
+    found: Measures = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        numbers = [value for row in rows if (value := row.get(key)) is not None]
+        found[key] = statistics.median(numbers) if numbers else None
+    return found
