@@ -70,8 +70,42 @@ def self_dub(
         print_json(document)
 
 
+@app.command("pair")
+def pair(
+    made: Annotated[Path, typer.Argument(help="The made video, with its sound.", show_default=False)],
+    reference: Annotated[
+        Path, typer.Argument(help="The filmed video of the same frames.", show_default=False)
+    ],
+    config: o.ConfigFile = None,
+    settings: o.Settings = None,
+    device: o.DeviceOption = "auto",
+    threads: o.Threads = 0,
+    cache: o.CacheDir = None,
+    weights: o.WeightsDir = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Compare a made video with the filmed one: pictures, and where a tracker sees the mouth in both."""
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    dub_config = o.build_config(config, settings)
+    from dubber.evaluation.made_pair import evaluate_pair
+
+    runtime = o.build_runtime(cache, weights, device, threads)
+    with progress_display(is_quiet=quiet) as progress:
+        document = evaluate_pair(made, reference, config=dub_config, runtime=runtime, progress=progress)
+    if not quiet:
+        _show_tables([(document["made"], str(document["frames"]), document["metrics"], {})], _PICTURE_TABLES)
+    if json:
+        print_json(document)
+
+
+_Row = tuple[str, str, dict[str, Any], dict[str, Any]]
+"""Name, frames, metrics, metrics of the baselines by name."""
+
+
 def _show(document: dict[str, Any]) -> None:
-    """A row per clip and one of medians, in each table that has numbers."""
+    """A row per clip and one of medians."""
     rows = [
         *(
             (clip["clip"], str(clip["frames"]), clip["metrics"], clip["baselines"])
@@ -79,8 +113,13 @@ def _show(document: dict[str, Any]) -> None:
         ),
         ("median", "", document["median"], document["median_baselines"]),
     ]
-    for title, columns in _TABLES.items():
-        if any(key in document["median"] for _, key in columns.values()):
+    _show_tables(rows, {**_PICTURE_TABLES, **_REMADE_TABLE, **_SPEECH_TABLES})
+
+
+def _show_tables(rows: list[_Row], tables: dict[str, dict[str, tuple[str, str]]]) -> None:
+    """Every table of which a row has a number."""
+    for title, columns in tables.items():
+        if any(key in metrics for _, _, metrics, _ in rows for side, key in columns.values() if not side):
             show_table(
                 title,
                 ["clip", "frames", *columns],
@@ -95,16 +134,40 @@ def _show(document: dict[str, Any]) -> None:
             )
 
 
-_TABLES = {
-    "Pictures: mouth box of the 384 crop, dB": {
-        "PSNR": ("", "mouth_psnr_db"),
+_PICTURE_TABLES = {
+    "Pictures: PSNR in dB and SSIM, by region": {
+        "frame": ("", "frame_psnr_db"),
+        "crop": ("", "crop_psnr_db"),
+        "mouth": ("", "mouth_psnr_db"),
+        "frame SSIM": ("", "frame_ssim"),
+        "crop SSIM": ("", "crop_ssim"),
+        "mouth SSIM": ("", "mouth_ssim"),
+    },
+    "Mouth box against the filmed one; 1 is as filmed": {
+        "sharpness": ("", "sharpness_ratio"),
+        "seam": ("", "seam_index"),
+        "flicker": ("", "flicker_index"),
+    },
+    "Seen by a tracker: 39 landmarks and LMD in px of the 384 crop; mouth opening; lips in silence": {
+        "E_ldmk": ("", "rendered_landmark_error_px"),
+        "LMD": ("", "rendered_lmd_px"),
+        "opening r": ("", "rendered_opening_correlation"),
+        "lag": ("", "rendered_av_lag_frames"),
+        "swing": ("", "rendered_opening_amplitude_ratio"),
+        "in silence": ("", "rendered_motion_in_silence"),
+        "filmed": ("", "filmed_motion_in_silence"),
+    },
+}
+_REMADE_TABLE = {
+    "Mouth box, PSNR in dB": {
+        "dubber": ("", "mouth_psnr_db"),
         "mean mouth": ("mean_mouth", "mouth_psnr_db"),
         "frozen": ("frozen", "mouth_psnr_db"),
-        "SSIM": ("", "mouth_ssim"),
         "re-made px": ("", "remade_psnr_db"),
         "bare patch": ("", "patch_psnr_db"),
-        "error seen": ("", "rendered_landmark_error_px"),
     },
+}
+_SPEECH_TABLES = {
     "Shape: px of the 384 crop; E_exp in standard deviations of the face model": {
         "E_ldmk": ("", "landmark_error_px"),
         "mean mouth": ("mean_mouth", "landmark_error_px"),

@@ -33,6 +33,7 @@ from dubber.types import (
     FaceCoeffs,
     FaceTrack,
     Float32,
+    Float64,
     RetimeMap,
     SourceFile,
     Speech,
@@ -98,12 +99,15 @@ class Footage:
         """(N, M, 2) display px of the held-out frames as px of the 384 crop."""
         return apply_similarity(self.track.similarity_T23[self.held_out_from_frame :], display_NM2)
 
-    def is_silent_N(self, min_gap_s: float) -> Bool:
-        """(N,) bool, held-out frames at which nobody speaks; shorter gaps belong to the utterance."""
-        is_voiced_F = silence.is_voiced(silence.level_db(read_speech(self.speech)))
-        edges_s = np.append(self.timeline.times_s_N, self.timeline.duration_s)
-        is_spoken_T = silence.utterances(is_voiced_F, edges_s, min_gap_s=min_gap_s)
-        return ~is_spoken_T[self.held_out_from_frame :]
+    def is_silent_T(self, min_gap_s: float) -> Bool:
+        """(T,) bool, frames at which nobody speaks; shorter gaps belong to the utterance around them."""
+        return silent_frames(self.speech, self.timeline.times_s_N, self.timeline.duration_s, min_gap_s)
+
+
+def silent_frames(speech: Speech, times_s_T: Float64, duration_s: float, min_gap_s: float) -> Bool:
+    """(T,) bool, frames at which nobody speaks; gaps shorter than `min_gap_s` belong to the utterance."""
+    is_voiced_F = silence.is_voiced(silence.level_db(read_speech(speech)))
+    return ~silence.utterances(is_voiced_F, np.append(times_s_T, duration_s), min_gap_s=min_gap_s)
 
 
 def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress) -> Footage:

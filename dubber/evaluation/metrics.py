@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
@@ -9,6 +10,10 @@ from dubber.types import CROP_SIZE_PX, Float32, UInt8
 
 MOUTH_BOX_GROWTH = 0.25
 """The mouth box is the 39 landmarks' bounding box, grown by this part of its size in all."""
+
+_SSIM_REACH_PX = 5
+_SEAM_BLUR_PX = 2.0
+_FLAT = 1e-6
 
 
 def psnr_db(image: UInt8, truth: UInt8) -> float:
@@ -26,7 +31,7 @@ def psnr_db(image: UInt8, truth: UInt8) -> float:
 
 
 def ssim(image: UInt8, truth: UInt8) -> float:
-    """Structural similarity, mean over the three channels.
+    """Structural similarity, mean over the three channels and all pixels whose window lies in the picture.
 
     Source: Wang et al. 2004: Gaussian window of sigma 1.5 (11 x 11), K1 0.01, K2 0.03.
 
@@ -34,17 +39,101 @@ def ssim(image: UInt8, truth: UInt8) -> float:
         image: (H, W, 3) uint8, at least 11 px each way.
         truth: (H, W, 3) uint8.
     """
-    return float(
-        structural_similarity(
-            image,
-            truth,
-            data_range=255,
-            channel_axis=2,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
+    differs_HW = (image != truth).any(axis=2)
+    if not differs_HW.any():
+        return 1.0
+    # Equal windows have similarity 1: only the part that a differing pixel can reach is computed.
+    rows, columns = (
+        slice(max(int(found.min()) - 2 * _SSIM_REACH_PX, 0), int(found.max()) + 2 * _SSIM_REACH_PX + 1)
+        for found in np.nonzero(differs_HW)
     )
+    _, similarity = structural_similarity(
+        image[rows, columns].astype(np.float32),
+        truth[rows, columns].astype(np.float32),
+        data_range=255,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    missing = np.zeros(truth.shape, np.float32)
+    missing[rows, columns] = 1 - similarity
+    inside = slice(_SSIM_REACH_PX, -_SSIM_REACH_PX)
+    return float(1 - missing[inside, inside].mean(dtype=np.float64))
+
+
+def sharpness(luma_HW: UInt8) -> float:
+    """Fine detail: variance of the Laplacian.
+
+    Args:
+        luma_HW: (H, W) uint8.
+
+    Returns:
+        Squared levels. Compare it with that of the source at the same place: below its value the picture is
+        blurred, above it noisy or over-sharpened.
+
+    Source: Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy".
+    """
+    return float(cv2.Laplacian(luma_HW, cv2.CV_32F).var())
+
+
+def seam_energy(luma_HW: UInt8, mask_HW: Float32) -> float:
+    """Squared gradient across a mask's border, averaged along the border.
+
+    The mask is blurred a little; its gradient's length says how much a pixel belongs to the border, its
+    direction what "across" means there. So soft and hard masks are served alike.
+
+    Args:
+        luma_HW: (H, W) uint8.
+        mask_HW: (H, W) float32 in 0..1.
+
+    Returns:
+        Squared levels per px. Compare it with that of the source at the same place: an edge that follows the
+        mask's border and is not in the source raises it. 0 where the mask has no border.
+    """
+    normal_y, normal_x = np.gradient(cv2.GaussianBlur(mask_HW, (0, 0), _SEAM_BLUR_PX))
+    weight_HW = np.hypot(normal_x, normal_y)
+    total = float(weight_HW.sum())
+    if total < _FLAT:
+        return 0.0
+    down, right = np.gradient(luma_HW.astype(np.float32))
+    across_HW = (right * normal_x + down * normal_y) / np.maximum(weight_HW, _FLAT)
+    return float((weight_HW * across_HW**2).sum() / total)
+
+
+def flicker_energy(before_HW: UInt8, luma_HW: UInt8, after_HW: UInt8) -> float:
+    """What of a picture is not explained by motion: its second difference in time, motion compensated.
+
+    Both neighbours are brought onto the picture by optical flow (DIS, Kroeger et al. 2016). What moves
+    steadily vanishes, and so do slow changes of light; what jumps and comes back stays.
+
+    Args:
+        before_HW: (H, W) uint8 luma of the frame before.
+        luma_HW: (H, W) uint8.
+        after_HW: (H, W) uint8 luma of the frame after.
+
+    Returns:
+        Mean absolute |before - 2 * luma + after| / 2 of the compensated neighbours, levels. Compare it with
+        that of the source: the codec's and the camera's noise is in both.
+
+    Source: the warping error of Lai et al. 2018, "Learning Blind Video Temporal Consistency", with both
+        neighbours in the place of one.
+    """
+    here_HW = np.ascontiguousarray(luma_HW)
+    neighbours = [_brought_onto(here_HW, np.ascontiguousarray(other)) for other in (before_HW, after_HW)]
+    return float(np.abs(luma_HW.astype(np.float32) - (neighbours[0] + neighbours[1]) / 2).mean())
+
+
+def _brought_onto(luma_HW: UInt8, other_HW: UInt8) -> Float32:
+    """(H, W) the other picture, moved by optical flow to where its parts lie in this one."""
+    height, width = luma_HW.shape
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow_HW2 = search.calc(luma_HW, other_HW, np.zeros((height, width, 2), np.float32))
+    map_x = flow_HW2[..., 0] + np.arange(width, dtype=np.float32)
+    map_y = flow_HW2[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    other = other_HW.astype(np.float32)
+    return np.asarray(cv2.remap(other, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def mouth_box(landmarks_M2: Float32) -> tuple[int, int, int, int]:

@@ -22,25 +22,22 @@ from dubber.config import DubConfig
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.evaluation.footage import Footage, on_own_heads, prepare
-from dubber.evaluation.metrics import mouth_box, psnr_db, ssim
-from dubber.evaluation.motion import lagged_correlation, landmark_error_px
+from dubber.evaluation.measures import Measures, medians
+from dubber.evaluation.metrics import psnr_db, ssim
+from dubber.evaluation.pairs import Pair, PairMeasure, steady_boxes
+from dubber.evaluation.pictures import Detail, Fidelity, Flicker, Seam, SeenMouth
 from dubber.evaluation.spoken import (
-    Measures,
     heard_expression,
     loudness_measures,
-    medians,
     shape_measures,
     trivial_expressions,
 )
 from dubber.media.patches import read_patches
 from dubber.media.reader import read_frames_at
 from dubber.models.morphable import LinearFaceModel
-from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
 from dubber.ops.warp import sample_crop
 from dubber.stages.blend import Blend
 from dubber.stages.render import RenderParams, render_mouths
-from dubber.stages.renderers import crop_of
-from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
 from dubber.types import CROP_SIZE_PX, Bool, Float32, Mouths, UInt8
 
 Drive = Literal["speech", "truth"]
@@ -69,13 +66,10 @@ def evaluate_clips(
     Returns:
         {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median",
         "median_baselines"}; "renderer" is None without pictures. Metrics are those of
-        `spoken.shape_measures` and, with pictures, those of the finished ones.
-        `mouth_psnr_db`, `mouth_ssim`: the finished picture in the 39 landmarks' box grown by a quarter, in
-        the 384 crop. `remade_psnr_db`: there, over the pixels that dubber changed alone; the others are the
-        filmed ones, which flatters the box. `patch_psnr_db`, `patch_ssim`: the renderer's whole patch in
-        the box, before blending. `rendered_landmark_error_px`, `rendered_opening_correlation`:
-        landmarks that a tracker finds in the finished picture, against those it finds in the filmed one.
-        None where a measure has no meaning.
+        `spoken.shape_measures` and, with pictures, those of `dubber.evaluation.pictures` on the finished
+        frames, before any encode. `remade_psnr_db`: in the mouth box over the pixels that dubber changed
+        alone; the others are the filmed ones, which flatters the box. `patch_psnr_db`, `patch_ssim`: the
+        renderer's whole patch in the box, before blending. None where a measure has no meaning.
 
     Raises:
         DubberError: A clip cannot be measured; see the stages.
@@ -128,55 +122,61 @@ def _measure_pictures(
     progress: Progress,
     name: str,
 ) -> Measures:
-    """Render, blend, and compare crop by crop."""
-    truth_NM2 = footage.true_landmarks_NM2
-    keys = ("mouth_psnr_db", "mouth_ssim", "remade_psnr_db", "patch_psnr_db", "patch_ssim")
-    values: dict[str, list[float]] = {key: [] for key in keys}
-    seen, filmed = [], []
+    """Render, blend, and compare frame by frame."""
+    is_silent_T = footage.is_silent_T(config.translate.min_gap_s)
     with (
         tempfile.TemporaryDirectory(prefix="dubber-") as folder,
-        MediapipeMeshTracker() as made_tracker,
-        MediapipeMeshTracker() as filmed_tracker,
+        SeenMouth(is_silent_T, footage.timeline.times_s_N) as seen,
     ):
-        for pictures in _pictures(footage, wanted_NM2, config, runtime, Path(folder)):
-            x0, y0, x1, y1 = mouth_box(truth_NM2[pictures.n])
-            box = (slice(y0, y1), slice(x0, x1))
-            made, truth, patch = pictures.made[box], pictures.filmed[box], pictures.patch[box]
-            values["mouth_psnr_db"].append(psnr_db(made, truth))
-            values["mouth_ssim"].append(ssim(made, truth))
-            values["patch_psnr_db"].append(psnr_db(patch, truth))
-            values["patch_ssim"].append(ssim(patch, truth))
-            if (is_remade := pictures.is_remade_HW[box]).any():
-                values["remade_psnr_db"].append(psnr_db(made[is_remade], truth[is_remade]))
-            in_made = made_tracker.track(pictures.made, float(pictures.n))
-            in_filmed = filmed_tracker.track(pictures.filmed, float(pictures.n))
-            if in_made and in_filmed:
-                seen.append(in_made[0].landmarks_L3[MOUTH_JAW, :2])
-                filmed.append(in_filmed[0].landmarks_L3[MOUTH_JAW, :2])
+        remade = _Remade()
+        over_pairs: list[PairMeasure] = [Fidelity(), Detail(), Seam(), Flicker(), seen]
+        for pair in _pairs(footage, wanted_NM2, config, runtime, Path(folder)):
+            for measure in over_pairs:
+                measure.add(pair)
+            remade.add(pair)
             progress.advance(name)
-    measures: Measures = {key: statistics.fmean(items) if items else None for key, items in values.items()}
-    if seen:
-        seen_NM2, filmed_NM2 = np.stack(seen), np.stack(filmed)
-        measures["rendered_landmark_error_px"] = landmark_error_px(seen_NM2, filmed_NM2)
-        correlation, _ = lagged_correlation(mouth_opening(seen_NM2), mouth_opening(filmed_NM2))
-        measures["rendered_opening_correlation"] = correlation
-    return measures
+    found = {key: value for measure in over_pairs for key, value in measure.measures().items()}
+    return {**found, **remade.measures()}
 
 
 @dataclass(frozen=True)
-class _Pictures:
-    """One held-out frame: RGB crops of 384 px, where dubber changed the frame, and the frame's number."""
+class _SelfPair(Pair):
+    """A pair of which more is known.
 
-    made: UInt8
-    filmed: UInt8
+    Attributes:
+        patch: (384, 384, 3) uint8 RGB, the renderer's whole patch in the crop, before blending.
+        is_remade_HW: (384, 384) bool, where dubber changed the crop.
+    """
+
     patch: UInt8
     is_remade_HW: Bool
-    n: int
 
 
-def _pictures(
+class _Remade:
+    """Fidelity of what was made anew: the pixels that were changed, and the bare patch, in the mouth box."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {"remade_psnr_db": [], "patch_psnr_db": [], "patch_ssim": []}
+
+    def add(self, pair: _SelfPair) -> None:
+        """Compare a frame."""
+        made, filmed, patch = (
+            image[pair.mouth_box] for image in (pair.made_crop, pair.filmed_crop, pair.patch)
+        )
+        is_remade_HW = pair.is_remade_HW[pair.mouth_box]
+        self._values["patch_psnr_db"].append(psnr_db(patch, filmed))
+        self._values["patch_ssim"].append(ssim(patch, filmed))
+        if is_remade_HW.any():
+            self._values["remade_psnr_db"].append(psnr_db(made[is_remade_HW], filmed[is_remade_HW]))
+
+    def measures(self) -> Measures:
+        """Means over frames."""
+        return {name: statistics.fmean(values) if values else None for name, values in self._values.items()}
+
+
+def _pairs(
     footage: Footage, wanted_NM2: Float32, config: DubConfig, runtime: Runtime, folder: Path
-) -> Iterator[_Pictures]:
+) -> Iterator[_SelfPair]:
     """Render and blend the held-out frames."""
     (folder / "entry").mkdir()
     (folder / "work").mkdir()
@@ -190,6 +190,7 @@ def _pictures(
         context, params, footage.video, clip, track, footage.coeffs, retime, wanted_NM2
     )
     stream = Blend(config.blend).run(context, footage.video, clip, track, retime, mouths)
+    boxes_T4 = steady_boxes(track)
     with (
         closing(read_frames_at(footage.video.path, clip, retime.source_index_N)) as filmed,
         closing(stream.open()) as finished,
@@ -198,14 +199,18 @@ def _pictures(
         for n, (made, truth) in enumerate(zip(finished, filmed, strict=True)):
             if not mouths.has_patch_N[n]:
                 continue
-            similarity = track.similarity_T23[retime.source_index_N[n]]
+            index = int(retime.source_index_N[n])
             is_changed = np.asarray((made.y != truth.y) * 255, np.uint8)
-            yield _Pictures(
-                made=crop_of(made, similarity, CROP_SIZE_PX),
-                filmed=crop_of(truth, similarity, CROP_SIZE_PX),
+            yield _SelfPair(
+                n=index,
+                time_s=float(clip.times_s_T[index]),
+                made=made.rgb(),
+                filmed=truth.rgb(),
+                similarity_23=track.similarity_T23[index],
+                landmarks_L3=track.landmarks_TL3[index],
+                box_4=boxes_T4[index],
                 patch=sample_crop(next(patches), (0, 0), _to_crop(mouths.size_px), CROP_SIZE_PX),
-                is_remade_HW=sample_crop(is_changed, (0, 0), similarity, CROP_SIZE_PX) > 127,
-                n=n,
+                is_remade_HW=sample_crop(is_changed, (0, 0), track.similarity_T23[index], CROP_SIZE_PX) > 127,
             )
 
 

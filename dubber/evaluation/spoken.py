@@ -8,9 +8,7 @@ Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmark
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.evaluation import motion
 from dubber.evaluation.footage import Footage, on_own_heads, prepare
+from dubber.evaluation.measures import Measures
 from dubber.media.audio import read_speech
 from dubber.models.morphable import MOUTH_JAW, LinearFaceModel, project_TL2
 from dubber.ops.align import similarity_scale
@@ -28,8 +27,6 @@ from dubber.ops.landmarks import mouth_opening
 from dubber.ops.silence import RATE_HZ, level_db
 from dubber.stages.translate import Translate
 from dubber.types import Float32
-
-Measures = dict[str, float | None]
 
 _STILL_PX = 1e-3
 """An opening that varies less does not move; correlations with it mean nothing."""
@@ -106,7 +103,7 @@ def shape_measures(
     asked_NM2 = footage.in_crop(on_own_heads(model, footage, expression_NK))
     opening_N, true_opening_N = mouth_opening(asked_NM2), mouth_opening(truth_NM2)
     asked, truth = asked_NM2[is_known_N], truth_NM2[is_known_N]
-    is_silent_N = footage.is_silent_N(config.translate.min_gap_s)
+    is_silent_N = footage.is_silent_T(config.translate.min_gap_s)[footage.held_out_from_frame :]
     silence = [
         motion.motion_in_silence(
             on_a_still_head(model, footage, moving_NK), footage.times_s_N, is_silent_N, is_known_N
@@ -159,12 +156,3 @@ def loudness_measures(footage: Footage) -> Measures:
         level_N, mouth_opening(footage.true_landmarks_NM2), footage.is_measured_N
     )
     return {"mouth_opening_correlation": correlation, "av_lag_frames": lag}
-
-
-def medians(rows: Sequence[Measures]) -> Measures:
-    """Median of each measure over the clips that have it; None where none has."""
-    found: Measures = {}
-    for key in dict.fromkeys(key for row in rows for key in row):
-        numbers = [value for row in rows if (value := row.get(key)) is not None]
-        found[key] = statistics.median(numbers) if numbers else None
-    return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from skimage.metrics import structural_similarity
 
-from dubber.evaluation.metrics import mouth_box, psnr_db, ssim
+from dubber.evaluation.metrics import flicker_energy, mouth_box, psnr_db, seam_energy, sharpness, ssim
 
 
 def test_psnr_of_a_known_error() -> None:
@@ -28,3 +30,70 @@ def test_ssim_is_one_for_equal_pictures_and_falls_with_blur() -> None:
 def test_mouth_box_grows_by_a_quarter_and_stays_in_the_crop() -> None:
     assert mouth_box(np.array([[100, 200], [180, 240]], np.float32)) == (90, 195, 190, 245)
     assert mouth_box(np.array([[0, 300], [384, 384]], np.float32)) == (0, 289, 384, 384)
+
+
+def test_ssim_of_a_small_change_is_the_library_s() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    image = truth.copy()
+    image[2:20, 30:50] = 128
+    reference = structural_similarity(
+        image,
+        truth,
+        data_range=255,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim(image, truth) == pytest.approx(reference, abs=1e-6)
+    assert 0.5 < reference < 0.97
+
+
+def textured(rng: np.random.Generator, size: int = 128, grain_px: float = 5) -> np.ndarray:
+    """Smooth random texture with a little noise, (size, size) uint8."""
+    picture = cv2.GaussianBlur(rng.normal(0, 1, (size, size)), (0, 0), grain_px)
+    picture = 128 + 15 * picture / picture.std() + rng.normal(0, 1, picture.shape)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def test_blur_is_less_sharp_and_noise_more() -> None:
+    picture = textured(np.random.default_rng(0), grain_px=1)
+    noisy = np.clip(picture + np.random.default_rng(1).normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
+    assert sharpness(cv2.GaussianBlur(picture, (0, 0), 2)) < 0.2 * sharpness(picture) < sharpness(noisy)
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_a_step_along_the_mask_s_border_is_a_seam_and_one_elsewhere_is_none(is_soft: bool) -> None:
+    picture = textured(np.random.default_rng(0))
+    mask = np.zeros(picture.shape, np.float32)
+    mask[40:90, 40:90] = 1
+    brighter = (picture.astype(np.int16) + 15 * (mask > 0.5)).clip(0, 255).astype(np.uint8)
+    if is_soft:
+        mask = cv2.GaussianBlur(mask, (0, 0), 3)
+    here = seam_energy(brighter, mask) / seam_energy(picture, mask)
+    elsewhere = np.roll(brighter, (60, 60), (0, 1))
+    there = seam_energy(elsewhere, mask) / seam_energy(np.roll(picture, (60, 60), (0, 1)), mask)
+    assert here > 1.5
+    assert there == pytest.approx(1, abs=0.25)
+
+
+def test_no_border_has_no_seam() -> None:
+    assert seam_energy(textured(np.random.default_rng(0)), np.ones((128, 128), np.float32)) == 0
+
+
+def test_flicker_is_not_motion_and_not_slow_light() -> None:
+    big = textured(np.random.default_rng(0), 160)
+    rng = np.random.default_rng(2)
+
+    def shot(shift: int, light: float) -> np.ndarray:
+        picture = big[16 : 16 + 128, 16 + shift : 16 + shift + 128] + light + rng.normal(0, 1, (128, 128))
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+    still = flicker_energy(shot(0, 0), shot(0, 0), shot(0, 0))
+    moving = flicker_energy(shot(0, 0), shot(3, 0), shot(6, 0))
+    fading = flicker_energy(shot(0, 0), shot(0, 3), shot(0, 6))
+    flickering = flicker_energy(shot(0, -6), shot(0, 6), shot(0, -6))
+    assert moving < 1.6 * still
+    assert fading < 1.6 * still
+    assert flickering > 8 * still

@@ -1,0 +1,89 @@
+"""Made pictures beside the filmed ones, frame by frame, and the measures that are taken over them.
+
+A measure is fed every pair once, in order, and asked for its numbers at the end; it holds sums, not pictures,
+so memory does not depend on the length of the clip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import cv2
+import numpy as np
+from scipy.ndimage import median_filter
+
+from dubber.evaluation.measures import Measures
+from dubber.evaluation.metrics import mouth_box
+from dubber.ops.align import apply_similarity
+from dubber.ops.landmarks import MOUTH_JAW
+from dubber.ops.warp import sample_crop
+from dubber.types import CROP_SIZE_PX, FaceTrack, Float32, Int32, UInt8
+
+_BOX_FRAMES = 13
+"""Source: joonson/syncnet_python, which smooths its detector's boxes so."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One frame, as made and as filmed.
+
+    Attributes:
+        n: Its number; a pair whose number does not follow its predecessor's stands behind a gap.
+        time_s: Seconds from the first frame of the clip.
+        made: (H, W, 3) uint8 RGB, the whole picture.
+        filmed: (H, W, 3) uint8 RGB, of the same size.
+        similarity_23: (2, 3) display px to the 384 crop, of the filmed face.
+        landmarks_L3: (468, 3) the filmed face's landmarks, display px.
+        box_4: (4,) xyxy display px, the filmed face's box, steady in time.
+    """
+
+    n: int
+    time_s: float
+    made: UInt8
+    filmed: UInt8
+    similarity_23: Float32
+    landmarks_L3: Float32
+    box_4: Float32
+
+    @cached_property
+    def made_crop(self) -> UInt8:
+        """(384, 384, 3) uint8 RGB."""
+        return sample_crop(self.made, (0, 0), self.similarity_23, CROP_SIZE_PX)
+
+    @cached_property
+    def filmed_crop(self) -> UInt8:
+        """(384, 384, 3) uint8 RGB."""
+        return sample_crop(self.filmed, (0, 0), self.similarity_23, CROP_SIZE_PX)
+
+    @cached_property
+    def lumas(self) -> tuple[UInt8, UInt8]:
+        """Luma of the made and of the filmed crop, (384, 384) uint8."""
+        made, filmed = (cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in (self.made_crop, self.filmed_crop))
+        return np.asarray(made, np.uint8), np.asarray(filmed, np.uint8)
+
+    def in_crop(self, index_P: Int32) -> Float32:
+        """(P, 2) some of the filmed landmarks, px of the crop."""
+        return apply_similarity(self.similarity_23, self.landmarks_L3[index_P, :2])
+
+    @cached_property
+    def mouth_box(self) -> tuple[slice, slice]:
+        """Rows and columns of the crop: the 39 filmed landmarks' box, grown by a quarter."""
+        x0, y0, x1, y1 = mouth_box(self.in_crop(MOUTH_JAW))
+        return slice(y0, y1), slice(x0, x1)
+
+
+class PairMeasure(Protocol):
+    """Something that is measured over pairs of pictures."""
+
+    def add(self, pair: Pair) -> None:
+        """Look at the next pair."""
+
+    def measures(self) -> Measures:
+        """The numbers, by name; None where one has no meaning."""
+
+
+def steady_boxes(track: FaceTrack) -> Float32:
+    """(T, 4) the face's boxes, medians over half a second: a face that is cut out must not tremble."""
+    return np.asarray(median_filter(track.boxes_T4, size=(_BOX_FRAMES, 1), mode="nearest"), np.float32)
