@@ -24,6 +24,7 @@ from dubber.models.morphable import (
     axis_angles,
     project_TL2,
     rotation_matrices,
+    view_features,
 )
 from dubber.types import Float32, Float64, Int32
 
@@ -133,6 +134,7 @@ class FaceFitter:
         self._mean_n3 = model.mean_V3[vertex_index].astype(np.float64)
         self._expression = _Basis(model.expression_KV3[:, vertex_index], self._weight_n)
         self._identity = _Basis(model.identity_KV3[:, vertex_index], self._weight_n)
+        self._pose_Pn3 = model.pose_PV3[:, vertex_index].astype(np.float64)
 
     def fit_identity(self, landmarks_TL3: Float32, crop_scale_T: Float32) -> Float32:
         """The person's identity from a few frames.
@@ -197,10 +199,17 @@ class FaceFitter:
         self, points_Tn2: Float32, crop_scale_T: Float32, base_n3: Float64, poses: FramePoses
     ) -> Float64:
         """(T, K) the expression that fits given poses best: a linear problem."""
-        camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, base_n3, poses)
+        shape_Tn3 = base_n3 + self._posed(rotation_matrices(poses.rotation_T3))
+        camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, shape_Tn3, poses)
         normal_TKK = self._expression.normal(camera_T23) + self._expression_prior()
         right_TK = self._expression.project((residual_Tn2 @ camera_T23)[:, None])[:, 0]
         return np.asarray(np.linalg.solve(normal_TKK, right_TK[..., None])[..., 0], np.float64)
+
+    def _posed(self, rotation_T33: Float64) -> Float64:
+        """(T, n, 3) or zero: what the tracker's mesh does with the pose."""
+        if not len(self._pose_Pn3):
+            return np.zeros(1)
+        return np.asarray(np.tensordot(view_features(rotation_T33), self._pose_Pn3, 1), np.float64)
 
     def _expression_prior(self) -> Float64:
         size = self._expression.size
@@ -208,7 +217,8 @@ class FaceFitter:
 
     def _identity_step(self, landmarks_TL3: Float32, crop_scale_T: Float32, poses: FramePoses) -> Float64:
         """(I,) the identity that fits given poses and expressions best: a linear problem."""
-        shape_Tn3 = self._mean_n3 + self._expression.shape(poses.expression_TK)
+        posed_Tn3 = self._posed(rotation_matrices(poses.rotation_T3))
+        shape_Tn3 = self._mean_n3 + posed_Tn3 + self._expression.shape(poses.expression_TK)
         points_Tn2 = landmarks_TL3[:, self._landmark_index, :2]
         camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, shape_Tn3, poses)
         size = self._identity.size
@@ -225,7 +235,8 @@ class FaceFitter:
         shift_T2 = shift_T3[:, :2]
         expression_TK = np.zeros((len(points), self._expression.size))
         for _ in range(self.settings.num_iterations):
-            turned_Tn3 = (base_n3 + self._expression.shape(expression_TK)) @ np.swapaxes(rotation_T33, 1, 2)
+            shape_Tn3 = base_n3 + self._posed(rotation_T33) + self._expression.shape(expression_TK)
+            turned_Tn3 = shape_Tn3 @ np.swapaxes(rotation_T33, 1, 2)
             step = self._step(points[..., :2], turned_Tn3, rotation_T33, scale_T, shift_T2, expression_TK)
             rotation_T33 = rotation_matrices(step[:, :3]) @ rotation_T33
             scale_T = scale_T * np.exp(step[:, 3])

@@ -6,7 +6,7 @@ Convention:
                   unit is the distance between the outer corners of the mean face's eyes
     coefficients  in standard deviations of the training data: the bases carry the scale
     projection    scaled orthography: p = scale * (R @ v)_xy + translation, R from an axis-angle vector in
-                  radians
+                  radians; v also has what the tracker's mesh does with the pose, see `view_features`
 
 Shapes: T frames, V vertices, n chosen vertices, K coefficients, F triangles, J sliding landmarks.
 Every size is data of the model.
@@ -50,6 +50,9 @@ CONTOUR_TRACKER = "contour_tracker"
 NO_VERTEX = -1
 """Pads the lines of `contour_JC`."""
 
+NUM_VIEW_FEATURES = 5
+"""How many numbers `view_features` gives."""
+
 _LANDMARK_PREFIX = "landmarks."
 
 _NO_INDEX: Int32 = np.zeros(0, np.int32)
@@ -73,6 +76,8 @@ class LinearFaceModel:
         contour_JC: (J, C) int32, per landmark of the face's outline the vertices it may slide along (a
             horizontal parallel of the face), padded with `NO_VERTEX`; J = 0 where the tracker's points stay
             on the skin.
+        pose_PV3: (P, V, 3) float32, how the tracker's mesh deforms with the head's pose, model units per unit
+            of the P = 5 `view_features`; P = 0 where that is not known.
     """
 
     name: str
@@ -84,8 +89,11 @@ class LinearFaceModel:
     identity_std_K: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
     expression_std_K: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
     contour_JC: Int32 = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    pose_PV3: Float32 = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
 
     def __post_init__(self) -> None:
+        if not len(self.pose_PV3):
+            object.__setattr__(self, "pose_PV3", np.zeros((0, *self.mean_V3.shape), np.float32))
         for name, count in (
             ("identity_std_K", self.num_identity),
             ("expression_std_K", self.num_expression),
@@ -131,6 +139,7 @@ class LinearFaceModel:
             identity_std_K=np.asarray(arrays.get("identity_std", []), np.float32),
             expression_std_K=np.asarray(arrays.get("expression_std", []), np.float32),
             contour_JC=np.asarray(arrays.get("contour", np.zeros((0, 0))), np.int32),
+            pose_PV3=np.asarray(arrays.get("pose", np.zeros((0, 0, 3))), np.float32),
         )
         model.check()
         return model
@@ -151,6 +160,7 @@ class LinearFaceModel:
             or self.identity_std_K.shape != (self.num_identity,)
             or self.expression_std_K.shape != (self.num_expression,)
             or self.contour_JC.ndim != 2
+            or self.pose_PV3.shape not in ((0, *shape), (NUM_VIEW_FEATURES, *shape))
             or len(self.contour_JC) != len(contour_tracker)
         ):
             raise WeightsError("The face model's arrays do not fit together.")
@@ -172,6 +182,7 @@ class LinearFaceModel:
             "identity_std": self.identity_std_K.astype(np.float32),
             "expression_std": self.expression_std_K.astype(np.float32),
             "contour": self.contour_JC.astype(np.int32),
+            "pose": self.pose_PV3.astype(np.float16),
             **{_LANDMARK_PREFIX + name: index.astype(np.int32) for name, index in self.landmark_sets.items()},
         }
 
@@ -194,6 +205,22 @@ class LinearFaceModel:
         base_V3 = self.mean_V3[chosen] + np.tensordot(np.asarray(identity_K, np.float32), identity_KV3, 1)
         moved_TV3 = np.asarray(expression_TK, np.float32) @ expression_KV3.reshape(self.num_expression, -1)
         return np.asarray(base_V3 + moved_TV3.reshape(-1, *base_V3.shape), np.float32)
+
+
+def view_features(rotation_T33: Float64) -> Float64:
+    """What of a head's pose a tracker's mesh deforms with: nod and turn, their squares and their product.
+
+    A mesh that a network read out of pictures is not quite rigid. What is taken is the direction of view in
+    the head's own frame, so that tilting the picture changes nothing.
+
+    Args:
+        rotation_T33: (T, 3, 3) rotation matrices.
+
+    Returns:
+        (T, 5) sine of nod u, sine of turn v, u^2, v^2, u v.
+    """
+    u, v = rotation_T33[:, 2, 1], -rotation_T33[:, 2, 0]
+    return np.stack([u, v, u * u, v * v, u * v], axis=-1)
 
 
 def rotation_matrices(rotation_T3: Float32 | Float64) -> Float64:
@@ -271,6 +298,11 @@ def project_TL2(
         (T, n, 2) float32 px.
     """
     vertices = model.vertices_TV3(identity_K, expression_TK, vertex_index)
-    camera_T23 = rotation_matrices(rotation_T3)[:, :2] * np.asarray(scale_T, np.float64)[:, None, None]
+    rotation_T33 = rotation_matrices(rotation_T3)
+    if len(model.pose_PV3):
+        chosen = slice(None) if vertex_index is None else vertex_index
+        features_T5 = view_features(rotation_T33).astype(np.float32)
+        vertices = vertices + np.tensordot(features_T5, model.pose_PV3[:, chosen], 1)
+    camera_T23 = rotation_T33[:, :2] * np.asarray(scale_T, np.float64)[:, None, None]
     turned = vertices @ np.swapaxes(camera_T23, 1, 2).astype(np.float32)
     return np.asarray(turned + np.asarray(translation_T2, np.float32)[:, None], np.float32)

@@ -170,6 +170,25 @@ def usable_landmarks(track: FaceTrack, usable: Int32) -> Float32:
     return track.landmarks_TL3 if len(usable) == len(track.landmarks_TL3) else track.landmarks_TL3[usable]
 
 
+def identity_frames(landmarks_TL3: Float32, crop_scale_T: Float32, count: int) -> Int32:
+    """Frames that tell who it is: they differ in yaw and in how far the mouth is open.
+
+    Args:
+        landmarks_TL3: (T, L, 3) px.
+        crop_scale_T: (T,) px of the crop per px of the picture.
+        count: How many.
+
+    Returns:
+        (min(T, count),) int32 indices, increasing.
+    """
+    from dubber.models.fitting import spread_frames
+    from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
+    from dubber.stages.track import yaw_deg
+
+    gap_T2 = landmarks_TL3[:, LOWER_INNER_LIP, :2] - landmarks_TL3[:, UPPER_INNER_LIP, :2]
+    return spread_frames(yaw_deg(landmarks_TL3), np.linalg.norm(gap_T2, axis=1) * crop_scale_T, count)
+
+
 def fit_track(
     fitter: FaceFitter, track: FaceTrack, usable: Int32, params: FitParams
 ) -> tuple[Float32, FramePoses]:
@@ -184,15 +203,9 @@ def fit_track(
     Returns:
         Identity (K_id,), and poses and expressions of the usable frames.
     """
-    from dubber.models.fitting import spread_frames
-    from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
-    from dubber.stages.track import yaw_deg
-
     frames_UL3 = usable_landmarks(track, usable)
     scale_U = crop_scales(track)[usable]
-    gap_U2 = frames_UL3[:, LOWER_INNER_LIP, :2] - frames_UL3[:, UPPER_INNER_LIP, :2]
-    opening_U = np.linalg.norm(gap_U2, axis=1) * scale_U
-    chosen = spread_frames(yaw_deg(frames_UL3), opening_U, params.num_identity_frames)
+    chosen = identity_frames(frames_UL3, scale_U, params.num_identity_frames)
     identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
     poses = fitter.fit_frames(frames_UL3, scale_U, identity_K)
     if params.pose_smoothing > 0:

@@ -4,8 +4,9 @@
     speech hardly moves (generalised Procrustes analysis); its axes are the mean head pose's, made symmetric.
 2.  A person's mean shape, over all their clips, against the mean of all people gives identity. There are few
     people, so the sample covariance is helped by smooth deformations (a Gaussian kernel on the mean face).
-3.  Deviations from a clip's own mean give expression, after what follows the head's pose has been taken out:
-    the tracker's mesh deforms a little with the pose, and that is no expression.
+3.  What follows the head's pose within clips is kept apart: the tracker's mesh deforms a little with it, and
+    that is no expression.
+4.  What else deviates from a clip's own mean gives expression.
 
 Source: Gower 1975 (Procrustes); Lüthi et al. 2018, Gaussian process morphable models (kernel added to the
 sample covariance); Blanz and Vetter 1999 (linear face model).
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,22 @@ import numpy as np
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import NoFaceError
-from dubber.models.morphable import MOUTH_JAW, RIGID, TRACKER, TRACKER_VERTICES, LinearFaceModel
+from dubber.models.fitting import FaceFitter, FramePoses
+from dubber.models.morphable import (
+    EYES,
+    IBUG68,
+    MOUTH_JAW,
+    NOSE_TIP,
+    RIGID,
+    TRACKER,
+    TRACKER_VERTICES,
+    LinearFaceModel,
+    rotation_matrices,
+    view_features,
+)
 from dubber.ops import landmarks
-from dubber.stages.fit import FACE_MODEL, LIPS
+from dubber.ops.align import similarity_scale, similarity_to_mean_face
+from dubber.stages.fit import FACE_MODEL, LIPS, FitParams, identity_frames, landmark_weights
 from dubber.training.dataset import tracked_clips
 from dubber.training.procrustes import AlignedFaces, TrainingTrack, align_faces, align_to, mirrored
 from dubber.training.release import save_weight
@@ -43,6 +58,12 @@ KERNEL_WIDTH = 0.35
 KERNEL_SHARE = 0.25
 """Variance of the smooth deformations as a share of the people's own."""
 
+TURN_DEG = 10.0
+TURN_EVERY = 5
+"""How far, and which of the frames, `turned_mesh_leakage` turns."""
+
+UNIT_PX = 150.0
+"""Px of the crop per model unit, about."""
 
 WEIGHT_ENTRY = {
     "kind": "linear face model",
@@ -57,21 +78,18 @@ WEIGHT_ENTRY = {
 }
 
 
-def pose_features(rotation_T3: Float64) -> Float64:
-    """(T, 5) nodding and turning, their squares and product; tilting changes no landmark."""
-    pitch, yaw = rotation_T3[:, 0], rotation_T3[:, 1]
-    return np.stack([pitch, yaw, pitch**2, yaw**2, pitch * yaw], axis=-1)
+def clip_deviations(faces: AlignedFaces) -> tuple[Float64, Float64]:
+    """What moves within clips, and how the head turns meanwhile.
 
-
-def expression_deviations(faces: AlignedFaces) -> tuple[Float64, Float64]:
-    """What moves within clips, with and without what follows the head's pose.
+    Args:
+        faces: Aligned frames.
 
     Returns:
-        Deviations (2T, L*3) of the frames and of their mirror images from their clips' means, without what a
-        linear regression on `pose_features` explains, and that regression (5, L*3).
+        Deviations (2T, L*3) of the frames and of their mirror images from their clips' means, and those of
+        their `view_features` (2T, 5).
     """
-    features = pose_features(faces.rotation_T3)
-    turned = pose_features(faces.rotation_T3 * np.array([1.0, -1.0, -1.0]))
+    features = view_features(rotation_matrices(faces.rotation_T3))
+    turned = view_features(rotation_matrices(faces.rotation_T3 * np.array([1.0, -1.0, -1.0])))
     shape = np.asarray(faces.shape_TL3, np.float64)
     other = mirrored(shape, faces.mirror_L)
     rows, poses = [], []
@@ -81,9 +99,36 @@ def expression_deviations(faces: AlignedFaces) -> tuple[Float64, Float64]:
             part = values[chosen].reshape(int(chosen.sum()), -1)
             rows.append(part - part.mean(axis=0))
             poses.append(pose[chosen] - pose[chosen].mean(axis=0))
-    deviations, pose_all = np.concatenate(rows), np.concatenate(poses)
-    slope = np.linalg.lstsq(pose_all, deviations, rcond=None)[0]
-    return deviations - pose_all @ slope, slope
+    return np.concatenate(rows), np.concatenate(poses)
+
+
+def pose_basis(deviations: Float64, features: Float64) -> Float64:
+    """What the mesh does with the pose while the mouth stays as open as it is.
+
+    People throw their heads back a little when they open their mouths. So the opening takes part in the
+    linear regression, or the mesh would open its mouth with every nod.
+
+    Args:
+        deviations: (T, L*3) of the landmarks, model units; see `clip_deviations`.
+        features: (T, 5) of the `view_features`.
+
+    Returns:
+        (5, L*3) model units per unit of each feature.
+    """
+    opening_T1 = _opening(deviations.reshape(len(deviations), -1, 3))[:, None]
+    slopes = np.linalg.lstsq(np.concatenate([features, opening_T1], axis=1), deviations, rcond=None)[0]
+    return np.asarray(slopes[: features.shape[1]], np.float64)
+
+
+def _opening(shape_TL3: Float64) -> Float64:
+    """(T,) how far the lower inner lip lies under the upper one."""
+    return shape_TL3[:, landmarks.LOWER_INNER_LIP, 1] - shape_TL3[:, landmarks.UPPER_INNER_LIP, 1]
+
+
+def without_pose(faces: AlignedFaces, pose_PL3: Float64) -> AlignedFaces:
+    """The faces without what the mesh does with the pose; see `LinearFaceModel.pose_PV3`."""
+    posed_TL3 = np.tensordot(view_features(rotation_matrices(faces.rotation_T3)), pose_PL3, 1)
+    return replace(faces, shape_TL3=(faces.shape_TL3 - posed_TL3).astype(np.float32))
 
 
 def vertex_weights(num_landmarks: int) -> Float64:
@@ -105,8 +150,7 @@ def expression_basis(deviations: Float64, weight_L: Float64, num_expression: int
     weight = np.repeat(weight_L, 3)
     covariance = (deviations * weight).T @ (deviations * weight) / len(deviations)
     basis_KL3 = (_principal(covariance, num_expression) / weight).reshape(num_expression, -1, 3)
-    opening = basis_KL3[:, landmarks.LOWER_INNER_LIP, 1] - basis_KL3[:, landmarks.UPPER_INNER_LIP, 1]
-    return np.asarray(basis_KL3 * np.where(opening < 0, -1.0, 1.0)[:, None, None], np.float32)
+    return np.asarray(basis_KL3 * np.where(_opening(basis_KL3) < 0, -1.0, 1.0)[:, None, None], np.float32)
 
 
 def identity_basis(faces: AlignedFaces, num_identity: int) -> Float32:
@@ -175,20 +219,28 @@ def train_face_model(
         ValueError: No frames.
     """
     faces = align_faces(tracks, MAX_FRAMES_PER_SPEAKER)
-    deviations, _ = expression_deviations(faces)
     num_landmarks = len(faces.mean_L3)
+    deviations, features = clip_deviations(faces)
+    slope = pose_basis(deviations, features)
+    pose_PL3 = slope.reshape(-1, num_landmarks, 3)
     every: Int32 = np.arange(num_landmarks, dtype=np.int32)
     return LinearFaceModel(
         name="dubber linear face",
         mean_V3=faces.mean_L3.astype(np.float32),
-        identity_KV3=identity_basis(faces, num_identity),
-        expression_KV3=expression_basis(deviations, vertex_weights(num_landmarks), num_expression),
-        triangles_F3=np.zeros((0, 3), np.int32),
+        identity_KV3=identity_basis(without_pose(faces, pose_PL3), num_identity),
+        expression_KV3=expression_basis(
+            deviations - features @ slope, vertex_weights(num_landmarks), num_expression
+        ),
+        triangles_F3=landmarks.tracker_triangles(),
+        pose_PV3=pose_PL3.astype(np.float32),
         landmark_sets={
             TRACKER: every,
             TRACKER_VERTICES: every,
             MOUTH_JAW: landmarks.MOUTH_JAW,
             RIGID: landmarks.RIGID,
+            IBUG68: landmarks.IBUG68,
+            EYES: landmarks.IBUG68[landmarks.IBUG_EYES],
+            NOSE_TIP: np.array([landmarks.NOSE_TIP], np.int32),
         },
     )
 
@@ -218,15 +270,120 @@ def lips_share(model: LinearFaceModel, faces: AlignedFaces) -> float:
     return float(1 - (left[:, LIPS] ** 2).sum() / (deviations[:, LIPS] ** 2).sum())
 
 
-def held_out_lips_share(tracks: Sequence[TrainingTrack]) -> float:
-    """`lips_share` on every fifth speaker of a model learned from the others; NaN for too few."""
+def pose_leakage(expressions: Sequence[Float64], rotations: Sequence[Float64]) -> Float64:
+    """How much of the expression follows the pose: what a linear regression on nod and turn explains.
+
+    All is taken against each clip's mean. People do nod as they speak, so a little remains of a perfect fit.
+
+    Args:
+        expressions: Per clip (T, K) fitted coefficients.
+        rotations: Per clip (T, 3) fitted axis-angles.
+
+    Returns:
+        (2, K) by how much each coefficient changes when the head nods, or turns, by one standard deviation of
+        what heads do within clips, as a share of the range between the coefficient's 5th and 95th percentile.
+    """
+    expression_TK = np.concatenate([rows - rows.mean(axis=0) for rows in expressions])
+    pose_T2 = np.concatenate([rows[:, :2] - rows[:, :2].mean(axis=0) for rows in rotations])
+    slope_2K = np.linalg.lstsq(pose_T2, expression_TK, rcond=None)[0]
+    change_2K = np.abs(slope_2K) * pose_T2.std(axis=0)[:, None]
+    return np.asarray(change_2K / _usual_range(expression_TK), np.float64)
+
+
+def turned_mesh_leakage(
+    model: LinearFaceModel, fitter: FaceFitter, identity_K: Float32, poses: FramePoses
+) -> Float64:
+    """How much the expression found changes when nothing but the pose does.
+
+    The fitted mesh is nodded and turned by `TURN_DEG` to either side, projected, and fitted anew.
+
+    Args:
+        model: The face model.
+        fitter: Fits it.
+        identity_K: (K_id,) the person.
+        poses: (T,) fitted frames.
+
+    Returns:
+        (4, T, K) change of the coefficients against those found without a turn.
+    """
+    rotation_T33 = rotation_matrices(poses.rotation_T3)
+    shape_TV3 = model.vertices_TV3(identity_K, poses.expression_TK.astype(np.float32))
+
+    def found(turn_3: Float64) -> Float64:
+        turned_T33 = rotation_matrices(turn_3[None]) @ rotation_T33
+        posed_TV3 = np.tensordot(view_features(turned_T33), model.pose_PV3, 1)
+        landmarks_TL3 = (shape_TV3 + posed_TV3) @ np.swapaxes(turned_T33, 1, 2) * UNIT_PX
+        crop_scale_T = np.ones(len(turned_T33), np.float32)
+        poses = fitter.fit_frames(landmarks_TL3.astype(np.float32), crop_scale_T, identity_K)
+        return poses.expression_TK
+
+    straight_TK = found(np.zeros(3))
+    turns_43 = np.deg2rad(TURN_DEG) * np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])
+    return np.stack([found(turn_3) - straight_TK for turn_3 in turns_43])
+
+
+def _usual_range(expression_TK: Float64) -> Float64:
+    """(K,) from the 5th to the 95th percentile."""
+    low_K, high_K = np.percentile(expression_TK, [5, 95], axis=0)
+    return np.asarray(high_K - low_K, np.float64)
+
+
+def held_out_measures(tracks: Sequence[TrainingTrack]) -> dict[str, float]:
+    """How a model that was learned from the other speakers does on every fifth one.
+
+    Args:
+        tracks: Clips of several speakers.
+
+    Returns:
+        `held_out_lips_share`: see `lips_share`. `held_out_pose_leakage`, `_worst`: mean and largest of
+        `pose_leakage`. `turned_mesh_leakage`, `_worst`: mean size of `turned_mesh_leakage` against the
+        coefficient's range, and that of the worst coefficient. Nothing for too few speakers.
+    """
     speakers = sorted({track.speaker for track in tracks})
-    held_out = set(speakers[::HELD_OUT_EVERY])
     if len(speakers) < HELD_OUT_EVERY:
-        return float("nan")
+        return {}
+    held_out = speakers[::HELD_OUT_EVERY]
     model = train_face_model([track for track in tracks if track.speaker not in held_out])
     others = [track for track in tracks if track.speaker in held_out]
-    return lips_share(model, align_to(others, model.mean_V3.astype(np.float64), MAX_FRAMES_PER_SPEAKER))
+    faces = align_to(others, model.mean_V3.astype(np.float64), MAX_FRAMES_PER_SPEAKER)
+    fitter = FaceFitter(model, landmark_weights(len(model.mean_V3), FitParams()))
+    fitted, changes = [], []
+    for speaker in held_out:
+        clips = _some_frames([track for track in others if track.speaker == speaker])
+        identity_K = fitter.fit_identity(*_identity_frames(np.concatenate(clips)))
+        of_speaker = [fitter.fit_frames(clip, _crop_scale(clip), identity_K) for clip in clips]
+        fitted += of_speaker
+        some = of_speaker[0].part(slice(0, None, TURN_EVERY))
+        changes.append(turned_mesh_leakage(model, fitter, identity_K, some))
+    leakage_2K = pose_leakage(
+        [poses.expression_TK for poses in fitted], [poses.rotation_T3 for poses in fitted]
+    )
+    spread_TK = np.concatenate([poses.expression_TK - poses.expression_TK.mean(axis=0) for poses in fitted])
+    turned_K = np.abs(np.concatenate(changes, axis=1)).mean(axis=(0, 1)) / _usual_range(spread_TK)
+    return {
+        "held_out_lips_share": lips_share(model, faces),
+        "held_out_pose_leakage": float(leakage_2K.mean()),
+        "held_out_pose_leakage_worst": float(leakage_2K.max()),
+        "turned_mesh_leakage": float(turned_K.mean()),
+        "turned_mesh_leakage_worst": float(turned_K.max()),
+    }
+
+
+def _some_frames(tracks: Sequence[TrainingTrack]) -> list[Float32]:
+    """One speaker's clips, evenly thinned out to about `MAX_FRAMES_PER_SPEAKER` frames in all."""
+    step = -(-sum(len(track.landmarks_TL3) for track in tracks) // MAX_FRAMES_PER_SPEAKER)
+    return [track.landmarks_TL3[::step] for track in tracks if len(track.landmarks_TL3)]
+
+
+def _crop_scale(landmarks_TL3: Float32) -> Float32:
+    return similarity_scale(similarity_to_mean_face(landmarks_TL3))
+
+
+def _identity_frames(landmarks_TL3: Float32) -> tuple[Float32, Float32]:
+    """Frames that tell a person's identity, and their crop scales."""
+    crop_scale_T = _crop_scale(landmarks_TL3)
+    chosen = identity_frames(landmarks_TL3, crop_scale_T, FitParams().num_identity_frames)
+    return landmarks_TL3[chosen], crop_scale_T[chosen]
 
 
 def train_from_clips(manifest: Path, out: Path, runtime: Runtime, progress: Progress) -> dict[str, float]:
@@ -239,7 +396,7 @@ def train_from_clips(manifest: Path, out: Path, runtime: Runtime, progress: Prog
         progress: Is told of each clip.
 
     Returns:
-        Measures: frames, speakers, and the share of held-out speakers' lip motion the model explains.
+        Measures: frames, speakers, and `held_out_measures`.
 
     Raises:
         ConfigError: The manifest is malformed or has no train rows.
@@ -258,7 +415,7 @@ def train_from_clips(manifest: Path, out: Path, runtime: Runtime, progress: Prog
     measures = {
         "train_frames": float(sum(len(track.landmarks_TL3) for track in tracks)),
         "train_speakers": float(len({track.speaker for track in tracks})),
-        "held_out_lips_share": held_out_lips_share(tracks),
+        **held_out_measures(tracks),
     }
     save_weight(out, FACE_MODEL, model.to_arrays(), WEIGHT_ENTRY)
     return measures

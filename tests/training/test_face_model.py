@@ -11,18 +11,39 @@ import pytest
 from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError
-from dubber.models.morphable import LinearFaceModel, project_TL2
+from dubber.models.morphable import EYES, IBUG68, NOSE_TIP, LinearFaceModel, project_TL2
 from dubber.ops import landmarks
 from dubber.stages.fit import LIPS
 from dubber.training.dataset import plan_clip, read_manifest
-from dubber.training.face_model import lips_share, train_face_model, train_from_clips
-from dubber.training.procrustes import TrainingTrack, align_faces, align_to
+from dubber.training.face_model import (
+    held_out_measures,
+    lips_share,
+    pose_leakage,
+    train_face_model,
+    train_from_clips,
+)
+from dubber.training.procrustes import POSE_POINTS, TrainingTrack, align_faces, align_to
 from tests.conftest import real_clip
 from tests.models.face import depth_too, formula_face, random_poses
 
 
-def made_tracks(num_people: int = 6, num_frames: int = 60, seed: int = 0) -> list[TrainingTrack]:
+def posed_face() -> LinearFaceModel:
+    """A face whose mesh deforms with the pose, and alike in a mirror."""
     model = formula_face(num_identity=4, num_expression=5)
+    mean = model.mean_V3.astype(np.float64)
+    below = np.maximum(mean[:, 1], 0)
+    below[POSE_POINTS] = 0
+    zero = np.zeros_like(below)
+    nod = np.stack([zero, 0.4 * (below > 0.3), zero], axis=-1)
+    turn = np.stack([0.3 * below, zero, zero], axis=-1)
+    pose = np.stack([nod, turn, 0 * nod, 0 * nod, 0 * nod])
+    return replace(model, pose_PV3=pose.astype(np.float32))
+
+
+def made_tracks(
+    num_people: int = 6, num_frames: int = 60, seed: int = 0, model: LinearFaceModel | None = None
+) -> list[TrainingTrack]:
+    model = model or formula_face(num_identity=4, num_expression=5)
     rng = np.random.default_rng(seed)
     tracks = []
     for person in range(num_people):
@@ -72,6 +93,64 @@ def test_opening_is_positive_and_one_standard_deviation_long(learned: LinearFace
     # What the components, one standard deviation each, add up to is as large as what was seen.
     seen, modelled = (deviations[:, LIPS] ** 2).sum(axis=(1, 2)).mean(), (basis[:, LIPS] ** 2).sum()
     assert modelled == pytest.approx(seen, rel=0.35)
+
+
+def test_every_named_set_and_the_mesh_are_there(learned: LinearFaceModel) -> None:
+    learned.check()
+    assert len(learned.landmark_sets[IBUG68]) == 68
+    assert len(learned.landmark_sets[EYES]) == 12
+    np.testing.assert_array_equal(learned.landmark_sets[NOSE_TIP], [landmarks.NOSE_TIP])
+    assert learned.triangles_F3.shape == (852, 3)
+
+
+def test_what_the_mesh_does_with_the_pose_is_found_and_is_no_expression() -> None:
+    truth = posed_face()
+    model = train_face_model(made_tracks(num_people=8, model=truth), num_identity=8, num_expression=10)
+    low = truth.mean_V3[:, 1] > 0.3
+    for found, true in zip(model.pose_PV3[:2, low], truth.pose_PV3[:2, low], strict=True):
+        assert np.corrcoef(found.ravel(), true.ravel())[0, 1] > 0.9
+        assert np.linalg.norm(found - true) < 0.5 * np.linalg.norm(true)
+
+
+def test_opening_the_mouth_while_nodding_is_no_deformation_by_the_pose() -> None:
+    rng = np.random.default_rng(2)
+    model = formula_face(num_identity=4, num_expression=1)
+    basis = np.zeros_like(model.expression_KV3)
+    basis[0, landmarks.MOUTH_INNER[5:], 1] = 0.1
+    model = replace(model, expression_KV3=basis)
+    tracks = []
+    for person in range(4):
+        rotation, scale, translation = random_poses(80, rng)
+        opening = (rotation[:, :1] * 10 + rng.normal(0, 0.3, (80, 1))).astype(np.float32)
+        identity = rng.normal(size=4).astype(np.float32)
+        xy = project_TL2(model, identity, opening, rotation, scale, translation)
+        z = depth_too(model, identity, opening, rotation, scale)
+        tracks.append(TrainingTrack(f"person {person}", np.concatenate([xy, z[..., None]], axis=-1)))
+    learned = train_face_model(tracks, num_identity=4, num_expression=1)
+    nod_by_10_deg = learned.pose_PV3[0] * np.sin(np.deg2rad(10))
+    opened = nod_by_10_deg[landmarks.LOWER_INNER_LIP, 1] - nod_by_10_deg[landmarks.UPPER_INNER_LIP, 1]
+    assert abs(opened) < 0.01, "the regression without the opening finds 0.17"
+
+
+def test_pose_leakage_tells_what_follows_the_pose() -> None:
+    rng = np.random.default_rng(1)
+    rotations = [rng.normal(0, 0.1, (4000, 3)) + offset for offset in (0, 1)]
+    free = [rng.normal(size=(4000, 2)) for _ in rotations]
+    assert pose_leakage(free, rotations).max() < 0.02
+    bound = [
+        np.stack([rows[:, 1], rows[:, 0] * 0 + noise[:, 0]], axis=1)
+        for rows, noise in zip(rotations, free, strict=True)
+    ]
+    # A normal variable's 5th and 95th percentile lie 3.29 standard deviations apart.
+    np.testing.assert_allclose(pose_leakage(bound, rotations), [[0, 0], [1 / 3.29, 0]], atol=0.02)
+
+
+def test_held_out_people_measure_the_model() -> None:
+    measures = held_out_measures(made_tracks(num_people=10, num_frames=40, model=posed_face()))
+    assert measures["held_out_lips_share"] > 0.9
+    assert 0 < measures["held_out_pose_leakage"] <= measures["held_out_pose_leakage_worst"]
+    assert measures["turned_mesh_leakage"] < 0.05
+    assert held_out_measures(made_tracks(num_people=4)) == {}
 
 
 def test_no_frames() -> None:
