@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from skimage.filters import apply_hysteresis_threshold
 
 from dubber.types import Bool, Float32, Float64
 
@@ -21,6 +22,15 @@ _QUIETEST_SPEECH_DB = -60.0
 _DEEPEST_DB, _SHALLOWEST_DB = 30.0, 10.0
 """Speech is sought at most, and at least, this far below the recording's loud parts."""
 _SHARE_OF_RANGE = 0.6
+_PROBABLE = (0.35, 0.5)
+"""Speech begins above the higher probability and ends below the lower one. Source: Silero VAD's defaults."""
+_REACH = 12
+"""Steps by which a detector of voices may be late or early."""
+_LEAST_BACKGROUND = 20
+"""Steps far from speech from which the background's level is taken; else from the quietest of all."""
+_OVER_BACKGROUND_DB, _LEAST_CONTRAST_DB = 6.0, 16.0
+"""A step of speech is louder than the background by the first; a run whose loud parts stand out by less than
+the second has no edges that its level could show."""
 
 
 def level_db(samples_S: Float32) -> Float64:
@@ -80,18 +90,59 @@ def fill_runs(is_on_F: Bool, *, value: bool, shorter_than: int, is_edge_kept: bo
     return out_F
 
 
-def is_voiced(level_db_F: Float64) -> Bool:
+def is_voiced(level_db_F: Float64, probability_F: Float32 | None = None) -> Bool:
     """Steps in which somebody speaks; bursts under 40 ms and holes under 120 ms do not count.
 
     Args:
         level_db_F: (F,) dB from `level_db`.
+        probability_F: (F,) 0..1 that somebody speaks, from a detector of voices; None: whatever is loud is
+            speech.
 
     Returns:
         (F,) bool.
+
+    Source: method.md section 4, silence.
     """
-    is_on_F = level_db_F > speech_threshold_db(level_db_F)
+    threshold_db = speech_threshold_db(level_db_F)
+    if probability_F is None or np.isinf(threshold_db):
+        is_on_F = level_db_F > threshold_db
+    else:
+        is_on_F = _sharpened(_is_probable(probability_F), level_db_F)
     is_on_F = fill_runs(is_on_F, value=False, shorter_than=12)
     return fill_runs(is_on_F, value=True, shorter_than=4, is_edge_kept=False)
+
+
+def _is_probable(probability_F: Float32) -> Bool:
+    """Hysteresis: runs above the lower threshold that reach the higher one, and are no mere click."""
+    is_on_F = apply_hysteresis_threshold(probability_F, *_PROBABLE)
+    is_on_F = fill_runs(is_on_F, value=False, shorter_than=10)
+    return fill_runs(is_on_F, value=True, shorter_than=10, is_edge_kept=False)
+
+
+def _sharpened(is_probable_F: Bool, level_db_F: Float64) -> Bool:
+    """Edges that a detector smears, put where the level rises and falls.
+
+    Args:
+        is_probable_F: (F,) bool.
+        level_db_F: (F,) dB.
+
+    Returns:
+        (F,) bool: in and around each run of probable speech, the steps that stand out of the background and
+        are not far below the run's loud parts; the run as it is where it hardly stands out.
+    """
+    near_F = ndimage.binary_dilation(is_probable_F, iterations=_REACH)
+    is_heard_alone = np.sum(~near_F) >= _LEAST_BACKGROUND
+    quiet = float(np.median(level_db_F[~near_F]) if is_heard_alone else np.percentile(level_db_F, 5))
+    out_F = np.zeros_like(is_probable_F)
+    runs, _ = ndimage.label(is_probable_F)
+    for (run,) in ndimage.find_objects(runs):
+        reach = slice(max(run.start - _REACH, 0), run.stop + _REACH)
+        loud = float(np.percentile(level_db_F[run], 95))
+        if loud - quiet < _LEAST_CONTRAST_DB:
+            out_F[run] = True
+        else:
+            out_F[reach] |= level_db_F[reach] > max(loud - _DEEPEST_DB, quiet + _OVER_BACKGROUND_DB)
+    return out_F
 
 
 def utterances(is_voiced_F: Bool, edges_s: Float64, *, min_gap_s: float = 0.5) -> Bool:

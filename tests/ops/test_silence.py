@@ -34,6 +34,62 @@ def test_nobody_speaks_in_silence(samples):
     assert not is_voiced(levels).any()
 
 
+def smeared(spans, seconds=6.0, early_s=0.06, late_s=0.1):
+    """What a detector of voices says: surely speech, with blunt edges."""
+    t = np.arange(round(seconds * 100)) / 100 + 0.005
+    distance_s = np.min([np.maximum(start - early_s - t, t - stop - late_s) for start, stop in spans], axis=0)
+    return (1 / (1 + np.exp(distance_s / 0.02))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("level", "noise"), [(0.1, 1e-4), (0.5, 0.0), (0.01, 1e-3), (0.2, 0.02)])
+def test_blunt_edges_become_those_of_the_level(level, noise):
+    spans = [(1.0, 2.0), (2.5, 3.0), (4.0, 5.0)]
+    samples = recording(spans, level=level, noise=noise)
+    edges = np.flatnonzero(np.diff(is_voiced(level_db(samples), smeared(spans)).astype(int))) / 100
+    assert edges == pytest.approx(np.ravel(spans), abs=0.025)
+
+
+def test_what_is_loud_and_no_voice_is_silence():
+    samples = recording([(1.0, 2.0), (3.0, 4.0)])
+    found = is_voiced(level_db(samples), smeared([(1.0, 2.0)]))
+    assert np.flatnonzero(np.diff(found.astype(int))) / 100 == pytest.approx([1.0, 2.0], abs=0.025)
+    assert not is_voiced(level_db(samples), np.full(600, 0.3, np.float32)).any()
+
+
+def test_a_faint_voice_beside_a_loud_one_is_speech():
+    samples = recording([(1.0, 2.0), (4.0, 5.0)])
+    samples[round(3.5 * 16000) :] *= 0.01
+    spans = [(1.0, 2.0), (4.0, 5.0)]
+    assert is_voiced(level_db(samples))[400:500].mean() < 0.05
+    assert is_voiced(level_db(samples), smeared(spans))[405:495].all()
+
+
+def test_in_loud_noise_the_detector_has_the_word():
+    samples = recording(SPANS, level=0.1, noise=0.1)
+    probability = smeared([(1.0, 2.0), (4.0, 5.0)])
+    edges = np.flatnonzero(np.diff(is_voiced(level_db(samples), probability).astype(int))) / 100
+    assert edges == pytest.approx([0.94, 2.1, 3.94, 5.1], abs=0.04)
+
+
+def test_doubt_ends_speech_later_than_it_begins_it():
+    samples = recording([(0.0, 6.0)])
+    probability = np.full(600, 0.1, np.float32)
+    probability[100:200] = 0.4  # never sure
+    probability[300:400] = 0.4
+    probability[300:320] = 0.6
+    probability[500:506] = 0.9  # a click
+    found = is_voiced(level_db(samples), probability)
+    assert found[310:390].all()
+    assert not found[:280].any()
+    assert not found[420:].any()
+
+
+def test_a_detector_is_not_asked_about_silence():
+    assert not is_voiced(np.full(300, -80.0), np.ones(300, np.float32)).any()
+    assert is_voiced(level_db(recording([(0, 6)])), np.ones(600, np.float32)).mean() > 0.99
+    assert is_voiced(np.zeros(0), np.zeros(0, np.float32)).shape == (0,)
+
+
 def test_continuous_speech_is_speech():
     assert is_voiced(level_db(recording([(0, 6)]))).mean() > 0.99
 
