@@ -14,12 +14,22 @@ from dubber.engine.weights import WeightsFolder, default_weights_dir
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_CLIPS = Path(os.environ.get("DUBBER_TEST_CLIPS", REPOSITORY.parent / "shared" / "data"))
 
+REAL_MODELS = Path(os.environ.get("DUBBER_TEST_MODELS", REPOSITORY.parent / "shared" / "models"))
+
 
 def real_clip(name: str) -> Path:
     """A real talking clip, or a skip that says which one is absent."""
     path = REAL_CLIPS / name
     if not path.is_file():
         pytest.skip(f"the real clip {name} is not here (set DUBBER_TEST_CLIPS to a folder that holds it)")
+    return path
+
+
+def real_model(name: str) -> Path:
+    """A published model in its own files, or a skip that says which one is absent."""
+    path = REAL_MODELS / name
+    if not path.exists():
+        pytest.skip(f"the model {name} is not here (set DUBBER_TEST_MODELS to a folder that holds it)")
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dubber import __version__
-from dubber.cli import batch, cache, evaluate, inspect, run, train
+from dubber.cli import batch, cache, evaluate, inspect, run, train, weights
 from dubber.cli.console import print_json, say, show_error, stderr
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
 
@@ -29,7 +29,7 @@ app.command(name="plan")(run.plan)
 app.command(name="batch")(batch.batch)
 app.command(name="methods")(inspect.methods)
 app.add_typer(cache.app, name="cache")
-app.add_typer(inspect.weights_app, name="weights")
+app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
 

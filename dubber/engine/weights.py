@@ -55,12 +55,13 @@ class Weight:
 
 
 def default_weights_dir() -> Path:
-    """The folder of the weights that come with dubber: inside the wheel, or `weights/` of a source tree.
+    """The folder of weights to use where none is named: `DUBBER_WEIGHTS`, or those that come with dubber."""
+    override = os.environ.get("DUBBER_WEIGHTS")
+    return Path(override) if override else shipped_weights_dir()
 
-    `DUBBER_WEIGHTS` overrides both.
-    """
-    if override := os.environ.get("DUBBER_WEIGHTS"):
-        return Path(override)
+
+def shipped_weights_dir() -> Path:
+    """The folder of the weights that come with dubber: inside the wheel, or `weights/` of a source tree."""
     package = Path(__file__).resolve().parents[1]
     packaged = package / "_weights"
     return packaged if packaged.is_dir() else package.parent / "weights"
@@ -101,7 +102,10 @@ class WeightsFolder:
         if name not in self.manifest:
             known = ", ".join(sorted(self.manifest)) or "none"
             raise WeightsError(
-                f"No weights named '{name}' (known: {known}).", where=str(self.root / MANIFEST_NAME)
+                f"No weights named '{name}' (known: {known}).",
+                where=str(self.root / MANIFEST_NAME),
+                advice="A weights folder of your own needs all that a run uses: make the missing ones with "
+                "`dubber train`, copy them in, or choose methods that need none (`dubber methods`).",
             )
         return self.manifest[name]
 

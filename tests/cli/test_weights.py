@@ -1,0 +1,50 @@
+"""`dubber weights import`: from a publisher's files to a weights folder that a run can use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from dubber.engine.weights import default_weights_dir
+from tests.cli.test_app import dubber
+from tests.conftest import REPOSITORY
+from tests.training.published import make_truth, write_ict
+
+
+def test_a_published_face_model_becomes_a_weights_folder(tmp_path: Path) -> None:
+    source, folder = tmp_path / "ict", tmp_path / "weights"
+    write_ict(source, make_truth(units=9.0))
+    command = ("weights", "import", "face-model", source, "-o", folder)
+    result = dubber(*command, "--components", "2", "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["vertices"] == 468 and summary["expression components"] == 2
+    assert "dubber train expression" in result.stderr.replace("\n", "")
+    listed = json.loads(dubber("weights", "list", "--weights", folder, "--json").stdout)["weights"]
+    assert listed["face_model"]["licence"].startswith("MIT") and listed["face_model"]["sha256"]
+    assert dubber("weights", "verify", "--weights", folder).returncode == 0
+    assert dubber(*command).returncode == 9
+    assert dubber(*command, "--overwrite").returncode == 0
+    assert dubber("weights", "import", "face-model", tmp_path, "-o", tmp_path / "new").returncode == 2
+
+
+def test_a_run_says_what_an_imported_face_model_lacks(tmp_path: Path) -> None:
+    source, folder = tmp_path / "ict", tmp_path / "weights"
+    write_ict(source, make_truth(units=9.0))
+    assert dubber("weights", "import", "face-model", source, "-o", folder).returncode == 0
+    video, line = REPOSITORY / "examples/speaker.mp4", REPOSITORY / "examples/line.wav"
+    plan = ("plan", video, line, "--weights", folder, "--cache", tmp_path / "cache")
+    result = dubber(*plan)
+    assert result.returncode == 4
+    assert "'expression'" in result.stderr and "dubber train" in result.stderr
+    assert dubber(*plan, "--translator", "neutral").returncode == 0
+
+
+def test_the_face_model_among_shipped_weights_is_not_replaced_unasked(tmp_path: Path) -> None:
+    source, folder = tmp_path / "ict", tmp_path / "shipped"
+    write_ict(source, make_truth(units=9.0))
+    shutil.copytree(default_weights_dir(), folder)
+    before = (folder / "face_model.safetensors").read_bytes()
+    assert dubber("weights", "import", "face-model", source, "-o", folder).returncode == 9
+    assert (folder / "face_model.safetensors").read_bytes() == before
