@@ -13,7 +13,7 @@ from dubber.engine.key import file_sha256
 from dubber.engine.weights import MANIFEST_NAME, WeightEntry, WeightsFolder
 from dubber.errors import OutputFolderError
 
-_HEADER = "# The weights that come with dubber. `dubber weights verify` checks the files against this list.\n"
+_HEADER = "# Weights for dubber. `dubber weights verify` checks the files against this list.\n"
 
 
 def save_weight(folder: Path, name: str, arrays: dict[str, Any], entry: dict[str, Any]) -> WeightEntry:
