@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dubber.cli import options as o
-from dubber.cli.console import print_json, progress_display, set_up_logging, show_table
+from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
@@ -100,6 +100,50 @@ def pair(
         print_json(document)
 
 
+@app.command("ablation")
+def ablation(
+    clips: Annotated[
+        Path, typer.Option("--clips", help="CSV with the columns file, split, speaker.", show_default=False)
+    ],
+    split: Annotated[str, typer.Option(help="Which rows are measured.")] = "dev",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Markdown page to write.", show_default="none")
+    ] = None,
+    config: o.ConfigFile = None,
+    settings: o.Settings = None,
+    device: o.DeviceOption = "auto",
+    threads: o.Threads = 0,
+    cache: o.CacheDir = None,
+    weights: o.WeightsDir = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Measure what each part of the way from speech to mouth brings, over all clips of a split."""
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    dub_config = o.build_config(config, settings)
+    from dubber.evaluation.ablation import evaluate_variants
+    from dubber.evaluation.results import check_page, results_page, write_page
+
+    if output is not None:
+        check_page(output)
+    runtime = o.build_runtime(cache, weights, device, threads)
+    with progress_display(is_quiet=quiet) as progress:
+        document = evaluate_variants(clips, split, config=dub_config, runtime=runtime, progress=progress)
+    if output is not None:
+        write_page(results_page(document, f"dubber eval ablation --clips CSV --split {split}"), output)
+        say(f"Written: {escape(str(output))}", is_quiet=quiet)
+    if not quiet:
+        for length in ("long", "short"):
+            rows: list[_Row] = [
+                (variant["name"], variant["missing"] or "", variant[length], variant[length])
+                for variant in document["variants"]
+            ]
+            _show_tables(rows, {_ABLATION_TITLES[length]: _ABLATION_COLUMNS}, ("", ""))
+    if json:
+        print_json(document)
+
+
 _Row = tuple[str, str, dict[str, Any], dict[str, Any]]
 """Name, frames, metrics, metrics of the baselines by name."""
 
@@ -116,13 +160,17 @@ def _show(document: dict[str, Any]) -> None:
     _show_tables(rows, {**_PICTURE_TABLES, **_REMADE_TABLE, **_SPEECH_TABLES})
 
 
-def _show_tables(rows: list[_Row], tables: dict[str, dict[str, tuple[str, str]]]) -> None:
+def _show_tables(
+    rows: list[_Row],
+    tables: dict[str, dict[str, tuple[str, str]]],
+    heading: tuple[str, str] = ("clip", "frames"),
+) -> None:
     """Every table of which a row has a number."""
     for title, columns in tables.items():
         if any(key in metrics for _, _, metrics, _ in rows for side, key in columns.values() if not side):
             show_table(
                 title,
-                ["clip", "frames", *columns],
+                [*heading, *columns],
                 [
                     [
                         name,
@@ -184,6 +232,15 @@ _SPEECH_TABLES = {
         "in silence": ("", "motion_in_silence"),
         "filmed": ("", "true_motion_in_silence"),
     },
+}
+_ABLATION_TITLES = {"long": "Clips, medians", "short": "Sentences of a few seconds, medians"}
+_ABLATION_COLUMNS = {
+    "E_exp": ("", "expression_error"),
+    "E_ldmk": ("", "landmark_error_px"),
+    "LMD": ("", "lmd_px"),
+    "opening r": ("", "mouth_opening_correlation"),
+    "lag": ("", "av_lag_frames"),
+    "swing": ("", "opening_amplitude_ratio"),
 }
 """Title; heading of each column; whose number it is ("" for dubber's own) and its key."""
 

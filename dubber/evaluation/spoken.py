@@ -28,8 +28,12 @@ from dubber.ops.silence import RATE_HZ, level_db
 from dubber.stages.translate import Translate
 from dubber.types import Float32
 
+_CURVES = ("mouth_opening_correlation", "av_lag_frames", "opening_amplitude_ratio")
 _STILL_PX = 1e-3
-"""An opening that varies less does not move; correlations with it mean nothing."""
+_TREMBLE_PX = 0.5
+"""Standard deviations of an opening that does not move: as made, and as filmed, where the tracker trembles by
+0.3 px. A correlation with it means nothing.
+"""
 
 
 def evaluate_speech(path: Path, config: DubConfig, runtime: Runtime, progress: Progress) -> dict[str, Any]:
@@ -48,7 +52,13 @@ def evaluate_speech(path: Path, config: DubConfig, runtime: Runtime, progress: P
     Raises:
         DubberError: The clip cannot be measured; see `prepare` and the stages.
     """
-    footage = prepare(path, config, runtime, progress)
+    return evaluate_footage(prepare(path, config, runtime, progress), config, runtime, progress)
+
+
+def evaluate_footage(
+    footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress
+) -> dict[str, Any]:
+    """The same for a clip that is prepared already, with a face model of the same bytes."""
     model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
     heard_NK = heard_expression(footage, config, runtime, progress)
     return {
@@ -93,40 +103,55 @@ def shape_measures(
         config: Says how long a silence is one.
 
     Returns:
-        `expression_error`, `landmark_error_px`, `lmd_px`, `lmd_sum_px`, `mouth_opening_correlation`,
-        `av_lag_frames`, `opening_amplitude_ratio`, `motion_in_silence` as `dubber.evaluation.motion` defines
-        them, landmarks being those asked of the renderer; and `true_motion_in_silence`, the filmed mouth's.
-        None where a measure has no meaning.
+        `expression_error`, the measures of `landmark_measures`, `motion_in_silence` as
+        `dubber.evaluation.motion` defines them, and `true_motion_in_silence`, the filmed mouth's. None where
+        a measure has no meaning.
     """
-    expression_NK = np.broadcast_to(expression, footage.true_expression_NK.shape)
-    is_known_N, truth_NM2 = footage.is_measured_N, footage.true_landmarks_NM2
-    asked_NM2 = footage.in_crop(on_own_heads(model, footage, expression_NK))
-    opening_N, true_opening_N = mouth_opening(asked_NM2), mouth_opening(truth_NM2)
-    asked, truth = asked_NM2[is_known_N], truth_NM2[is_known_N]
+    truth_NK, is_known_N = footage.true_expression_NK, footage.is_measured_N
+    expression_NK = np.broadcast_to(expression, truth_NK.shape)
+    still_NM2 = on_a_still_head(model, footage, expression_NK)
     is_silent_N = footage.is_silent_T(config.translate.min_gap_s)[footage.held_out_from_frame :]
-    silence = [
-        motion.motion_in_silence(
-            on_a_still_head(model, footage, moving_NK), footage.times_s_N, is_silent_N, is_known_N
-        )
-        for moving_NK in (expression_NK, footage.true_expression_NK)
-    ]
-    # Measured on a still head: the tracker's own tremble would give a frozen mouth a curve.
-    is_moving = bool(mouth_opening(on_a_still_head(model, footage, expression_NK)).std() > _STILL_PX)
-    correlation, lag = motion.lagged_correlation(opening_N, true_opening_N, is_known_N)
+    in_silence, truly_in_silence = (
+        motion.motion_in_silence(landmarks_NM2, footage.times_s_N, is_silent_N, is_known_N)
+        for landmarks_NM2 in (still_NM2, on_a_still_head(model, footage, truth_NK))
+    )
+    asked = landmark_measures(footage, footage.in_crop(on_own_heads(model, footage, expression_NK)))
+    # A mouth that stands still has the curve of the tracker's tremble, which correlates with the truth's.
+    if mouth_opening(still_NM2).std() < _STILL_PX:
+        asked |= dict.fromkeys(_CURVES)
     return {
-        "expression_error": motion.expression_error(
-            expression_NK[is_known_N], footage.true_expression_NK[is_known_N]
-        ),
+        "expression_error": motion.expression_error(expression_NK[is_known_N], truth_NK[is_known_N]),
+        **asked,
+        "motion_in_silence": in_silence,
+        "true_motion_in_silence": truly_in_silence,
+    }
+
+
+def landmark_measures(footage: Footage, asked_NM2: Float32) -> Measures:
+    """Compare landmarks asked of the renderer with the tracked ones, as `dubber.evaluation.motion` defines.
+
+    Args:
+        footage: Knows the truth.
+        asked_NM2: (N, 39, 2) px of the 384 crop.
+
+    Returns:
+        `landmark_error_px`, `lmd_px`, `lmd_sum_px`, `mouth_opening_correlation`, `av_lag_frames` and
+        `opening_amplitude_ratio`; None for the last three where the filmed mouth stands still.
+    """
+    is_known_N, truth_NM2 = footage.is_measured_N, footage.true_landmarks_NM2
+    asked, truth = asked_NM2[is_known_N], truth_NM2[is_known_N]
+    correlation, lag = motion.lagged_correlation(
+        mouth_opening(asked_NM2), mouth_opening(truth_NM2), is_known_N
+    )
+    curves: Measures = dict.fromkeys(_CURVES)
+    if mouth_opening(truth).std() > _TREMBLE_PX:
+        swing = motion.amplitude_ratio(mouth_opening(asked), mouth_opening(truth))
+        curves = dict(zip(_CURVES, (correlation, lag, swing), strict=True))
+    return {
         "landmark_error_px": motion.landmark_error_px(asked, truth),
         "lmd_px": motion.lmd_px(asked, truth),
         "lmd_sum_px": motion.lmd_sum_px(asked, truth),
-        "mouth_opening_correlation": correlation if is_moving else None,
-        "av_lag_frames": lag if is_moving else None,
-        "opening_amplitude_ratio": motion.amplitude_ratio(opening_N[is_known_N], true_opening_N[is_known_N])
-        if is_moving
-        else None,
-        "motion_in_silence": silence[0],
-        "true_motion_in_silence": silence[1],
+        **curves,
     }
 
 
