@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from dubber.errors import WeightsError
 from dubber.types import Float32
 
-SAMPLE_RATE_HZ = 16000
-RATE_HZ = 100
+_STEP = 160
+"""Samples of a step of 10 ms at 16 kHz."""
 _CHUNK, _CONTEXT = 512, 64
 """A chunk's samples, and how many before it are seen again. Source: Silero VAD 6."""
 _FFT, _HOP = 256, 128
@@ -76,6 +76,9 @@ class VoiceActivityNet(nn.Module):
 def speech_probability(samples_S: Float32) -> Float32:
     """Probability that somebody speaks, every 10 ms.
 
+    The recording is listened to forwards and backwards, and the higher probability counts: the network needs
+    some seconds to get used to a whisper, or to a voice over music, and hears them better with what follows.
+
     Args:
         samples_S: (S,) in -1..1, mono, 16 kHz.
 
@@ -85,22 +88,27 @@ def speech_probability(samples_S: Float32) -> Float32:
     Raises:
         WeightsError: `silero-vad` is not installed, or carries another network.
     """
-    num_steps = -(-len(samples_S) * RATE_HZ // SAMPLE_RATE_HZ)
-    if not num_steps:
+    if not len(samples_S):
         return np.zeros(0, np.float32)
     peak = float(np.max(np.abs(samples_S)))
     gain = min(max(_LEAST_PEAK / peak, 1.0), _MAX_GAIN) if peak > 0 else 1.0
+    whole_S = np.pad(np.asarray(samples_S, np.float32) * np.float32(gain), (0, -len(samples_S) % _STEP))
+    return np.maximum(_heard(whole_S), _heard(whole_S[::-1])[::-1])
+
+
+def _heard(samples_S: Float32) -> Float32:
+    """(F,) probability at the middle of each whole step, listening from the start to the end."""
     num_chunks = -(-len(samples_S) // _CHUNK)
-    padded_S = np.pad(np.asarray(samples_S, np.float32), (_CONTEXT, num_chunks * _CHUNK - len(samples_S)))
+    padded_S = np.pad(samples_S, (_CONTEXT, num_chunks * _CHUNK - len(samples_S)))
     chunks_BW = torch.from_numpy(padded_S).unfold(0, _CONTEXT + _CHUNK, _CHUNK)
     net, state, found = _detector(), None, []
     with torch.inference_mode():
         for first in range(0, num_chunks, _CHUNKS_AT_ONCE):
-            some_B, state = net(chunks_BW[first : first + _CHUNKS_AT_ONCE] * gain, state)
+            some_B, state = net(chunks_BW[first : first + _CHUNKS_AT_ONCE], state)
             found.append(some_B)
-    middle_s_B = (np.arange(num_chunks) + 0.5) * _CHUNK / SAMPLE_RATE_HZ
-    middle_s_F = (np.arange(num_steps) + 0.5) / RATE_HZ
-    return np.interp(middle_s_F, middle_s_B, torch.cat(found).numpy()).astype(np.float32)
+    middle_B = (np.arange(num_chunks) + 0.5) * _CHUNK
+    middle_F = (np.arange(len(samples_S) // _STEP) + 0.5) * _STEP
+    return np.interp(middle_F, middle_B, torch.cat(found).numpy()).astype(np.float32)
 
 
 @cache

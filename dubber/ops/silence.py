@@ -24,8 +24,8 @@ _DEEPEST_DB, _SHALLOWEST_DB = 30.0, 10.0
 _SHARE_OF_RANGE = 0.6
 _PROBABLE = (0.35, 0.5)
 """Speech begins above the higher probability and ends below the lower one. Source: Silero VAD's defaults."""
-_REACH = 12
-"""Steps by which a detector of voices may be late or early."""
+_REACH, _BLUNT = 12, 8
+"""Steps by which a run of probable speech may begin or end beside the speech; by which it is so in noise."""
 _LEAST_BACKGROUND = 20
 """Steps far from speech from which the background's level is taken; else from the quietest of all."""
 _OVER_BACKGROUND_DB, _LEAST_CONTRAST_DB = 6.0, 16.0
@@ -128,18 +128,19 @@ def _sharpened(is_probable_F: Bool, level_db_F: Float64) -> Bool:
 
     Returns:
         (F,) bool: in and around each run of probable speech, the steps that stand out of the background and
-        are not far below the run's loud parts; the run as it is where it hardly stands out.
+        are not far below the run's loud parts; the run, a little shorter, where it hardly stands out.
     """
     near_F = ndimage.binary_dilation(is_probable_F, iterations=_REACH)
     is_heard_alone = np.sum(~near_F) >= _LEAST_BACKGROUND
     quiet = float(np.median(level_db_F[~near_F]) if is_heard_alone else np.percentile(level_db_F, 5))
+    core_F = ndimage.binary_erosion(is_probable_F, iterations=_BLUNT, border_value=1)
     out_F = np.zeros_like(is_probable_F)
     runs, _ = ndimage.label(is_probable_F)
     for (run,) in ndimage.find_objects(runs):
         reach = slice(max(run.start - _REACH, 0), run.stop + _REACH)
         loud = float(np.percentile(level_db_F[run], 95))
         if loud - quiet < _LEAST_CONTRAST_DB:
-            out_F[run] = True
+            out_F[run] = core_F[run] if core_F[run].any() else True
         else:
             out_F[reach] |= level_db_F[reach] > max(loud - _DEEPEST_DB, quiet + _OVER_BACKGROUND_DB)
     return out_F
