@@ -420,7 +420,7 @@ def test_the_true_ict_facekit_follows_a_real_mouth(runtime: Runtime) -> None:
     from dubber.engine.store import Store
     from dubber.stages.demux import Demux, DemuxParams
 
-    model_folder, video = real_model("ict_facekit_subset"), real_clip("dev/woman_256.mp4")
+    model_folder, video = real_model("ict_facekit_subset"), real_clip("dev/glasses_512.mp4")
     out = runtime.cache_dir.parent / "weights"
     import_face_model(
         model_folder,
@@ -444,4 +444,4 @@ def test_the_true_ict_facekit_follows_a_real_mouth(runtime: Runtime) -> None:
     lips = model.landmark_sets[MOUTH_JAW][[14, 18]]
     upper, lower = np.moveaxis(model.vertices_TV3(coeffs.identity_K, coeffs.expression_TK, lips), 1, 0)
     opening = np.linalg.norm(lower - upper, axis=1)
-    assert np.corrcoef(gap[usable], opening[usable])[0, 1] > 0.8
+    assert np.corrcoef(gap[usable], opening[usable])[0, 1] > 0.85
