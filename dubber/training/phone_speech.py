@@ -11,7 +11,7 @@ import ctypes
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import (
     CFUNCTYPE,
     POINTER,
@@ -68,10 +68,10 @@ class PhoneClip:
         name: Unlike that of any other clip of the same seed.
         speaker: Language and timbre, such as `de+f3`.
         samples_S: (S,) float32 mono 16 kHz in -1..1.
-        phones: In order of time, from 0 to the clip's end without gaps.
+        phones: In order of time; synthesised ones leave no gap between 0 and the clip's end.
         class_F: (F,) uint8 values of `PhoneClass` at i / 100 seconds, as many as `dubber.ops.mfcc.features`
-            has steps.
-        targets_FA: (F, A) float32 in 0..1, columns as `dubber.training.phones.TARGETS`.
+            has steps; `dubber.training.phones.UNKNOWN` where no phone is known, which synthesis never is.
+        targets_FA: (F, A) float32 in 0..1, columns as `dubber.training.phones.TARGETS`; nan where unknown.
     """
 
     name: str
@@ -115,16 +115,21 @@ def phone_lessons(seconds: float, seed: int) -> Iterator[PhoneClip]:
         if spoken is None:
             continue
         samples_S, phones = _padded(*spoken, rng)
-        steps = -(-len(samples_S) * STEP_HZ // SAMPLE_RATE_HZ) + 1
         made_s += len(samples_S) / SAMPLE_RATE_HZ
-        yield PhoneClip(
-            f"espeak-{seed}-{index}",
-            speaker,
-            samples_S,
-            tuple(phones),
-            classes_at_steps(phones, steps),
-            targets_at_steps(phones, steps),
-        )
+        yield labelled(f"espeak-{seed}-{index}", speaker, samples_S, phones)
+
+
+def labelled(name: str, speaker: str, samples_S: Float32, phones: Sequence[Phone]) -> PhoneClip:
+    """A clip of speech with its phones at every step; see `PhoneClip`."""
+    steps = -(-len(samples_S) * STEP_HZ // SAMPLE_RATE_HZ) + 1
+    return PhoneClip(
+        name,
+        speaker,
+        samples_S,
+        tuple(phones),
+        classes_at_steps(phones, steps),
+        targets_at_steps(phones, steps),
+    )
 
 
 def _text(language: str, rng: np.random.Generator) -> str:
@@ -297,7 +302,7 @@ def _phones(samples_S: Float32, events: list[tuple[int, str]], rate_hz: int) -> 
     """Phones from the library's events, or `None` if one is not known."""
     # A sign that only changes the sound before it is no phone of its own.
     sounding = [(sample, ipa) for sample, ipa in events if ipa == SILENCE or symbols_of(ipa) != ()]
-    starts = [_closure_start(samples_S, sample, ipa) for sample, ipa in sounding]
+    starts = [_closure_start(samples_S, sample, ipa, rate_hz) for sample, ipa in sounding]
     phones: list[Phone] = []
     for (_, ipa), start, end in zip(sounding, starts, [*starts[1:], len(samples_S)], strict=True):
         if end > start:
@@ -308,13 +313,16 @@ def _phones(samples_S: Float32, events: list[tuple[int, str]], rate_hz: int) -> 
     return phones
 
 
-_VOICELESS_STOPS = "ptkcqʈ"
+_STOPS = "pbtdkgɡcɟqʈɖ"
+_LONGEST_CLOSURE_S = 0.08
+"""Source: closures of stops last 50 to 100 ms in running speech (Crystal and House, Journal of the Acoustical
+Society of America 83 (1988))."""
 
 
-def _closure_start(samples_S: Float32, sample: int, ipa: str) -> int:
-    """Where a phone starts: espeak tells of a voiceless stop at its burst, after the closure."""
-    if not ipa or ipa[0] not in _VOICELESS_STOPS:
+def _closure_start(samples_S: Float32, sample: int, ipa: str, rate_hz: int) -> int:
+    """Where a phone starts: espeak tells of a stop at its burst, after a closure that is digitally silent."""
+    if not ipa or ipa[0] not in _STOPS:
         return sample
-    while sample > 0 and abs(samples_S[sample - 1]) < 1e-3:
-        sample -= 1
-    return sample
+    first = max(sample - round(_LONGEST_CLOSURE_S * rate_hz), 0)
+    sounding = np.flatnonzero(np.abs(samples_S[first:sample]) >= 1e-3)
+    return int(first + sounding[-1] + 1 if len(sounding) else first)

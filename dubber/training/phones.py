@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 
 from dubber.types import Float32
 
+UNKNOWN = 255
+"""Stands for a class where it is not known what was said."""
+
 STEP_HZ = 100
 """Steps a second at which phones are sampled: step i stands at i / STEP_HZ seconds."""
 
@@ -192,26 +195,30 @@ def split(ipa: str, start_s: float, end_s: float, confidence: float = 1.0) -> li
 
 
 def classes_at_steps(phones: Sequence[Phone], count: int) -> NDArray[np.uint8]:
-    """Class at each step; silence where there is no phone.
+    """Class at each step.
 
     Args:
         phones: In order of time, not overlapping.
         count: F.
 
     Returns:
-        (F,) uint8 values of `PhoneClass`, at i / `STEP_HZ` seconds.
+        (F,) uint8 values of `PhoneClass`, at i / `STEP_HZ` seconds; `UNKNOWN` where there is no phone.
     """
-    return np.array([phone.kind for phone in _at_steps(phones, count)], np.uint8)
+    found = _at_steps(phones, count)
+    return np.array([UNKNOWN if phone is None else phone.kind for phone in found], np.uint8)
 
 
 def targets_at_steps(phones: Sequence[Phone], count: int) -> Float32:
-    """Targets at each step: (F, A) float32 in 0 to 1, columns as `TARGETS`; see `classes_at_steps`."""
-    return np.array([phone.targets for phone in _at_steps(phones, count)], np.float32).reshape(count, 4)
+    """Targets at each step: (F, A) float32 in 0 to 1, columns as `TARGETS`; nan where there is no phone."""
+    unknown = (np.nan,) * len(TARGETS)
+    found = _at_steps(phones, count)
+    rows = [unknown if phone is None else phone.targets for phone in found]
+    return np.array(rows, np.float32).reshape(count, len(TARGETS))
 
 
-def _at_steps(phones: Sequence[Phone], count: int) -> list[Phone]:
+def _at_steps(phones: Sequence[Phone], count: int) -> list[Phone | None]:
     """The phone at each step."""
-    out = [Phone(SILENCE, 0.0, 0.0)] * count
+    out: list[Phone | None] = [None] * count
     for phone in phones:
         # A step belongs to the phone in whose half-open span it lies.
         first, last = (int(np.ceil(edge * STEP_HZ - 1e-6)) for edge in (phone.start_s, phone.end_s))

@@ -11,7 +11,7 @@ from dubber.errors import ConfigError
 from dubber.ops import mfcc
 from dubber.training import phone_speech
 from dubber.training.phone_speech import SAMPLE_RATE_HZ, PhoneClip, phone_lessons
-from dubber.training.phones import PhoneClass, symbols_of, targets_at_steps
+from dubber.training.phones import UNKNOWN, Phone, PhoneClass, classes_at_steps, symbols_of, targets_at_steps
 
 needs_espeak = pytest.mark.skipif(find_library("espeak-ng") is None, reason="espeak-ng is not installed")
 
@@ -81,7 +81,19 @@ def test_ipa_is_read_into_single_sounds() -> None:
     assert symbols_of("b☃") is None
 
 
-def test_nothing_said_is_silence_with_resting_lips() -> None:
-    targets_FA = targets_at_steps([], 3)
-    assert targets_FA.shape == (3, 4)
-    assert np.all(targets_FA[:, 1:] == 0)
+def test_steps_take_the_phone_they_lie_in_and_gaps_stay_unknown() -> None:
+    phones = [Phone("m", 0.01, 0.03), Phone("a", 0.04, 0.06)]
+    bilabial, is_open = PhoneClass.BILABIAL, PhoneClass.OPEN
+    assert list(classes_at_steps(phones, 7)) == [
+        UNKNOWN,
+        bilabial,
+        bilabial,
+        UNKNOWN,
+        is_open,
+        is_open,
+        UNKNOWN,
+    ]
+    targets_FA = targets_at_steps(phones, 7)
+    assert np.isnan(targets_FA[3]).all()
+    assert targets_FA[1, 0] == 1
+    assert targets_FA[4, 2] == 1
