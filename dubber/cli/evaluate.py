@@ -13,6 +13,26 @@ from dubber.cli.console import escape, print_json, progress_display, say, set_up
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
+_NETWORKS = "Measures by networks of yours"
+SyncNetFile = Annotated[
+    Path | None,
+    typer.Option("--syncnet", help="syncnet_v2 weights: LSE-D, LSE-C.", rich_help_panel=_NETWORKS),
+]
+ArcFaceFile = Annotated[
+    Path | None,
+    typer.Option("--arcface", help="ArcFace network, ONNX: CSIM.", rich_help_panel=_NETWORKS),
+]
+FidFeatures = Annotated[
+    Path | None,
+    typer.Option("--fid-features", help="Inception, TorchScript: FID.", rich_help_panel=_NETWORKS),
+]
+VggFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--vgg", help="Normalised VGG-19, conv1_1 to conv3_1: feature distance.", rich_help_panel=_NETWORKS
+    ),
+]
+
 
 class Drive(str, Enum):
     """What moves the mouth in an evaluation."""
@@ -37,6 +57,10 @@ def self_dub(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Render and compare pictures; without: seconds.")
     ] = True,
+    syncnet: SyncNetFile = None,
+    arcface: ArcFaceFile = None,
+    fid_features: FidFeatures = None,
+    vgg: VggFile = None,
     renderer: o.Renderer = None,
     translator: o.Translator = None,
     config: o.ConfigFile = None,
@@ -53,6 +77,7 @@ def self_dub(
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     dub_config = o.build_config(config, settings, render__renderer=renderer, translate__translator=translator)
     from dubber.evaluation.self_dub import evaluate_clips
+    from dubber.evaluation.user_networks import UserNetworks
 
     runtime = o.build_runtime(cache, weights, device, threads)
     with progress_display(is_quiet=quiet) as progress:
@@ -63,6 +88,7 @@ def self_dub(
             runtime=runtime,
             progress=progress,
             has_pictures=pictures,
+            networks=UserNetworks(syncnet, arcface, fid_features, vgg),
         )
     if not quiet:
         _show(document)
@@ -76,6 +102,10 @@ def pair(
     reference: Annotated[
         Path, typer.Argument(help="The filmed video of the same frames.", show_default=False)
     ],
+    syncnet: SyncNetFile = None,
+    arcface: ArcFaceFile = None,
+    fid_features: FidFeatures = None,
+    vgg: VggFile = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -90,10 +120,18 @@ def pair(
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     dub_config = o.build_config(config, settings)
     from dubber.evaluation.made_pair import evaluate_pair
+    from dubber.evaluation.user_networks import UserNetworks
 
     runtime = o.build_runtime(cache, weights, device, threads)
     with progress_display(is_quiet=quiet) as progress:
-        document = evaluate_pair(made, reference, config=dub_config, runtime=runtime, progress=progress)
+        document = evaluate_pair(
+            made,
+            reference,
+            config=dub_config,
+            runtime=runtime,
+            progress=progress,
+            networks=UserNetworks(syncnet, arcface, fid_features, vgg),
+        )
     if not quiet:
         _show_tables([(document["made"], str(document["frames"]), document["metrics"], {})], _PICTURE_TABLES)
     if json:
@@ -204,6 +242,16 @@ _PICTURE_TABLES = {
         "swing": ("", "rendered_opening_amplitude_ratio"),
         "in silence": ("", "rendered_motion_in_silence"),
         "filmed": ("", "filmed_motion_in_silence"),
+    },
+    "By your networks": {
+        "LSE-D": ("", "lse_d"),
+        "filmed": ("", "filmed_lse_d"),
+        "LSE-C": ("", "lse_c"),
+        "filmed LSE-C": ("", "filmed_lse_c"),
+        "offset": ("", "sync_offset_frames"),
+        "CSIM": ("", "csim"),
+        "FID": ("", "fid"),
+        "VGG": ("", "vgg_distance"),
     },
 }
 _REMADE_TABLE = {

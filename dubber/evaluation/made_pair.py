@@ -20,6 +20,8 @@ from dubber.errors import ConfigError
 from dubber.evaluation.footage import silent_frames
 from dubber.evaluation.pairs import Pair, PairMeasure, steady_boxes
 from dubber.evaluation.pictures import Detail, Fidelity, Flicker, Seam, SeenMouth
+from dubber.evaluation.user_networks import UserNetworks
+from dubber.media.audio import read_speech
 from dubber.media.reader import read_frames_at
 from dubber.stages.demux import Demux
 from dubber.stages.speech import ExtractSpeech
@@ -32,18 +34,25 @@ MAX_ASPECT_DIFFERENCE = 0.01
 
 @dataclass(frozen=True)
 class _Videos:
-    """Both videos, the reference's face, and the speech that the made one says, if any."""
+    """Both videos with their speech, where they have any, and the reference's face."""
 
     made: SourceFile
     made_clip: Clip
     speech: Speech | None
     filmed: SourceFile
+    filmed_speech: Speech | None
     filmed_clip: Clip
     track: FaceTrack
 
 
 def evaluate_pair(
-    made: Path, reference: Path, *, config: DubConfig, runtime: Runtime, progress: Progress
+    made: Path,
+    reference: Path,
+    *,
+    config: DubConfig,
+    runtime: Runtime,
+    progress: Progress,
+    networks: UserNetworks | None = None,
 ) -> dict[str, Any]:
     """Compare a made video with the filmed one.
 
@@ -56,15 +65,19 @@ def evaluate_pair(
         config: Parameters of the stages.
         runtime: Device, cache and weights.
         progress: Is told of the stages and frames.
+        networks: Measures that need a network of the user's.
 
     Returns:
         {"made", "reference", "frames", "frames_without_partner", "metrics"}; metrics are those of
-        `dubber.evaluation.pictures`.
+        `dubber.evaluation.pictures` and of `networks`.
 
     Raises:
+        WeightsError: A network's file is not what it should be.
         ConfigError: The videos differ in shape, or share no frame with a usable face.
         DubberError: A video cannot be read; see the stages.
     """
+    networks = networks or UserNetworks()
+    networks.check()
     videos = _open(made, reference, config, runtime, progress)
     _check_shapes(videos)
     partner_T = partners(videos.made_clip, videos.filmed_clip)
@@ -85,7 +98,12 @@ def evaluate_pair(
         )
     progress.start("compare", len(shown_T))
     with SeenMouth(is_silent_T, videos.filmed_clip.times_s_T) as seen:
+        voices = [
+            None if speech is None else read_speech(speech)
+            for speech in (videos.speech, videos.filmed_speech)
+        ]
         over_pairs: list[PairMeasure] = [Fidelity(), Detail(), Seam(), Flicker(), seen]
+        over_pairs += networks.measures(*voices)
         for pair in _pairs(videos, shown_T, partner_T):
             for measure in over_pairs:
                 measure.add(pair)
@@ -127,16 +145,17 @@ def _open(
     made, filmed = plan.source(made_path), plan.source(reference)
     made_clip, filmed_clip = plan.add(Demux(config.demux), made), plan.add(Demux(config.demux), filmed)
     speech = plan.add(ExtractSpeech(config.speech), made)
+    filmed_speech = plan.add(ExtractSpeech(config.speech), filmed)
     track = plan.add(Track(config.track), filmed, filmed_clip)
     run = Run(plan, runtime, progress)
     progress.plan(["demux", "speech", "track", "compare"])
-    has_sound = run.get(made_clip).has_audio
     return _Videos(
         made=run.get(made),
         made_clip=run.get(made_clip),
-        speech=run.get(speech) if has_sound else None,
+        speech=run.get(speech) if run.get(made_clip).has_audio else None,
         filmed=run.get(filmed),
         filmed_clip=run.get(filmed_clip),
+        filmed_speech=run.get(filmed_speech) if run.get(filmed_clip).has_audio else None,
         track=run.get(track),
     )
 

@@ -32,6 +32,8 @@ from dubber.evaluation.spoken import (
     shape_measures,
     trivial_expressions,
 )
+from dubber.evaluation.user_networks import UserNetworks
+from dubber.media.audio import read_speech
 from dubber.media.patches import read_patches
 from dubber.media.reader import read_frames_at
 from dubber.models.morphable import LinearFaceModel
@@ -51,6 +53,7 @@ def evaluate_clips(
     runtime: Runtime,
     progress: Progress,
     has_pictures: bool = True,
+    networks: UserNetworks | None = None,
 ) -> dict[str, Any]:
     """Measure self-dubs.
 
@@ -62,6 +65,7 @@ def evaluate_clips(
         runtime: Device, cache and weights.
         progress: Is told how far each clip is.
         has_pictures: Whether to render and compare pictures; without, a clip takes seconds.
+        networks: Measures of pictures that need a network of the user's.
 
     Returns:
         {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median",
@@ -72,9 +76,13 @@ def evaluate_clips(
         renderer's whole patch in the box, before blending. None where a measure has no meaning.
 
     Raises:
+        WeightsError: A network's file is not what it should be.
         DubberError: A clip cannot be measured; see the stages.
     """
-    results = [_evaluate(path, drive, config, runtime, progress, has_pictures) for path in clips]
+    networks = networks or UserNetworks()
+    networks.check()
+    settings = _Settings(drive, config, runtime, progress, networks, has_pictures)
+    results = [_evaluate(path, settings) for path in clips]
     return {
         "clips": results,
         "median": medians([result["metrics"] for result in results]),
@@ -85,51 +93,53 @@ def evaluate_clips(
     }
 
 
-def _evaluate(
-    path: Path, drive: Drive, config: DubConfig, runtime: Runtime, progress: Progress, has_pictures: bool
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Settings:
+    """What is the same for all clips; see `evaluate_clips`."""
+
+    drive: Drive
+    config: DubConfig
+    runtime: Runtime
+    progress: Progress
+    networks: UserNetworks
+    has_pictures: bool
+
+
+def _evaluate(path: Path, settings: _Settings) -> dict[str, Any]:
+    config, runtime, progress = settings.config, settings.runtime, settings.progress
     footage = prepare(path, config, runtime, progress)
     model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
-    driven = (
-        heard_expression(footage, config, runtime, progress)
-        if drive == "speech"
-        else footage.true_expression_NK
-    )
+    driven_NK = footage.true_expression_NK
+    if settings.drive == "speech":
+        driven_NK = heard_expression(footage, config, runtime, progress)
     measured = {}
-    for name, expression in {"metrics": driven, **trivial_expressions(footage)}.items():
+    for name, expression in {"metrics": driven_NK, **trivial_expressions(footage)}.items():
         measured[name] = shape_measures(footage, model, expression, config)
-        if has_pictures:
+        if settings.has_pictures:
             wanted_NM2 = on_own_heads(model, footage, expression)
-            progress.start(f"{footage.name} {name}", len(wanted_NM2))
-            measured[name] |= _measure_pictures(
-                footage, wanted_NM2, config, runtime, progress, f"{footage.name} {name}"
-            )
+            measured[name] |= _measure_pictures(footage, wanted_NM2, settings, f"{footage.name} {name}")
     return {
         "clip": footage.name,
-        "drive": drive,
-        "renderer": config.render.renderer if has_pictures else None,
+        "drive": settings.drive,
+        "renderer": config.render.renderer if settings.has_pictures else None,
         "frames": int(footage.is_measured_N.sum()),
         "metrics": measured.pop("metrics"),
         "baselines": {**measured, "loudness": loudness_measures(footage)},
     }
 
 
-def _measure_pictures(
-    footage: Footage,
-    wanted_NM2: Float32,
-    config: DubConfig,
-    runtime: Runtime,
-    progress: Progress,
-    name: str,
-) -> Measures:
+def _measure_pictures(footage: Footage, wanted_NM2: Float32, settings: _Settings, name: str) -> Measures:
     """Render, blend, and compare frame by frame."""
-    is_silent_T = footage.is_silent_T(config.translate.min_gap_s)
+    config, runtime, progress = settings.config, settings.runtime, settings.progress
+    progress.start(name, len(wanted_NM2))
+    samples_S = read_speech(footage.speech)
     with (
         tempfile.TemporaryDirectory(prefix="dubber-") as folder,
-        SeenMouth(is_silent_T, footage.timeline.times_s_N) as seen,
+        SeenMouth(footage.is_silent_T(config.translate.min_gap_s), footage.timeline.times_s_N) as seen,
     ):
         remade = _Remade()
         over_pairs: list[PairMeasure] = [Fidelity(), Detail(), Seam(), Flicker(), seen]
+        over_pairs += settings.networks.measures(samples_S, samples_S)
         for pair in _pairs(footage, wanted_NM2, config, runtime, Path(folder)):
             for measure in over_pairs:
                 measure.add(pair)
