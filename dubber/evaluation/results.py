@@ -74,7 +74,10 @@ def results_page(document: dict[str, Any], command: str) -> str:
 
 def _medians_section(title: str, variants: Sequence[dict[str, Any]], length: str) -> str:
     rows = [
-        [_TRIVIAL.get(variant["name"], variant["name"]), *_numbers(variant[length], variant["missing"])]
+        [
+            _cell(_TRIVIAL.get(variant["name"], variant["name"])),
+            *_numbers(variant[length], variant["missing"]),
+        ]
         for variant in variants
     ]
     return f"## {title}\n\n" + _table(["", *_COLUMNS], rows)

@@ -80,7 +80,13 @@ def heard_expression(footage: Footage, config: DubConfig, runtime: Runtime, prog
     with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
         context = StageContext(runtime, Path(folder), Path(folder), "translate", progress)
         expression = Translate(config.translate).run(
-            context, footage.speech, footage.timeline, footage.coeffs, footage.known_track, footage.clip
+            context,
+            footage.speech,
+            footage.timeline,
+            footage.coeffs,
+            footage.known_track,
+            footage.clip,
+            footage.speech,
         )
     return expression.expression_NK[footage.held_out_from_frame :]
 
