@@ -61,4 +61,4 @@ def load_state(net: nn.Module, path: Path, what: str) -> None:
     net.load_state_dict(state, strict=False)
 
 
-_ADVICE = "The README lists which file each of these options takes."
+_ADVICE = "docs/method.md, section Measures, lists which file each of these options takes."
