@@ -1,14 +1,19 @@
-"""Fitting the linear face model to tracked landmarks: identity once per clip, pose and expression per frame.
+"""Fitting the linear face model to landmarks: identity once per person, pose and expression per frame.
 
-Per frame, Gauss-Newton minimises
+All frames are fitted together: Gauss-Newton minimises
 
-    sum_k w_k |c (p_k - l_k)|^2 / sigma^2 / sum_k w_k  +  lambda |e|^2 / K
+    sum_t [ sum_k w_k rho(|c (p_k - l_k)|) / sigma^2 / sum_k w_k  +  lambda |e|^2 / K ]
+    + alpha sum_t |second difference of the pose|^2 / sigma^2  +  beta sum_t |first difference of e|^2 / K
 
 where p are projected vertices, l landmarks, c the similarity's scale (so that all is measured in px of the
-crop, whatever the size of the face), e the expression in standard deviations. Frames are independent, so they
-are solved together in chunks. Source: method.md, Fitting: steps 2 to 4.
+crop, whatever the size of the face), e the expression in standard deviations, rho Huber's loss. Differences
+are taken within runs of frames only. Source: method.md, Fitting.
 
-Shapes: T frames, n fitted vertices, K expression coefficients, I identity coefficients.
+Huber's loss takes residuals of bounded length instead of smaller weights, so that the products of the basis
+are the same for all frames. Source: Huber 1981, Robust Statistics, 7.8 (modified residuals).
+
+Shapes: T frames, n fitted vertices, J landmarks of the outline, K expression coefficients, I identity
+coefficients, D = 6 + K.
 """
 
 from __future__ import annotations
@@ -17,18 +22,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dubber.models.contour import Contour
 from dubber.models.morphable import (
+    CONTOUR_TRACKER,
     TRACKER,
     TRACKER_VERTICES,
     LinearFaceModel,
     axis_angles,
-    project_TL2,
     rotation_matrices,
     view_features,
 )
-from dubber.types import Float32, Float64, Int32
+from dubber.models.temporal import NUM_POSE, add_differences, second_differences, solve
+from dubber.ops.align import MEAN_FACE_RIGID_N2
+from dubber.types import Bool, Float32, Float64, Int32
 
-CHUNK_FRAMES = 64
+PART_FRAMES = 64
+"""Frames whose projected vertices are held at once."""
+
+WINDOW_FRAMES = 512
+"""Frames solved for together, and the neighbours they are solved with on each side for smoothness' sake."""
+
+
+PLAIN_STEPS = 2
+"""Steps that are made before residuals are bounded."""
+
+_POSE_BY_X = np.zeros((NUM_POSE, 4))
+_POSE_BY_X[[1, 2, 3, 4], [2, 1, 0, 3]] = 1, -1, 1, 1
+_POSE_BY_Y = np.zeros((NUM_POSE, 4))
+_POSE_BY_Y[[0, 2, 3, 5], [2, 0, 1, 3]] = -1, 1, 1, 1
+"""Derivatives of a projected vertex's x and y by the pose, as sums of its turned x, y, z and of px per unit
+of shift: a small left rotation w moves it by w x v, a growth by itself."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +60,23 @@ class FitSettings:
 
     Attributes:
         sigma_px: Typical landmark error in px of the crop.
+        huber_px: Residual, px of the crop, from which on a landmark pulls no harder.
         expression_weight: lambda of the expression prior.
-        identity_weight: lambda of the identity prior, for all frames of the identity fit together.
-        num_iterations: Gauss-Newton steps per frame.
-        num_identity_rounds: Alternations of identity and per-frame fits.
-        num_identity_frames: Frames that the identity is fitted to.
+        expression_smoothing: beta of the expression's first differences.
+        pose_smoothing: alpha of the pose's second differences.
+        identity_weight: Weight of the identity prior, for all frames of the identity fit together.
+        num_iterations: Gauss-Newton steps.
+        num_identity_rounds: Alternations of a step for the frames and one for the identity.
     """
 
     sigma_px: float = 2.0
+    huber_px: float = 4.0
     expression_weight: float = 0.1
+    expression_smoothing: float = 0.05
+    pose_smoothing: float = 2.0
     identity_weight: float = 0.02
     num_iterations: int = 4
     num_identity_rounds: int = 15
-    num_identity_frames: int = 50
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,16 @@ class FramePoses:
             self.rotation_T3[frames],
             self.scale_T[frames],
             self.translation_T2[frames],
+        )
+
+    @classmethod
+    def joined(cls, parts: list[FramePoses]) -> FramePoses:
+        """Parts one after the other."""
+        return cls(
+            np.concatenate([part.expression_TK for part in parts]),
+            np.concatenate([part.rotation_T3 for part in parts]),
+            np.concatenate([part.scale_T for part in parts]),
+            np.concatenate([part.translation_T2 for part in parts]),
         )
 
 
@@ -116,7 +153,8 @@ class FaceFitter:
     """Fits one person's frames; holds what does not change from frame to frame.
 
     Args:
-        model: The face model; its `TRACKER` and `TRACKER_VERTICES` sets say what is compared.
+        model: The face model; its `TRACKER` and `TRACKER_VERTICES` sets say what is compared, and its contour
+            lines what slides.
         weight_L: (L,) importance of each of the tracker's landmarks, not negative.
         settings: See `FitSettings`.
     """
@@ -125,16 +163,19 @@ class FaceFitter:
         self, model: LinearFaceModel, weight_L: Float64, settings: FitSettings | None = None
     ) -> None:
         self.settings = settings or FitSettings()
+        weight_L = np.asarray(weight_L, np.float64)
+        sliding_J = model.landmark_sets.get(CONTOUR_TRACKER, np.zeros(0, np.int32))
         landmarks, vertices = model.landmark_sets[TRACKER], model.landmark_sets[TRACKER_VERTICES]
-        is_used = np.asarray(weight_L)[landmarks] > 0
-        self._landmark_index: Int32 = landmarks[is_used]
-        vertex_index = vertices[is_used]
-        weight_n = np.asarray(weight_L, np.float64)[self._landmark_index]
-        self._weight_n = weight_n / weight_n.sum() / self.settings.sigma_px**2
-        self._mean_n3 = model.mean_V3[vertex_index].astype(np.float64)
+        is_fixed = (weight_L[landmarks] > 0) & ~np.isin(landmarks, sliding_J)
+        self._landmark_index: Int32 = landmarks[is_fixed]
+        vertex_index = vertices[is_fixed]
+        total = weight_L[self._landmark_index].sum() + weight_L[sliding_J].sum()
+        self._weight_n = weight_L[self._landmark_index] / total / self.settings.sigma_px**2
+        self._mean_3n = model.mean_V3[vertex_index].T.astype(np.float64)
         self._expression = _Basis(model.expression_KV3[:, vertex_index], self._weight_n)
         self._identity = _Basis(model.identity_KV3[:, vertex_index], self._weight_n)
-        self._pose_Pn3 = model.pose_PV3[:, vertex_index].astype(np.float64)
+        self._pose_P3n = np.swapaxes(model.pose_PV3[:, vertex_index], 1, 2).astype(np.float64)
+        self._contour = Contour(model, weight_L[sliding_J] / total / self.settings.sigma_px**2)
 
     def fit_identity(self, landmarks_TL3: Float32, crop_scale_T: Float32) -> Float32:
         """The person's identity from a few frames.
@@ -146,192 +187,382 @@ class FaceFitter:
         Returns:
             (I,) float32 standard deviations.
         """
+        view = self._view(landmarks_TL3, crop_scale_T, np.zeros(len(landmarks_TL3), bool))
         identity_I = np.zeros(self._identity.size)
-        for _ in range(self.settings.num_identity_rounds):
-            poses = self.fit_frames(landmarks_TL3, crop_scale_T, identity_I)
-            identity_I = self._identity_step(landmarks_TL3, crop_scale_T, poses)
+        state = self._start(view, self._base(identity_I))
+        for bound_px in self._bounds_px(self.settings.num_identity_rounds):
+            base = self._base(identity_I)
+            state = self._improved(view, base, state, bound_px)
+            identity_I = identity_I + self._identity_step(view, base, state, identity_I, bound_px)
         return identity_I.astype(np.float32)
 
     def fit_frames(
-        self, landmarks_TL3: Float32, crop_scale_T: Float32, identity_I: Float32 | Float64
-    ) -> FramePoses:
-        """Pose and expression of each frame, given the identity.
-
-        Args:
-            landmarks_TL3: (T, L, 3) px.
-            crop_scale_T: (T,) px of the crop per px of the picture.
-            identity_I: (I,) standard deviations.
-        """
-        base_n3 = self._mean_n3 + self._identity.shape(identity_I[None])[0]
-        chunks = [
-            self._fit_chunk(landmarks_TL3[part][:, self._landmark_index], crop_scale_T[part], base_n3)
-            for part in _chunks(len(landmarks_TL3))
-        ]
-        names = ("expression_TK", "rotation_T3", "scale_T", "translation_T2")
-        return FramePoses(
-            **{name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in names}
-        )
-
-    def refit_expression(
-        self, landmarks_TL3: Float32, crop_scale_T: Float32, identity_I: Float32 | Float64, poses: FramePoses
-    ) -> FramePoses:
-        """Expression for poses that are given (because they were smoothed): one linear step.
-
-        Args:
-            landmarks_TL3: (T, L, 3) px.
-            crop_scale_T: (T,) px of the crop per px of the picture.
-            identity_I: (I,) standard deviations.
-            poses: Poses to keep; their expression is not looked at.
-        """
-        base_n3 = self._mean_n3 + self._identity.shape(identity_I[None])[0]
-        rows = [
-            self._expression_step(
-                landmarks_TL3[part][:, self._landmark_index, :2],
-                crop_scale_T[part],
-                base_n3,
-                poses.part(part),
-            )
-            for part in _chunks(len(landmarks_TL3))
-        ]
-        return FramePoses(np.concatenate(rows), poses.rotation_T3, poses.scale_T, poses.translation_T2)
-
-    def _expression_step(
-        self, points_Tn2: Float32, crop_scale_T: Float32, base_n3: Float64, poses: FramePoses
-    ) -> Float64:
-        """(T, K) the expression that fits given poses best: a linear problem."""
-        shape_Tn3 = base_n3 + self._posed(rotation_matrices(poses.rotation_T3))
-        camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, shape_Tn3, poses)
-        normal_TKK = self._expression.normal(camera_T23) + self._expression_prior()
-        right_TK = self._expression.project((residual_Tn2 @ camera_T23)[:, None])[:, 0]
-        return np.asarray(np.linalg.solve(normal_TKK, right_TK[..., None])[..., 0], np.float64)
-
-    def _posed(self, rotation_T33: Float64) -> Float64:
-        """(T, n, 3) or zero: what the tracker's mesh does with the pose."""
-        if not len(self._pose_Pn3):
-            return np.zeros(1)
-        return np.asarray(np.tensordot(view_features(rotation_T33), self._pose_Pn3, 1), np.float64)
-
-    def _expression_prior(self) -> Float64:
-        size = self._expression.size
-        return np.asarray(np.eye(size) * (self.settings.expression_weight / max(1, size)), np.float64)
-
-    def _identity_step(self, landmarks_TL3: Float32, crop_scale_T: Float32, poses: FramePoses) -> Float64:
-        """(I,) the identity that fits given poses and expressions best: a linear problem."""
-        posed_Tn3 = self._posed(rotation_matrices(poses.rotation_T3))
-        shape_Tn3 = self._mean_n3 + posed_Tn3 + self._expression.shape(poses.expression_TK)
-        points_Tn2 = landmarks_TL3[:, self._landmark_index, :2]
-        camera_T23, residual_Tn2 = _residual(points_Tn2, crop_scale_T, shape_Tn3, poses)
-        size = self._identity.size
-        prior_II = np.eye(size) * (self.settings.identity_weight / max(1, size))
-        normal_II = self._identity.normal(camera_T23).mean(axis=0) + prior_II
-        right_I = self._identity.project((residual_Tn2 @ camera_T23)[:, None]).mean(axis=0)[0]
-        return np.asarray(np.linalg.solve(normal_II, right_I), np.float64)
-
-    def _fit_chunk(self, points_Tn3: Float32, crop_scale_T: Float32, base_n3: Float64) -> FramePoses:
-        """Gauss-Newton for some frames at once, from the best rigid pose of the neutral face."""
-        crop_scale_T = np.asarray(crop_scale_T, np.float64)
-        points = np.asarray(points_Tn3, np.float64) * crop_scale_T[:, None, None]
-        rotation_T33, scale_T, shift_T3 = rigid_pose(points, base_n3, self._weight_n)
-        shift_T2 = shift_T3[:, :2]
-        expression_TK = np.zeros((len(points), self._expression.size))
-        for _ in range(self.settings.num_iterations):
-            shape_Tn3 = base_n3 + self._posed(rotation_T33) + self._expression.shape(expression_TK)
-            turned_Tn3 = shape_Tn3 @ np.swapaxes(rotation_T33, 1, 2)
-            step = self._step(points[..., :2], turned_Tn3, rotation_T33, scale_T, shift_T2, expression_TK)
-            rotation_T33 = rotation_matrices(step[:, :3]) @ rotation_T33
-            scale_T = scale_T * np.exp(step[:, 3])
-            shift_T2 = shift_T2 + step[:, 4:6]
-            expression_TK = expression_TK + step[:, 6:]
-        return FramePoses(
-            expression_TK, axis_angles(rotation_T33), scale_T / crop_scale_T, shift_T2 / crop_scale_T[:, None]
-        )
-
-    def _step(
         self,
-        points_Tn2: Float64,
-        turned_Tn3: Float64,
-        rotation_T33: Float64,
-        scale_T: Float64,
-        shift_T2: Float64,
-        expression_TK: Float64,
-    ) -> Float64:
-        """(T, 6 + K) one Gauss-Newton step: small left rotation, log scale, shift, expression.
+        landmarks_TL3: Float32,
+        crop_scale_T: Float32,
+        identity_I: Float32 | Float64,
+        continues_T: Bool | None = None,
+    ) -> FramePoses:
+        """Pose and expression of all frames, given the identity.
 
-        All px are px of the crop. With B the basis and C = scale * R_xy, the expression's columns of the
-        Jacobian are C B. They are never built: what is needed of them are their products with each other,
-        which depend on C alone, and with the pose's columns, which C' brings into the model's frame first.
+        Time grows with the number of frames and memory only by the result: long clips are solved in windows
+        that overlap farther than smoothness reaches.
+
+        Args:
+            landmarks_TL3: (T, L, 3) px.
+            crop_scale_T: (T,) px of the crop per px of the picture.
+            identity_I: (I,) standard deviations.
+            continues_T: (T,) bool, whether a frame follows the one before without a cut or a gap; None for
+                frames that have nothing to do with each other.
         """
-        scale_T11 = scale_T[:, None, None]
-        residual_Tn2 = points_Tn2 - scale_T11 * turned_Tn3[..., :2] - shift_T2[:, None]
-        pose_T6n2 = _pose_columns(turned_Tn3, scale_T11)
-        camera_T23 = rotation_T33[:, :2] * scale_T11
-        columns_T7n2 = np.concatenate([pose_T6n2, residual_Tn2[:, None]], axis=1)
-        products_T7K = self._expression.project(columns_T7n2 @ camera_T23[:, None])
-        weighted_T6m = (pose_T6n2 * self._weight_n[:, None]).reshape(len(pose_T6n2), 6, -1)
-        flat_T7m = columns_T7n2.reshape(len(columns_T7n2), 7, -1)
-        pose_T67 = weighted_T6m @ np.swapaxes(flat_T7m, 1, 2)
+        num_frames = len(landmarks_TL3)
+        continues_T = np.zeros(num_frames, bool) if continues_T is None else continues_T
+        base = self._base(np.asarray(identity_I, np.float64))
+        shift_unit = _shift_unit(crop_scale_T)
+        overlap = self._overlap() if continues_T.any() else 0
+        parts = []
+        for start in range(0, max(1, num_frames), WINDOW_FRAMES):
+            first = max(0, start - overlap)
+            window = slice(first, min(num_frames, start + WINDOW_FRAMES + overlap))
+            view = self._view(landmarks_TL3[window], crop_scale_T[window], continues_T[window], shift_unit)
+            state = self._start(view, base)
+            for bound_px in self._bounds_px(self.settings.num_iterations):
+                state = self._improved(view, base, state, bound_px)
+            parts.append(state.poses(shift_unit).part(slice(start - first, start - first + WINDOW_FRAMES)))
+        return FramePoses.joined(parts)
+
+    def residual_px(
+        self, landmarks_TL3: Float32, crop_scale_T: Float32, identity_I: Float32, poses: FramePoses
+    ) -> Float32:
+        """How well the fit explains the landmarks, all counted alike.
+
+        Args:
+            landmarks_TL3: (T, L, 3) px.
+            crop_scale_T: (T,) px of the crop per px of the picture.
+            identity_I: (I,) standard deviations.
+            poses: The fit.
+
+        Returns:
+            (T,) float32 mean distance between projected vertices and tracked landmarks, px of the crop.
+        """
+        base = self._base(np.asarray(identity_I, np.float64))
+        means = []
+        for part in _parts(len(landmarks_TL3)):
+            view = self._view(landmarks_TL3[part], crop_scale_T[part], np.zeros(0, bool), 1.0)
+            state = _State.of(poses.part(part))
+            fixed_T3n, _ = self._turned_fixed(view, base, state)
+            outline_T3J, _ = self._contour.chosen(base.contour_JC3, state.expression_TK, state.rotation_T33)
+            residuals = [
+                _residual(view.points_T3n[:, :2], fixed_T3n, view, state),
+                _residual(view.outline_T2J, _turned(outline_T3J, view, state)[0], view, state),
+            ]
+            means.append(np.linalg.norm(np.concatenate(residuals, axis=2), axis=1).mean(axis=1))
+        return np.asarray(np.concatenate(means), np.float32)
+
+    def _bounds_px(self, num_steps: int) -> list[float]:
+        """Longest residual of each step: with all of them at once, a mouth that is far open looks wrong."""
+        return [np.inf] * min(PLAIN_STEPS, num_steps) + [self.settings.huber_px] * (num_steps - PLAIN_STEPS)
+
+    def _overlap(self) -> int:
+        """Frames on either side of a window beyond which smoothness makes no difference any more.
+
+        The influence of a frame on one t frames away falls like exp(-t / (sqrt 2 alpha^(1/4))): that is how
+        the solution of x + alpha x'''' = y does. 14 of these lengths leave 1e-6.
+        """
+        strength = max(1.0, self.settings.pose_smoothing, self.settings.expression_smoothing)
+        return int(np.ceil(20 * strength**0.25))
+
+    def _base(self, identity_I: Float64) -> _Base:
+        return _Base(
+            self._mean_3n + self._identity.shape(identity_I[None])[0], self._contour.neutral(identity_I)
+        )
+
+    def _view(
+        self,
+        landmarks_TL3: Float32,
+        crop_scale_T: Float32,
+        continues_T: Bool,
+        shift_unit: float | None = None,
+    ) -> _View:
+        return _View(
+            _component_first(landmarks_TL3[:, self._landmark_index]),
+            _component_first(landmarks_TL3[:, self._contour.landmark_index, :2]),
+            np.asarray(crop_scale_T, np.float64),
+            continues_T,
+            _shift_unit(crop_scale_T) if shift_unit is None else shift_unit,
+        )
+
+    def _start(self, view: _View, base: _Base) -> _State:
+        """The best rigid pose of the neutral face."""
+        points_Tn3 = np.swapaxes(view.points_T3n, 1, 2)
+        rotation_T33, scale_T, shift_T3 = rigid_pose(points_Tn3, base.shape_3n.T, self._weight_n)
+        expression_TK = np.zeros((len(points_Tn3), self._expression.size))
+        return _State(rotation_T33, scale_T, shift_T3[:, :2] * view.shift_unit, expression_TK)
+
+    def _improved(self, view: _View, base: _Base, state: _State, bound_px: float) -> _State:
+        """One Gauss-Newton step for all frames of a view together."""
+        num_frames, size = len(view.points_T3n), NUM_POSE + self._expression.size
+        normal_TDD, right_TD = np.empty((num_frames, size, size)), np.empty((num_frames, size))
+        for part in _parts(num_frames):
+            normal_TDD[part], right_TD[part] = self._normal_equations(
+                view.part(part), base, state.part(part), bound_px
+            )
+        if not view.continues_T.any():
+            step_TD = np.linalg.solve(normal_TDD, right_TD[..., None])[..., 0]
+            return state.moved(step_TD)
+        settings = self.settings
+        weight_6 = np.ones(NUM_POSE) * settings.pose_smoothing / settings.sigma_px**2
+        weight_6[:4] *= self._lever_px() ** 2
+        couplings = add_differences(
+            normal_TDD,
+            right_TD,
+            second_differences(state.pose_T6(), state.turn_T3(), view.continues_T),
+            state.expression_TK,
+            view.continues_T,
+            weight_6,
+            settings.expression_smoothing / max(1, self._expression.size),
+        )
+        return state.moved(solve(normal_TDD, right_TD, *couplings))
+
+    def _lever_px(self) -> float:
+        """Root mean square distance of the vertices from the origin, px of the crop: what a turn moves."""
+        eye_distance_px = np.linalg.norm(MEAN_FACE_RIGID_N2[3] - MEAN_FACE_RIGID_N2[0])
+        return float(np.sqrt((self._mean_3n**2).sum(axis=0).mean()) * eye_distance_px)
+
+    def _normal_equations(
+        self, view: _View, base: _Base, state: _State, bound_px: float
+    ) -> tuple[Float64, Float64]:
+        """(T, D, D) and (T, D) of the frames by themselves: landmarks and the expression's prior.
+
+        Residuals are in px of the crop. The Jacobian is never built. Its columns for the pose are sums of the
+        rows x, y, z and "px per unit of shift"; those for the expression are C B, with B the basis and
+        C = scale * R_xy. So all that is needed are the products of the rows with each other and with B; those
+        of B with itself depend on C alone. That the mesh deforms with the pose has no part in the Jacobian,
+        being small.
+        """
+        turned_T3n, camera_T23 = self._turned_fixed(view, base, state)
+        residual_T2n = _bounded(_residual(view.points_T3n[:, :2], turned_T3n, view, state), bound_px)
+        rows_T6n = _rows(turned_T3n, residual_T2n, view)
+        gram_T66 = (rows_T6n * self._weight_n) @ np.swapaxes(rows_T6n, 1, 2)
+        products_T62K = camera_T23[:, None] @ self._expression.products(rows_T6n)
+        pose_T4 = gram_T66[:, :4]
         size = self._expression.size
-        normal = np.empty((len(points_Tn2), 6 + size, 6 + size))
-        prior_KK = self._expression_prior()
-        normal[:, :6, :6] = pose_T67[..., :6] + np.eye(6) * 1e-9
-        normal[:, :6, 6:] = products_T7K[:, :6]
-        normal[:, 6:, :6] = np.swapaxes(products_T7K[:, :6], 1, 2)
-        normal[:, 6:, 6:] = self._expression.normal(camera_T23) + prior_KK
-        right = np.concatenate([pose_T67[..., 6], products_T7K[:, 6] - expression_TK @ prior_KK], axis=1)
-        return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0], np.float64)
+        prior = self.settings.expression_weight / max(1, size)
+        normal_TDD = np.empty((len(turned_T3n), NUM_POSE + size, NUM_POSE + size))
+        normal_TDD[:, :6, :6] = (
+            _POSE_BY_X @ pose_T4[..., :4] @ _POSE_BY_X.T + _POSE_BY_Y @ pose_T4[..., :4] @ _POSE_BY_Y.T
+        )
+        normal_TDD[:, :6, :6] += np.eye(6) * 1e-9
+        crossed_T6K = _POSE_BY_X @ products_T62K[:, :4, 0] + _POSE_BY_Y @ products_T62K[:, :4, 1]
+        normal_TDD[:, :6, 6:] = crossed_T6K
+        normal_TDD[:, 6:, :6] = np.swapaxes(crossed_T6K, 1, 2)
+        normal_TDD[:, 6:, 6:] = self._expression.normal(camera_T23) + np.eye(size) * prior
+        right_TD = np.empty((len(turned_T3n), NUM_POSE + size))
+        right_TD[:, :6] = pose_T4[..., 4] @ _POSE_BY_X.T + pose_T4[..., 5] @ _POSE_BY_Y.T
+        right_TD[:, 6:] = products_T62K[:, 4, 0] + products_T62K[:, 5, 1] - prior * state.expression_TK
+        if self._contour.size:
+            self._add_outline(normal_TDD, right_TD, view, base, state, bound_px)
+        return normal_TDD, right_TD
+
+    def _add_outline(
+        self, normal_TDD: Float64, right_TD: Float64, view: _View, base: _Base, state: _State, bound_px: float
+    ) -> None:
+        """Add the landmarks that slide: few, so their Jacobian is built."""
+        shape_T3J, basis_TK3J = self._contour.chosen(
+            base.contour_JC3, state.expression_TK, state.rotation_T33
+        )
+        turned_T3J, camera_T23 = _turned(shape_T3J, view, state)
+        residual_T2J = _bounded(_residual(view.outline_T2J, turned_T3J, view, state), bound_px)
+        rows_T4J = _rows(turned_T3J, residual_T2J, view)[:, :4]
+        pose_T62J = np.stack([_POSE_BY_X @ rows_T4J, _POSE_BY_Y @ rows_T4J], axis=2)
+        columns_TD2J = np.concatenate([pose_T62J, camera_T23[:, None] @ basis_TK3J], axis=1)
+        columns_TDm = columns_TD2J.reshape(*right_TD.shape, -1)
+        weighted_TDm = columns_TDm * np.tile(self._contour.weight_J, 2)
+        normal_TDD += weighted_TDm @ np.swapaxes(columns_TDm, 1, 2)
+        right_TD += (weighted_TDm @ residual_T2J.reshape(len(residual_T2J), -1, 1))[..., 0]
+
+    def _identity_step(
+        self, view: _View, base: _Base, state: _State, identity_I: Float64, bound_px: float
+    ) -> Float64:
+        """(I,) change of the identity for given poses and expressions, by the landmarks that do not slide."""
+        turned_T3n, camera_T23 = self._turned_fixed(view, base, state)
+        residual_T2n = _bounded(_residual(view.points_T3n[:, :2], turned_T3n, view, state), bound_px)
+        prior = self.settings.identity_weight / max(1, self._identity.size)
+        normal_II = self._identity.normal(camera_T23).mean(axis=0) + np.eye(self._identity.size) * prior
+        products_T22I = camera_T23[:, None] @ self._identity.products(residual_T2n)
+        right_I = (products_T22I[:, 0, 0] + products_T22I[:, 1, 1]).mean(axis=0)
+        return np.asarray(np.linalg.solve(normal_II, right_I - prior * identity_I), np.float64)
+
+    def _turned_fixed(self, view: _View, base: _Base, state: _State) -> tuple[Float64, Float64]:
+        """As `_turned`, the vertices that do not slide."""
+        shape_T3n = base.shape_3n + self._expression.shape(state.expression_TK)
+        if len(self._pose_P3n):
+            shape_T3n += np.tensordot(view_features(state.rotation_T33), self._pose_P3n, 1)
+        return _turned(shape_T3n, view, state)
 
 
-def _chunks(num_frames: int) -> list[slice]:
+@dataclass(frozen=True)
+class _View:
+    """What is seen of some frames.
+
+    Attributes:
+        points_T3n: (T, 3, n) landmarks that do not slide, px of the picture.
+        outline_T2J: (T, 2, J) those that do.
+        crop_scale_T: (T,) px of the crop per px of the picture.
+        continues_T: (T,) bool.
+        shift_unit: Translations are solved for in px of the picture times this: about px of the crop, but
+            the same unit in all frames, so that they can be smooth.
+    """
+
+    points_T3n: Float64
+    outline_T2J: Float64
+    crop_scale_T: Float64
+    continues_T: Bool
+    shift_unit: float
+
+    @property
+    def shift_factor_T(self) -> Float64:
+        """(T,) px of the crop per unit of translation."""
+        return self.crop_scale_T / self.shift_unit
+
+    def part(self, frames: slice) -> _View:
+        return _View(
+            self.points_T3n[frames],
+            self.outline_T2J[frames],
+            self.crop_scale_T[frames],
+            self.continues_T[frames],
+            self.shift_unit,
+        )
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where the fit stands.
+
+    Attributes:
+        rotation_T33: (T, 3, 3).
+        scale_T: (T,) px of the picture per model unit.
+        shift_T2: (T, 2) px of the picture times the view's `shift_unit`.
+        expression_TK: (T, K) standard deviations.
+    """
+
+    rotation_T33: Float64
+    scale_T: Float64
+    shift_T2: Float64
+    expression_TK: Float64
+
+    @classmethod
+    def of(cls, poses: FramePoses) -> _State:
+        return cls(
+            rotation_matrices(poses.rotation_T3), poses.scale_T, poses.translation_T2, poses.expression_TK
+        )
+
+    def part(self, frames: slice) -> _State:
+        return _State(
+            self.rotation_T33[frames], self.scale_T[frames], self.shift_T2[frames], self.expression_TK[frames]
+        )
+
+    def moved(self, step_TD: Float64) -> _State:
+        return _State(
+            rotation_matrices(step_TD[:, :3]) @ self.rotation_T33,
+            self.scale_T * np.exp(step_TD[:, 3]),
+            self.shift_T2 + step_TD[:, 4:6],
+            self.expression_TK + step_TD[:, 6:],
+        )
+
+    def turn_T3(self) -> Float64:
+        """(T, 3) axis-angle of the rotation from each frame to the next, at the latter."""
+        turn_T3 = np.zeros((len(self.scale_T), 3))
+        turn_T3[1:] = axis_angles(self.rotation_T33[1:] @ np.swapaxes(self.rotation_T33[:-1], 1, 2))
+        return turn_T3
+
+    def pose_T6(self) -> Float64:
+        """(T, 6) the pose as it is smoothed; the rotation's part is `turn_T3`'s."""
+        return np.concatenate(
+            [np.zeros((len(self.scale_T), 3)), np.log(self.scale_T)[:, None], self.shift_T2], axis=1
+        )
+
+    def poses(self, shift_unit: float) -> FramePoses:
+        return FramePoses(
+            self.expression_TK, axis_angles(self.rotation_T33), self.scale_T, self.shift_T2 / shift_unit
+        )
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A person's neutral face: fixed vertices (3, n), and candidates of the outline (J, C, 3)."""
+
+    shape_3n: Float64
+    contour_JC3: Float64
+
+
+def _shift_unit(crop_scale_T: Float32) -> float:
+    return float(np.median(crop_scale_T)) if len(crop_scale_T) else 1.0
+
+
+def _parts(num_frames: int) -> list[slice]:
     """Frames in portions; one empty portion where there are none."""
-    return [slice(start, start + CHUNK_FRAMES) for start in range(0, max(1, num_frames), CHUNK_FRAMES)]
+    return [slice(start, start + PART_FRAMES) for start in range(0, max(1, num_frames), PART_FRAMES)]
 
 
-def _residual(
-    points_Tn2: Float32, crop_scale_T: Float32, shape_Tn3: Float64, poses: FramePoses
-) -> tuple[Float64, Float64]:
-    """Cameras (T, 2, 3) of given poses, and what a shape leaves of the landmarks (T, n, 2), crop px."""
-    scale_T = np.asarray(crop_scale_T, np.float64)
-    camera_T23 = rotation_matrices(poses.rotation_T3)[:, :2] * (poses.scale_T * scale_T)[:, None, None]
-    target_Tn2 = (points_Tn2 - poses.translation_T2[:, None]) * scale_T[:, None, None]
-    return camera_T23, target_Tn2 - shape_Tn3 @ np.swapaxes(camera_T23, 1, 2)
+def _component_first(points_TLx: Float32) -> Float64:
+    return np.ascontiguousarray(np.swapaxes(points_TLx, 1, 2), np.float64)
+
+
+def _turned(shape_T3n: Float64, view: _View, state: _State) -> tuple[Float64, Float64]:
+    """Shapes turned and scaled (T, 3, n) px of the crop, and the cameras (T, 2, 3) that do so."""
+    turn_T33 = state.rotation_T33 * (state.scale_T * view.crop_scale_T)[:, None, None]
+    return np.asarray(turn_T33 @ shape_T3n, np.float64), turn_T33[:, :2]
+
+
+def _residual(points_T2n: Float64, turned_T3n: Float64, view: _View, state: _State) -> Float64:
+    """(T, 2, n) px of the crop, from the projected vertices to the landmarks."""
+    shift_T2 = state.shift_T2 * view.shift_factor_T[:, None]
+    seen_T2n = points_T2n * view.crop_scale_T[:, None, None]
+    return np.asarray(seen_T2n - turned_T3n[:, :2] - shift_T2[..., None], np.float64)
+
+
+def _bounded(residual_T2n: Float64, bound_px: float) -> Float64:
+    """The residuals, none longer than the bound."""
+    length_T1n = np.sqrt((residual_T2n**2).sum(axis=1, keepdims=True))
+    return np.asarray(residual_T2n * np.minimum(1, bound_px / np.maximum(length_T1n, 1e-9)), np.float64)
+
+
+def _rows(turned_T3n: Float64, residual_T2n: Float64, view: _View) -> Float64:
+    """(T, 6, n) turned x, y, z, px per unit of shift, and the residual's x and y."""
+    num_frames, _, count = turned_T3n.shape
+    shift_T1n = np.broadcast_to(view.shift_factor_T[:, None, None], (num_frames, 1, count))
+    return np.concatenate([turned_T3n, shift_T1n, residual_T2n], axis=1)
 
 
 class _Basis:
     """A linear basis with its weighted products, so that normal equations cost next to nothing per frame."""
 
     def __init__(self, basis_Kn3: Float32, weight_n: Float64) -> None:
-        basis = basis_Kn3.astype(np.float64)
-        self.size = len(basis)
-        self._shape_n3 = basis.shape[1:]
-        self._flat_Km = basis.reshape(self.size, -1)
-        self._weighted_mK = np.ascontiguousarray((basis * weight_n[:, None]).reshape(self.size, -1).T)
-        products = np.einsum("knx,lny->xykl", basis * weight_n[:, None], basis, optimize=True)
+        basis_K3n = np.swapaxes(basis_Kn3, 1, 2).astype(np.float64)
+        self.size = len(basis_K3n)
+        self._shape_3n = basis_K3n.shape[1:]
+        self._flat_Km = np.ascontiguousarray(basis_K3n.reshape(self.size, -1))
+        weighted_K3n = basis_K3n * weight_n
+        self._weighted_nm = np.ascontiguousarray(weighted_K3n.transpose(2, 1, 0).reshape(len(weight_n), -1))
+        products = np.einsum("kxn,lyn->xykl", weighted_K3n, basis_K3n, optimize=True)
         self._products = products.reshape(9, self.size * self.size)
 
     def shape(self, coefficients_TK: Float32 | Float64) -> Float64:
-        """(T, n, 3) displacements."""
+        """(T, 3, n) displacements."""
         moved = np.asarray(coefficients_TK, np.float64) @ self._flat_Km[: coefficients_TK.shape[1]]
-        return np.asarray(moved.reshape(-1, *self._shape_n3), np.float64)
+        return np.asarray(moved.reshape(-1, *self._shape_3n), np.float64)
 
     def normal(self, camera_T23: Float64) -> Float64:
         """(T, K, K) weighted products of the projected basis with itself."""
         gram_T9 = (np.swapaxes(camera_T23, 1, 2) @ camera_T23).reshape(-1, 9)
         return np.asarray((gram_T9 @ self._products).reshape(-1, self.size, self.size), np.float64)
 
-    def project(self, columns_Tcn3: Float64) -> Float64:
-        """(T, c, K) weighted products of displacements with the basis."""
-        num_frames, num_columns = columns_Tcn3.shape[:2]
-        flat = columns_Tcn3.reshape(num_frames * num_columns, -1) @ self._weighted_mK
-        return np.asarray(flat.reshape(num_frames, num_columns, self.size), np.float64)
-
-
-def _pose_columns(turned_Tn3: Float64, scale_T11: Float64) -> Float64:
-    """(T, 6, n, 2) derivative of the projection by a small left rotation (3), log scale (1) and shift (2)."""
-    scaled = turned_Tn3 * scale_T11
-    x, y, z = np.moveaxis(scaled, -1, 0)
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    columns = [(zero, -z), (z, zero), (-y, x), (x, y), (one, zero), (zero, one)]
-    return np.stack([np.stack(pair, axis=-1) for pair in columns], axis=1)
+    def products(self, rows_Tcn: Float64) -> Float64:
+        """(T, c, 3, K) weighted products of numbers per vertex with the basis' x, y and z."""
+        num_frames, num_rows, count = rows_Tcn.shape
+        flat = rows_Tcn.reshape(-1, count) @ self._weighted_nm
+        return np.asarray(flat.reshape(num_frames, num_rows, 3, self.size), np.float64)
 
 
 def spread_frames(yaw_T: Float32, opening_T: Float32, count: int) -> Int32:
@@ -356,30 +587,3 @@ def spread_frames(yaw_T: Float32, opening_T: Float32, count: int) -> Int32:
         chosen.append(int(distance_T.argmax()))
         distance_T = np.minimum(distance_T, ((features - features[chosen[-1]]) ** 2).sum(axis=1))
     return np.sort(np.array(chosen, np.int32))
-
-
-def residual_px(
-    model: LinearFaceModel,
-    identity_I: Float32,
-    poses: FramePoses,
-    landmarks_TL3: Float32,
-    crop_scale_T: Float32,
-) -> Float32:
-    """(T,) mean distance between projected vertices and tracked landmarks, px of the crop."""
-    tracker, vertices = model.landmark_sets[TRACKER], model.landmark_sets[TRACKER_VERTICES]
-    means = []
-    for part in _chunks(len(landmarks_TL3)):
-        some = poses.part(part)
-        projected_Tn2 = project_TL2(
-            model,
-            identity_I,
-            some.expression_TK.astype(np.float32),
-            some.rotation_T3.astype(np.float32),
-            some.scale_T.astype(np.float32),
-            some.translation_T2.astype(np.float32),
-            vertices,
-        )
-        means.append(
-            np.linalg.norm(projected_Tn2 - landmarks_TL3[part][:, tracker, :2], axis=-1).mean(axis=1)
-        )
-    return np.asarray(np.concatenate(means) * crop_scale_T, np.float32)

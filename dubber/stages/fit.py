@@ -77,7 +77,9 @@ class FitParams(Params):
         lips_weight: Importance of the lips' landmarks; other landmarks have 1.
         jaw_weight: Importance of the jaw's: on a turned head they slide along the outline.
         sigma_px: Typical landmark error, px of the crop.
+        huber_px: Error from which on a landmark pulls no harder, px of the crop.
         expression_weight: Pull of the expression towards neutral.
+        expression_smoothing: Weight of the expression's first differences in time; 0 for none.
         identity_weight: Pull of the identity towards the mean face.
         num_identity_frames: Frames that the identity is fitted to.
         pose_smoothing: Weight of the pose's second differences in time; 0 for none.
@@ -86,17 +88,19 @@ class FitParams(Params):
     lips_weight: float = Field(3.0, gt=0)
     jaw_weight: float = Field(0.5, ge=0)
     sigma_px: float = Field(2.0, gt=0)
+    huber_px: float = Field(4.0, gt=0)
     expression_weight: float = Field(0.1, ge=0)
+    expression_smoothing: float = Field(0.05, ge=0)
     identity_weight: float = Field(0.02, gt=0)
     num_identity_frames: int = Field(50, ge=1)
-    pose_smoothing: float = Field(1.0, ge=0)
+    pose_smoothing: float = Field(2.0, ge=0)
 
 
 class Fit(Stage[FaceCoeffs]):
     """Identity once per clip, pose and expression for each usable frame."""
 
     name = "fit"
-    version = 1
+    version = 2
     output_type = FaceCoeffs
     params: FitParams
 
@@ -118,7 +122,7 @@ class Fit(Stage[FaceCoeffs]):
             NoFaceError: No usable frame.
             WeightsError: The face model is missing, damaged, or not for this tracker.
         """
-        from dubber.models.fitting import FaceFitter, FitSettings, residual_px
+        from dubber.models.fitting import FaceFitter, FitSettings
         from dubber.models.morphable import TRACKER, LinearFaceModel
 
         (track,) = inputs
@@ -132,16 +136,18 @@ class Fit(Stage[FaceCoeffs]):
         params = self.params
         settings = FitSettings(
             sigma_px=params.sigma_px,
+            huber_px=params.huber_px,
             expression_weight=params.expression_weight,
+            expression_smoothing=params.expression_smoothing,
+            pose_smoothing=params.pose_smoothing,
             identity_weight=params.identity_weight,
-            num_identity_frames=params.num_identity_frames,
         )
         fitter = FaceFitter(model, landmark_weights(num_landmarks, params), settings)
         with ctx.frames(len(usable)):
             identity_K, poses = fit_track(fitter, track, usable, params)
             ctx.advance(len(usable))
         crop_scale_T = crop_scales(track)[usable]
-        residual_T = residual_px(model, identity_K, poses, usable_landmarks(track, usable), crop_scale_T)
+        residual_T = fitter.residual_px(usable_landmarks(track, usable), crop_scale_T, identity_K, poses)
         logger.info(
             "Face model fitted to %d frames: median residual %.2f px of the crop.",
             len(usable),
@@ -192,7 +198,7 @@ def identity_frames(landmarks_TL3: Float32, crop_scale_T: Float32, count: int) -
 def fit_track(
     fitter: FaceFitter, track: FaceTrack, usable: Int32, params: FitParams
 ) -> tuple[Float32, FramePoses]:
-    """Fit the usable frames: identity, then frames, then expression again under the smoothed pose.
+    """Fit the usable frames: first who it is, then all frames together.
 
     Args:
         fitter: Holds the model.
@@ -207,27 +213,14 @@ def fit_track(
     scale_U = crop_scales(track)[usable]
     chosen = identity_frames(frames_UL3, scale_U, params.num_identity_frames)
     identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
-    poses = fitter.fit_frames(frames_UL3, scale_U, identity_K)
-    if params.pose_smoothing > 0:
-        smooth = _smoothed_pose(poses, track.is_usable_T, track.shot_id_T, usable, params.pose_smoothing)
-        poses = fitter.refit_expression(frames_UL3, scale_U, identity_K, smooth)
-    return identity_K, poses
+    return identity_K, fitter.fit_frames(frames_UL3, scale_U, identity_K, continues(track, usable))
 
 
-def _smoothed_pose(
-    poses: FramePoses, is_usable_T: Bool, shot_id_T: Int32, usable: Int32, strength: float
-) -> FramePoses:
-    """The poses with their jitter taken out, run by run."""
-    from dubber.models.fitting import FramePoses
-    from dubber.ops.align import smooth_second_difference
-
-    packed_U6 = np.concatenate(
-        [poses.rotation_T3, np.log(poses.scale_T)[:, None], poses.translation_T2], axis=1
-    )
-    all_T6 = np.zeros((len(is_usable_T), packed_U6.shape[1]), np.float32)
-    all_T6[usable] = packed_U6
-    smooth_U6 = smooth_second_difference(all_T6, is_usable_T, shot_id_T, strength)[usable].astype(np.float64)
-    return FramePoses(poses.expression_TK, smooth_U6[:, :3], np.exp(smooth_U6[:, 3]), smooth_U6[:, 4:])
+def continues(track: FaceTrack, usable: Int32) -> Bool:
+    """(U,) bool, whether each usable frame follows the usable one before without a gap or a cut."""
+    is_next_U = np.zeros(len(usable), bool)
+    is_next_U[1:] = (np.diff(usable) == 1) & (np.diff(track.shot_id_T[usable]) == 0)
+    return is_next_U
 
 
 def _scattered(

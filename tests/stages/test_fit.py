@@ -15,7 +15,7 @@ from dubber.errors import NoFaceError, WeightsError
 from dubber.models.morphable import LinearFaceModel, project_TL2
 from dubber.ops.align import identity_similarity, similarity_scale, similarity_to_mean_face
 from dubber.ops.landmarks import JAW
-from dubber.stages.fit import FACE_MODEL, LIPS, Fit, FitParams, landmark_weights
+from dubber.stages.fit import FACE_MODEL, LIPS, Fit, FitParams, continues, landmark_weights
 from dubber.training.release import save_weight
 from dubber.types import FaceTrack, Float32
 from tests.models.face import depth_too, formula_face
@@ -118,6 +118,33 @@ def test_pose_smoothing_calms_the_head_and_leaves_the_mouth(
     assert jitter[1] < 0.5 * jitter[0]
     used = track.is_usable_T
     assert np.corrcoef(calm.expression_TK[used, 0], expression[used, 0])[0, 1] > 0.97
+
+
+def test_runs_begin_anew_after_gaps_and_cuts(model: LinearFaceModel) -> None:
+    track, _ = made_track(model)
+    shots = np.zeros(NUM_FRAMES, np.int32)
+    shots[45:] = 1
+    track = replace(track, shot_id_T=shots)
+    usable = np.flatnonzero(track.is_usable_T).astype(np.int32)
+    anew = usable[~continues(track, usable)]
+    np.testing.assert_array_equal(anew, [0, 30, 45])
+
+
+def test_a_gap_is_not_smoothed_across(fit_context: StageContext, model: LinearFaceModel) -> None:
+    track, _ = made_track(model)
+    whole = Fit(FitParams(pose_smoothing=20)).run(fit_context, track)
+    after = np.arange(NUM_FRAMES) >= 30
+    landmarks = track.landmarks_TL3.copy()
+    landmarks[after, :, 0] += 100
+    similarity = track.similarity_T23.copy()
+    similarity[after, :, 2] -= similarity[after] @ np.array([100, 0, 0], np.float32)
+    moved = Fit(FitParams(pose_smoothing=20)).run(
+        fit_context, replace(track, landmarks_TL3=landmarks, similarity_T23=similarity)
+    )
+    np.testing.assert_allclose(moved.translation_T2[:20], whole.translation_T2[:20], atol=0.01)
+    np.testing.assert_allclose(
+        moved.translation_T2[30:], whole.translation_T2[30:] + np.array([100, 0]), atol=0.01
+    )
 
 
 def test_no_usable_frame(fit_context: StageContext, model: LinearFaceModel) -> None:
