@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from dubber.types import CROP_SIZE_PX, Float32, UInt8
 
 MOUTH_BOX_GROWTH = 0.25
 """The mouth box is the 39 landmarks' bounding box, grown by this part of its size in all."""
 
-_SSIM_REACH_PX = 5
+_SSIM_REACH_PX, _SSIM_SIGMA_PX = 5, 1.5
+_SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SEAM_BLUR_PX = 2.0
 _FLAT = 1e-6
 
@@ -33,6 +33,8 @@ def psnr_db(image: UInt8, truth: UInt8) -> float:
 def ssim(image: UInt8, truth: UInt8) -> float:
     """Structural similarity, mean over the three channels and all pixels whose window lies in the picture.
 
+    The same numbers as scikit-image's, which takes many times as long on full frames.
+
     Source: Wang et al. 2004: Gaussian window of sigma 1.5 (11 x 11), K1 0.01, K2 0.03.
 
     Args:
@@ -47,20 +49,27 @@ def ssim(image: UInt8, truth: UInt8) -> float:
         slice(max(int(found.min()) - 2 * _SSIM_REACH_PX, 0), int(found.max()) + 2 * _SSIM_REACH_PX + 1)
         for found in np.nonzero(differs_HW)
     )
-    _, similarity = structural_similarity(
-        image[rows, columns].astype(np.float32),
-        truth[rows, columns].astype(np.float32),
-        data_range=255,
-        channel_axis=2,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
+    missing = 1 - _similarities(
+        image[rows, columns].astype(np.float32), truth[rows, columns].astype(np.float32)
     )
-    missing = np.zeros(truth.shape, np.float32)
-    missing[rows, columns] = 1 - similarity
-    inside = slice(_SSIM_REACH_PX, -_SSIM_REACH_PX)
-    return float(1 - missing[inside, inside].mean(dtype=np.float64))
+    height, width, channels = truth.shape
+    num_windows = (height - 2 * _SSIM_REACH_PX) * (width - 2 * _SSIM_REACH_PX) * channels
+    return 1 - float(missing.sum(dtype=np.float64)) / num_windows
+
+
+def _similarities(image: Float32, truth: Float32) -> Float32:
+    """(H - 10, W - 10, 3) similarity of each window."""
+
+    def local_mean(values: Float32) -> Float32:
+        size = 2 * _SSIM_REACH_PX + 1
+        inside = slice(_SSIM_REACH_PX, -_SSIM_REACH_PX)
+        return np.asarray(cv2.GaussianBlur(values, (size, size), _SSIM_SIGMA_PX)[inside, inside], np.float32)
+
+    mean, other_mean = local_mean(image), local_mean(truth)
+    spread = local_mean(image**2) - mean**2 + local_mean(truth**2) - other_mean**2
+    shared = local_mean(image * truth) - mean * other_mean
+    luminance = (2 * mean * other_mean + _SSIM_C1) / (mean**2 + other_mean**2 + _SSIM_C1)
+    return np.asarray(luminance * (2 * shared + _SSIM_C2) / (spread + _SSIM_C2), np.float32)
 
 
 def sharpness(luma_HW: UInt8) -> float:
