@@ -64,8 +64,9 @@ example: install ## make examples/speaker.mp4 and line.wav again (needs espeak-n
 face-model: install ## train the face model on the clips listed in CLIPS=CSV, into weights/
 	$(BIN)/dubber train face-model --clips "$(CLIPS)"
 
-expression: install ## train speech to expression on the clips listed in CLIPS=CSV, into weights/
-	$(BIN)/dubber train expression --clips "$(CLIPS)"
+expression: install ## train speech to expression on the clips listed in CLIPS=CSV, into weights/ (needs espeak-ng)
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator conv
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator lstm
 
 results: install ## measure the variants on the split 'dev' of CLIPS=CSV, into docs/results.md
 	$(BIN)/dubber eval ablation --clips "$(CLIPS)" --split dev -o docs/results.md

@@ -29,7 +29,7 @@ from dubber.stages.fit import Fit
 from dubber.stages.remux import Remux
 from dubber.stages.render import Render
 from dubber.stages.retime import Retime
-from dubber.stages.speech import ExtractSpeech
+from dubber.stages.speech import ExtractOwnSpeech, ExtractSpeech
 from dubber.stages.timeline import SetLength
 from dubber.stages.track import Track
 from dubber.stages.translate import Translate
@@ -72,6 +72,7 @@ class DubPlan:
     audio: Ref[SourceFile]
     clip: Ref[Clip]
     speech: Ref[Speech]
+    own_speech: Ref[Speech]
     track: Ref[FaceTrack]
     coeffs: Ref[FaceCoeffs]
     timeline: Ref[Timeline]
@@ -105,7 +106,8 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     track = plan.add(Track(config.track), video, clip)
     coeffs = plan.add(Fit(config.fit), track)
 
-    expression = plan.add(Translate(config.translate), speech, timeline, coeffs, track, clip)
+    own_speech = plan.add(ExtractOwnSpeech(), video)
+    expression = plan.add(Translate(config.translate), speech, timeline, coeffs, track, clip, own_speech)
     retime = plan.add(Retime(config.retime), timeline, expression, coeffs, track)
     mouths = plan.add(Render(config.render), video, clip, track, coeffs, expression, retime)
 
@@ -118,6 +120,7 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
         audio=audio,
         clip=clip,
         speech=speech,
+        own_speech=own_speech,
         track=track,
         coeffs=coeffs,
         timeline=timeline,

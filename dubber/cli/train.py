@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,14 @@ from dubber.cli.console import escape, print_json, progress_display, say, set_up
 if TYPE_CHECKING:
     from dubber.engine.progress import Progress
     from dubber.engine.stage import Runtime
+
+
+class TrainedTranslator(str, Enum):
+    """Translators that are networks."""
+
+    lstm = "lstm"
+    conv = "conv"
+
 
 app = typer.Typer(help="Train the face model and the audio-to-expression network.", no_args_is_help=True)
 
@@ -54,6 +64,14 @@ def face_model(
 def expression(
     clips: Clips,
     output: Out = Path("weights"),
+    translator: Annotated[TrainedTranslator, typer.Option(help="Which network.")] = TrainedTranslator.lstm,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV like --clips of videos that your own lip-sync system made: its mouths teach too.",
+            show_default=False,
+        ),
+    ] = None,
     device: o.DeviceOption = "auto",
     threads: o.Threads = 0,
     cache: o.CacheDir = None,
@@ -61,12 +79,19 @@ def expression(
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
 ) -> None:
-    """Teach the network that turns speech into expression. A killed training goes on from its checkpoint."""
+    """Teach a network that turns speech into expression. A killed training goes on from its checkpoint.
+
+    Needs espeak-ng, from whose voices the network first learns the sounds of speech.
+    """
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    from dubber.training.expression import train_from_clips
+    from dubber.training.expression import ExpressionTraining, train_from_clips
 
     _train(
-        train_from_clips, clips, o.build_runtime(cache, output, device, threads), is_json=json, is_quiet=quiet
+        partial(train_from_clips, settings=ExpressionTraining(translator=translator.value), teacher=teacher),
+        clips,
+        o.build_runtime(cache, output, device, threads),
+        is_json=json,
+        is_quiet=quiet,
     )
 
 

@@ -160,6 +160,20 @@ def write_speech(source: Path, wav: Path, rate_hz: int = SPEECH_RATE_HZ) -> int:
     return num_samples
 
 
+def write_speech_if_any(source: Path, wav: Path, rate_hz: int = SPEECH_RATE_HZ) -> int:
+    """As `write_speech`, but a file without sound, or whose sound cannot be used, gives an empty file.
+
+    Returns:
+        Samples written, perhaps 0.
+    """
+    try:
+        return write_speech(source, wav, rate_hz)
+    except MediaError as error:
+        logger.info("The video's own sound is not used: %s", error)
+        soundfile.write(wav, [], rate_hz, subtype="PCM_16", format="WAV")
+        return 0
+
+
 def read_wav(path: Path) -> tuple[Float32, int]:
     """A PCM file of ours, silent or not.
 

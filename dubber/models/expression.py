@@ -1,15 +1,17 @@
-"""From what is heard to what the mouth does: an LSTM over a second of features (method.md section 4).
+"""From what is heard to what the mouth does (method.md section 4).
 
 The network speaks in *modes*: principal axes of the expression coefficients, measured by what they do to
 lips and jaw. A fixed matrix turns modes into coefficients. Modes are deviations from a person's own mean,
-for a person of usual liveliness; `calibrated` fits them to the person at hand.
+for a person of usual liveliness; `TargetRange` fits them to the person at hand.
 
-Index letters: F feature steps, W steps of a window, C features, K expression coefficients, Z modes, N output
-frames, T frames of the target, B a batch.
+Index letters: F feature steps, W steps of a run, C features, K expression coefficients, Z modes, H hidden
+units, N output frames, T frames of the target, B a batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,14 @@ from torch import Tensor, nn
 
 from dubber.engine.weights import Weight
 from dubber.errors import WeightsError
+from dubber.models.speech_net import (
+    RUN_UP,
+    TRANSLATORS,
+    ConvTranslator,
+    IdentityRemover,
+    LstmTranslator,
+    Translator,
+)
 from dubber.types import Bool, Float32
 
 _CHUNK_STEPS = 400
@@ -25,45 +35,43 @@ _CHUNKS_AT_ONCE = 16
 
 
 class ExpressionNet(nn.Module):
-    """LSTM over the window; its last step gives the modes. Several members' answers are averaged.
+    """The voice's identity is removed; several translators hear the rest, and their answers are averaged.
 
     Args:
+        translator: Key of `dubber.models.speech_net.TRANSLATORS`.
         num_features: C.
         num_modes: Z.
         num_coefficients: K.
-        hidden: Units per layer.
-        layers: Layers.
-        members: Networks that are averaged.
-        num_past: Steps of the window before its time.
-        num_future: Steps from its time on.
-        dropout: Between layers and before the last one, in training.
+        members: Translators that are averaged.
+        num_bases: Bases of the identity remover; 0: the features are heard as they are.
+        **sizes: See the translator.
 
-    Source: method.md section 4: 100 steps of 28 features, 3 layers of 60 units, zero initial state, a
-        linear layer on the last step. Predicting modes instead of coefficients, and averaging members, are
-        dubber's own.
+    Attributes:
+        before: Steps of context at a run's start that get no answer.
+        after: Steps at its end that get none.
     """
 
     def __init__(
         self,
+        translator: str = LstmTranslator.name,
         num_features: int = 28,
         num_modes: int = 29,
         num_coefficients: int = 29,
         *,
-        hidden: int = 60,
-        layers: int = 3,
         members: int = 1,
-        num_past: int = 80,
-        num_future: int = 20,
-        dropout: float = 0.0,
+        num_bases: int = 12,
+        **sizes: Any,
     ) -> None:
         super().__init__()
-        self.num_past, self.num_future = num_past, num_future
-        self.recurrent = nn.ModuleList(
-            nn.LSTM(num_features, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
-            for _ in range(members)
-        )
-        self.last = nn.ModuleList(nn.Linear(hidden, num_modes) for _ in range(members))
-        self.dropout = nn.Dropout(dropout)
+        make = TRANSLATORS[translator]
+        self.remover = IdentityRemover(num_features, num_bases=num_bases) if num_bases else nn.Identity()
+        translators = [make(num_features, num_modes, **sizes) for _ in range(members)]
+        self.members = nn.ModuleList(translators)
+        self.before, self.after = translators[0].before, translators[0].after
+        if num_bases:
+            # The remover has heard a window before its answer counts.
+            self.before = max(self.before, RUN_UP)
+        self._unused = self.before - translators[0].before
         self.register_buffer("feature_mean_C", torch.zeros(num_features))
         self.register_buffer("feature_std_C", torch.ones(num_features))
         self.register_buffer("mode_std_Z", torch.ones(num_modes))
@@ -78,25 +86,28 @@ class ExpressionNet(nn.Module):
     decode_ZK: Tensor
     face_model_sha256: Tensor
 
-    def steps(self, features_BWC: Tensor) -> Tensor:
-        """Modes at every step, each for the time `num_future - 1` steps earlier.
+    def cleaned(self, features_BWC: Tensor) -> Tensor:
+        """(B, W, C) features in their standard deviations, without the voice's identity."""
+        clean: Tensor = self.remover((features_BWC - self.feature_mean_C) / self.feature_std_C)
+        return clean
 
-        Args:
-            features_BWC: (B, W, C) any length.
+    def hidden(self, features_BWC: Tensor) -> Tensor:
+        """(B, W - before - after, H) what the members' last layers see, side by side."""
+        clean_BWC = self.cleaned(features_BWC)[:, self._unused :]
+        return torch.cat([member.hidden(clean_BWC) for member in self._translators()], dim=-1)
 
-        Returns:
-            (B, W, Z).
-        """
-        scaled_BWC = (features_BWC - self.feature_mean_C) / self.feature_std_C
-        answers = [
-            last(self.dropout(recurrent(scaled_BWC)[0]))
-            for recurrent, last in zip(self.recurrent, self.last, strict=True)
-        ]
+    def modes(self, hidden_BWH: Tensor) -> Tensor:
+        """(B, W, Z) modes of what `hidden` gives."""
+        parts = hidden_BWH.chunk(len(self.members), dim=-1)
+        answers = [member.answer(part) for member, part in zip(self._translators(), parts, strict=True)]
         return torch.stack(answers).mean(dim=0) * self.mode_std_Z
 
-    def forward(self, windows_NWC: Tensor) -> Tensor:
-        """(N, Z) modes of (N, 100, C) windows: the last step's answer."""
-        return self.steps(windows_NWC)[:, -1]
+    def forward(self, features_BWC: Tensor) -> Tensor:
+        """(B, W - before - after, Z) modes; answer i is for the time of step i + before."""
+        return self.modes(self.hidden(features_BWC))
+
+    def _translators(self) -> list[Translator]:
+        return [member for member in self.members if isinstance(member, Translator)]
 
     @property
     def num_coefficients(self) -> int:
@@ -119,32 +130,30 @@ class ExpressionNet(nn.Module):
 
     def to_arrays(self) -> dict[str, Any]:
         """Arrays by name, for a weight file."""
-        arrays = {
-            name: np.ascontiguousarray(value.cpu().numpy()) for name, value in self.state_dict().items()
-        }
-        return {**arrays, "window": np.array([self.num_past, self.num_future], np.int32)}
+        return {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in self.state_dict().items()}
 
     @classmethod
     def from_weight(cls, weight: Weight) -> ExpressionNet:
-        """Read the network from a weight file; every size comes from its arrays.
+        """Read the network from a weight file; kind and sizes come from its arrays.
 
         Raises:
             WeightsError: The file holds something else.
         """
-        arrays: dict[str, Any] = dict(weight.arrays)
+        arrays: dict[str, Any] = weight.arrays
         try:
-            num_past, num_future = (int(count) for count in arrays.pop("window"))
             num_coefficients, num_modes = arrays["encode_KZ"].shape
-            hidden = arrays["last.0.weight"].shape[1]
+            sizes: dict[str, int] = {"width": arrays["members.0.encoder.norm.weight"].shape[0]}
+            is_lstm = "members.0.recurrent.weight_hh_l0" in arrays
+            if is_lstm:
+                sizes["hidden"] = arrays["members.0.recurrent.weight_hh_l0"].shape[1]
             net = cls(
+                LstmTranslator.name if is_lstm else ConvTranslator.name,
                 arrays["feature_mean_C"].shape[0],
                 num_modes,
                 num_coefficients,
-                hidden=hidden,
-                layers=sum(name.startswith("recurrent.0.weight_hh") for name in arrays),
-                members=sum(name.startswith("last.") and name.endswith(".weight") for name in arrays),
-                num_past=num_past,
-                num_future=num_future,
+                members=sum(name.startswith("members.") and name.endswith(".last.weight") for name in arrays),
+                num_bases=len(arrays.get("remover.bases_JCC", ())),
+                **sizes,
             )
             net.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
@@ -152,10 +161,10 @@ class ExpressionNet(nn.Module):
         return net.eval()
 
 
-def predict_steps(net: ExpressionNet, steps_FC: Float32, silence_C: Float32, device: torch.device) -> Float32:
-    """Modes every 10 ms, without forming a window for each: chunks of the recording run through in one go.
-
-    Each answer has heard at least the window, and at most four seconds more of the past.
+def listen(
+    net: ExpressionNet, steps_FC: Float32, silence_C: Float32, device: torch.device
+) -> Iterator[tuple[Float32, Float32]]:
+    """Hear a recording in chunks that together cover it, so that long ones need little memory.
 
     Args:
         net: In evaluation mode.
@@ -163,57 +172,73 @@ def predict_steps(net: ExpressionNet, steps_FC: Float32, silence_C: Float32, dev
         silence_C: (C,) features of silence, heard before and after.
         device: Where the network runs.
 
-    Returns:
-        (F, Z) float32; row f is for the time f / 100 s.
+    Yields:
+        (f, Z) modes and (f, H) hidden units, float32, of the next f steps; row 0 of the first is for 0 s.
     """
     num_steps = len(steps_FC)
     num_chunks = -(-num_steps // _CHUNK_STEPS)
-    before, after = net.num_past, num_chunks * _CHUNK_STEPS - num_steps + net.num_future - 1
+    after = num_chunks * _CHUNK_STEPS - num_steps + net.after
     padded_FC = np.concatenate(
-        [np.tile(silence_C, (before, 1)), steps_FC, np.tile(silence_C, (after, 1))]
+        [np.tile(silence_C, (net.before, 1)), steps_FC, np.tile(silence_C, (after, 1))]
     ).astype(np.float32)
-    warm = net.num_past + net.num_future - 1
+    length = net.before + _CHUNK_STEPS + net.after
     net = net.to(device)
-    pieces = []
-    with torch.inference_mode():
-        for first in range(0, num_chunks, _CHUNKS_AT_ONCE):
-            starts = range(
-                first * _CHUNK_STEPS, min(first + _CHUNKS_AT_ONCE, num_chunks) * _CHUNK_STEPS, _CHUNK_STEPS
-            )
-            batch = np.stack([padded_FC[start : start + warm + _CHUNK_STEPS] for start in starts])
-            modes = net.steps(torch.from_numpy(batch).to(device))[:, warm:]
-            pieces.append(modes.reshape(-1, modes.shape[-1]).float().cpu().numpy())
-    return np.asarray(np.concatenate(pieces)[:num_steps], np.float32)
+    for first in range(0, num_chunks, _CHUNKS_AT_ONCE):
+        last = min(first + _CHUNKS_AT_ONCE, num_chunks)
+        starts = range(first * _CHUNK_STEPS, last * _CHUNK_STEPS, _CHUNK_STEPS)
+        batch = np.stack([padded_FC[start : start + length] for start in starts])
+        with torch.inference_mode():
+            hidden = net.hidden(torch.from_numpy(batch).to(device))
+            modes = net.modes(hidden)
+        left = num_steps - first * _CHUNK_STEPS
+        yield _joined(modes)[:left], _joined(hidden)[:left]
 
 
-def calibrated(
-    net: ExpressionNet, modes_NZ: Float32, target_TK: Float32, *, gain: float, reach: float = 3.0
-) -> Float32:
-    """Fit predicted modes to the target's own mean and range.
+def _joined(chunks_BWX: Tensor) -> Float32:
+    return np.asarray(chunks_BWX.reshape(-1, chunks_BWX.shape[-1]).float().cpu().numpy(), np.float32)
 
-    Args:
-        net: Knows the range the modes were learned in.
-        modes_NZ: (N, Z) predicted deviations.
-        target_TK: (T, K) the target's own coefficients on usable frames, T >= 1.
-        gain: 1 keeps the least-squares amplitude; more opens the mouth wider.
-        reach: No mode goes farther than this many of the target's standard deviations.
 
-    Returns:
-        (N, Z) modes around the target's mean.
+@dataclass(frozen=True)
+class TargetRange:
+    """What the target's mouth usually does.
 
-    Source: method.md section 0: the squared loss shrinks the amplitude, so the variance is matched
-        afterwards. Matching it fully costs more landmark error than a still mouth (2 (1 - r) of the
-        variance at correlation r), so the default gain stays below.
+    Attributes:
+        mean_Z: (Z,) float32 its mean modes.
+        std_Z: (Z,) float32 their standard deviations.
+        scale_Z: (Z,) float32 factor from predicted deviations to the target's.
     """
-    target_TZ = net.encode(target_TK)
-    usual_Z = net.mode_std_Z.cpu().numpy()
-    mean_Z = target_TZ.mean(axis=0)
-    # A few frames say little about the range: lean on the usual one.
-    trust = len(target_TZ) / (len(target_TZ) + 50.0)
-    std_Z = trust * target_TZ.std(axis=0) + (1 - trust) * usual_Z
-    deviation_NZ = gain * modes_NZ * (std_Z / np.maximum(usual_Z, 1e-6))
-    limit_Z = reach * std_Z
-    return np.asarray(mean_Z + limit_Z * np.tanh(deviation_NZ / np.maximum(limit_Z, 1e-6)), np.float32)
+
+    mean_Z: Float32
+    std_Z: Float32
+    scale_Z: Float32
+
+    @classmethod
+    def measured(cls, net: ExpressionNet, target_TK: Float32) -> TargetRange:
+        """The range of a target.
+
+        Args:
+            net: Knows the range the modes were learned in.
+            target_TK: (T, K) the target's own coefficients on usable frames, T >= 1.
+        """
+        target_TZ = net.encode(target_TK)
+        usual_Z = net.mode_std_Z.cpu().numpy()
+        # A few frames say little about the range: lean on the usual one.
+        trust = len(target_TZ) / (len(target_TZ) + 50.0)
+        std_Z = trust * target_TZ.std(axis=0) + (1 - trust) * usual_Z
+        return cls(target_TZ.mean(axis=0), std_Z, std_Z / np.maximum(usual_Z, 1e-6))
+
+    def limited(self, deviation_NZ: Float32, *, reach: float = 3.0) -> Float32:
+        """Modes around the target's mean, none farther away than so many standard deviations.
+
+        Args:
+            deviation_NZ: (N, Z) wanted deviations from the mean, in the target's range.
+            reach: In standard deviations.
+
+        Returns:
+            (N, Z).
+        """
+        limit_Z = np.maximum(reach * self.std_Z, 1e-6)
+        return np.asarray(self.mean_Z + limit_Z * np.tanh(deviation_NZ / limit_Z), np.float32)
 
 
 def rest_modes(

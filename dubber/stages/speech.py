@@ -1,4 +1,4 @@
-"""The new speech as the model hears it: 16 kHz mono."""
+"""The new speech, and the video's own, as the model hears them: 16 kHz mono."""
 
 from __future__ import annotations
 
@@ -39,3 +39,28 @@ class ExtractSpeech(Stage[Speech]):
         wav = ctx.new_file("speech.wav")
         num_samples = write_speech(audio.path, wav)
         return Speech(StoredFile(wav), SPEECH_RATE_HZ, num_samples)
+
+
+class ExtractOwnSpeech(Stage[Speech]):
+    """What the person says in the video itself, to learn from; empty where there is no sound."""
+
+    name: ClassVar[str] = "own_speech"
+    version: ClassVar[int] = 1
+    output_type: ClassVar[type] = Speech
+
+    def __init__(self, params: SpeechParams | None = None) -> None:
+        super().__init__(params or SpeechParams())
+
+    def run(self, ctx: StageContext, *inputs: Any) -> Speech:
+        """Write the video's own sound as 16 bit PCM; no samples where it has none that can be heard.
+
+        Args:
+            ctx: The context.
+            *inputs: video (SourceFile).
+        """
+        from dubber.media.audio import SPEECH_RATE_HZ, write_speech_if_any
+
+        video: SourceFile
+        (video,) = inputs
+        wav = ctx.new_file("own_speech.wav")
+        return Speech(StoredFile(wav), SPEECH_RATE_HZ, write_speech_if_any(video.path, wav))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,17 +24,36 @@ from dubber.types import (
 )
 
 if TYPE_CHECKING:
-    from dubber.models.expression import ExpressionNet
+    import torch
 
-EXPRESSION = "expression"
+    from dubber.models.expression import ExpressionNet, TargetRange
+    from dubber.models.self_adaptation import Correction
+
+WEIGHTS = {"lstm": "expression", "conv": "expression_conv"}
+"""Weights of each translator."""
+
 FACE_MODEL = "face_model"
+RATE_HZ = 100
+"""Steps of the network per second."""
+
+_MAX_DELAY_S = 0.4
+_LEAST_AGREEMENT = 0.3
+"""Correlation of heard and seen mouth opening below which the target's sound says nothing about its delay."""
+
+_MAX_OWN_S = 300.0
+"""Own speech beyond this is not learned from."""
 
 
 class TranslateParams(Params):
     """How speech becomes expression.
 
     Attributes:
-        translator: "lstm", or its null twin "neutral": the target's own expression, whatever is said.
+        translator: "lstm" or "conv", see `dubber.models.speech_net`, or their null twin "neutral": the
+            target's own expression, whatever is said.
+        self_adaptation: Learn from the target's own speech where the video has some; see
+            `dubber.models.self_adaptation`.
+        voice_activity: What counts as speech: "silero", a detector of voices, or "volume", whatever is
+            loud.
         mouth_gain: How lively the mouth is; 1 is the least-squares answer for the target's own range. More
             opens the mouth wider and costs accuracy.
         rest_gain: How far silence closes the mouth: 1 to the target's own rest, 0 not at all.
@@ -44,7 +64,9 @@ class TranslateParams(Params):
         min_gap_s: Silence shorter than this belongs to the utterance around it and does not shut the mouth.
     """
 
-    translator: Literal["lstm", "neutral"] = "lstm"
+    translator: Literal["lstm", "conv", "neutral"] = "lstm"
+    self_adaptation: bool = True
+    voice_activity: Literal["silero", "volume"] = "silero"
     mouth_gain: float = Field(0.85, ge=0, le=3)
     rest_gain: float = Field(1.0, ge=0, le=1)
     av_offset_ms: float = Field(0.0, ge=-1000, le=1000)
@@ -57,43 +79,57 @@ class Translate(Stage[ExpressionTrack]):
     """Listen to the speech and say what the mouth does, in the target's own range."""
 
     name = "translate"
-    version = 1
+    version = 2
     output_type = ExpressionTrack
     params: TranslateParams
 
     def weights(self) -> tuple[str, ...]:
         """The network, unless its null twin is asked for."""
-        return (EXPRESSION,) if self.params.translator == "lstm" else ()
+        name = WEIGHTS.get(self.params.translator)
+        return (name,) if name else ()
 
     def run(self, ctx: StageContext, *inputs: Any) -> ExpressionTrack:
         """Make the expression track.
 
         Args:
             ctx: Names weights and device.
-            *inputs: `Speech`, `Timeline`, `FaceCoeffs`, `FaceTrack` and `Clip`.
+            *inputs: `Speech`, `Timeline`, `FaceCoeffs`, `FaceTrack`, `Clip`, and the `Speech` of the video
+                itself, which may be empty.
 
         Raises:
             NoFaceError: No frame can be dubbed.
-            WeightsError: The network is missing, damaged, or for another face model.
+            WeightsError: The network or the voice detector is missing or damaged, or the network is for
+                another face model.
         """
         from dubber.media.audio import read_speech
         from dubber.ops import silence
 
-        speech, timeline, coeffs, track, clip = _inputs(*inputs)
+        speech, timeline, coeffs, track, clip, own_speech = _inputs(*inputs)
         if not track.is_usable_T.any():
             raise NoFaceError("No frame of the video has a face that can be dubbed.")
         samples_S = read_speech(speech)
         samples_S = samples_S[: round(timeline.audio_duration_s * speech.sample_rate_hz)]
-        is_voiced_F = silence.is_voiced(silence.level_db(samples_S))
+        is_voiced_F = self._is_voiced(samples_S)
         edges_s = np.append(timeline.times_s_N, timeline.duration_s)
         is_silent_N = ~silence.utterances(is_voiced_F, edges_s, min_gap_s=self.params.min_gap_s)
         with ctx.frames(timeline.num_frames):
             if self.params.translator == "neutral":
                 expression_NK = own_expression(timeline, coeffs, track, clip)
             else:
-                expression_NK = self._heard(ctx, samples_S, is_voiced_F, timeline.times_s_N, coeffs, track)
+                target = _Target(coeffs, track, clip.times_s_T, own_speech)
+                expression_NK = self._heard(ctx, samples_S, is_voiced_F, timeline.times_s_N, target)
             ctx.advance(timeline.num_frames)
         return ExpressionTrack(expression_NK.astype(np.float32), is_silent_N)
+
+    def _is_voiced(self, samples_S: Float32) -> Bool:
+        from dubber.ops import silence
+
+        level_db_F = silence.level_db(samples_S)
+        if self.params.voice_activity == "volume":
+            return silence.is_voiced(level_db_F)
+        from dubber.models.voice_activity import speech_probability
+
+        return silence.is_voiced(level_db_F, speech_probability(samples_S))
 
     def _heard(
         self,
@@ -101,40 +137,129 @@ class Translate(Stage[ExpressionTrack]):
         samples_S: Float32,
         is_voiced_F: Bool,
         times_s_N: Float64,
-        coeffs: FaceCoeffs,
-        track: FaceTrack,
+        target: _Target,
     ) -> Float32:
-        from dubber.models.expression import ExpressionNet, calibrated, predict_steps, rest_modes
-        from dubber.ops import mfcc, silence
+        from dubber.models.expression import ExpressionNet, TargetRange, rest_modes
+        from dubber.ops import silence
 
         params = self.params
-        net = ExpressionNet.from_weight(ctx.runtime.weights.open(EXPRESSION))
-        _check_face_model(ctx, net, coeffs)
-        heard = mfcc.normalised(mfcc.features(samples_S))
+        name = WEIGHTS[params.translator]
+        net = ExpressionNet.from_weight(ctx.runtime.weights.open(name))
+        _check_face_model(ctx, net, target.coeffs, name)
         device = ctx.runtime.device.torch_device()
-        modes_FZ = predict_steps(net, heard.steps_FC, heard.silence_C, device)
-        modes_FZ = centred(smoothed(modes_FZ, params.smoothing_ms / 1000 * mfcc.RATE_HZ), is_voiced_F)
-        times_s_N = times_s_N + (params.lead_ms - params.av_offset_ms) / 1000
-        steps_N = np.clip(times_s_N * mfcc.RATE_HZ, 0, len(modes_FZ) - 1)
-        modes_NZ = np.stack(
-            [np.interp(steps_N, np.arange(len(modes_FZ)), mode) for mode in modes_FZ.T], axis=1
-        )
-        own_TK = coeffs.expression_TK[track.is_usable_T]
-        wanted_NZ = calibrated(net, modes_NZ.astype(np.float32), own_TK, gain=params.mouth_gain)
-        rest_Z = rest_modes(net, own_TK, mouth_openings(track)[track.is_usable_T])
-        shut_N1 = (
-            params.rest_gain * (1 - silence.gate(is_voiced_F, times_s_N, min_gap_s=params.min_gap_s))[:, None]
-        )
-        return net.decode((1 - shut_N1) * wanted_NZ + shut_N1 * rest_Z)
+        usable_T = target.track.is_usable_T
+        own_TK = target.coeffs.expression_TK[usable_T]
+        reach = TargetRange.measured(net, own_TK)
+        width = params.smoothing_ms / 1000 * RATE_HZ
+        correction = _learned(net, target, reach, width, device) if params.self_adaptation else None
+        deviation_FZ = smoothed(predicted(net, samples_S, reach, device, correction), width)
+        deviation_FZ = params.mouth_gain * centred(deviation_FZ, is_voiced_F)
+        steps_N = (times_s_N + (params.lead_ms - params.av_offset_ms) / 1000) * RATE_HZ
+        deviation_NZ = _at_steps(deviation_FZ, np.clip(steps_N, 0, len(deviation_FZ) - 1))
+        rest_Z = rest_modes(net, own_TK, mouth_openings(target.track)[usable_T])
+        is_open_N = silence.gate(is_voiced_F, steps_N / RATE_HZ, min_gap_s=params.min_gap_s)
+        shut_N1 = params.rest_gain * (1 - is_open_N[:, None])
+        return net.decode((1 - shut_N1) * reach.limited(deviation_NZ) + shut_N1 * rest_Z)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Whose mouth it is: what was fitted, on which frames, when, and what the person said in the video."""
+
+    coeffs: FaceCoeffs
+    track: FaceTrack
+    times_s_T: Float64
+    own_speech: Speech
+
+
+def predicted(
+    net: ExpressionNet,
+    samples_S: Float32,
+    reach: TargetRange,
+    device: torch.device,
+    correction: Correction | None = None,
+) -> Float32:
+    """Deviations from the target's mean at every step of 10 ms.
+
+    Args:
+        net: The network.
+        samples_S: (S,) speech, mono 16 kHz.
+        reach: The target's range.
+        device: Where the network runs.
+        correction: What was learned from the target itself.
+
+    Returns:
+        (F, Z) float32 in the target's range.
+    """
+    from dubber.models.expression import listen
+    from dubber.ops import mfcc
+
+    heard = mfcc.normalised(mfcc.features(samples_S))
+    return np.concatenate(
+        [
+            modes_fZ * reach.scale_Z + (correction(hidden_fH) if correction else 0)
+            for modes_fZ, hidden_fH in listen(net, heard.steps_FC, heard.silence_C, device)
+        ]
+    )
+
+
+def _learned(
+    net: ExpressionNet, target: _Target, reach: TargetRange, width_steps: float, device: torch.device
+) -> Correction | None:
+    """What the target's own speech teaches about its mouth, if it has any and it holds."""
+    from dubber.media.audio import read_speech
+    from dubber.models.expression import listen
+    from dubber.models.self_adaptation import fit_correction
+    from dubber.ops import mfcc
+
+    samples_S = read_speech(target.own_speech)[: round(_MAX_OWN_S * target.own_speech.sample_rate_hz)]
+    if not samples_S.any():
+        return None
+    heard = mfcc.normalised(mfcc.features(samples_S))
+    chunks = list(listen(net, heard.steps_FC, heard.silence_C, device))
+    modes_FZ = smoothed(np.concatenate([modes for modes, _ in chunks]), width_steps) * reach.scale_Z
+    hidden_FH = smoothed(np.concatenate([hidden for _, hidden in chunks]), width_steps)
+    wanted_TZ = net.encode(target.coeffs.expression_TK) - reach.mean_Z
+    delay_s = _delay_s(modes_FZ, wanted_TZ, target)
+    steps_T = (target.times_s_T + delay_s) * RATE_HZ
+    is_heard_T = target.track.is_usable_T & (steps_T >= 0) & (steps_T <= len(modes_FZ) - 1)
+    steps_T = steps_T[is_heard_T]
+    predicted_TZ = _at_steps(modes_FZ, steps_T)
+    return fit_correction(
+        _at_steps(hidden_FH, steps_T),
+        predicted_TZ - predicted_TZ.mean(axis=0),
+        wanted_TZ[is_heard_T],
+        target.times_s_T[is_heard_T],
+    )
+
+
+def _delay_s(modes_FZ: Float32, wanted_TZ: Float32, target: _Target) -> float:
+    """By how much the target's sound comes after its picture; 0 where they hardly agree."""
+    from dubber.ops.sync import at_media_times, best_lag
+
+    step_s_F = np.arange(len(modes_FZ)) / RATE_HZ
+    seen_FZ, is_known_F = at_media_times(step_s_F, target.times_s_T, wanted_TZ, target.track.is_usable_T)
+    reach = round(_MAX_DELAY_S * RATE_HZ)
+    # The first mode is the largest motion of the mouth: its opening.
+    agreement, lag = best_lag(modes_FZ[:, 0], seen_FZ[:, 0], is_known_F, reach)
+    return lag / RATE_HZ if agreement >= _LEAST_AGREEMENT and abs(lag) < reach else 0.0
+
+
+def _at_steps(values_FX: Float32, steps_N: Float64) -> Float32:
+    """(N, X) values between steps, linearly."""
+    every_F = np.arange(len(values_FX))
+    return np.stack([np.interp(steps_N, every_F, column) for column in values_FX.T], axis=1).astype(
+        np.float32
+    )
 
 
 def _inputs(
-    speech: Speech, timeline: Timeline, coeffs: FaceCoeffs, track: FaceTrack, clip: Clip
-) -> tuple[Speech, Timeline, FaceCoeffs, FaceTrack, Clip]:
-    return speech, timeline, coeffs, track, clip
+    speech: Speech, timeline: Timeline, coeffs: FaceCoeffs, track: FaceTrack, clip: Clip, own_speech: Speech
+) -> tuple[Speech, Timeline, FaceCoeffs, FaceTrack, Clip, Speech]:
+    return speech, timeline, coeffs, track, clip, own_speech
 
 
-def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs) -> None:
+def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs, name: str) -> None:
     """Coefficients of another face model would be nonsense to the network."""
     is_other = net.num_coefficients != coeffs.expression_TK.shape[1]
     if net.face_model_digest and FACE_MODEL in ctx.runtime.weights.manifest:
@@ -142,7 +267,7 @@ def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs)
     if is_other:
         raise WeightsError(
             "The expression network was trained for another face model.",
-            where=str(ctx.runtime.weights.path(EXPRESSION)),
+            where=str(ctx.runtime.weights.path(name)),
             advice="Run `dubber train expression`, or restore the weights that come with dubber.",
         )
 

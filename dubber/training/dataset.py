@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from dubber.types import Clip, FaceTrack, SourceFile
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("file", "split", "speaker")
-"""Columns a manifest must have; others are not looked at."""
+"""Columns a manifest must have. A column `rights` goes into the weights' provenance."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class ManifestRow:
         path: The file.
         split: What it is for: "train" rows teach.
         speaker: Who speaks.
+        rights: What may be done with it; "" where the manifest does not say.
     """
 
     path: Path
     split: str
     speaker: str
+    rights: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def read_manifest(path: Path, split: str | None = "train") -> list[ManifestRow]:
                     f"The manifest lacks the columns {', '.join(sorted(missing))}.", where=str(path)
                 )
             rows = [
-                ManifestRow(path.parent / row["file"], row["split"], row["speaker"])
+                ManifestRow(path.parent / row["file"], row["split"], row["speaker"], row.get("rights") or "")
                 for row in reader
                 if split is None or row["split"] == split
             ]
@@ -139,3 +142,13 @@ def tracked_clips(
         except NoFaceError as error:
             logger.warning("%s", error)
         progress.advance(stage)
+
+
+def provenance(rights: Iterable[str]) -> str:
+    """How many clips came under which rights, for a weight's `training_data`.
+
+    Args:
+        rights: Of each clip; "" where nothing is known.
+    """
+    counts = Counter(right or "rights not stated" for right in rights)
+    return ", ".join(f"{count} {right}" for right, count in counts.most_common())

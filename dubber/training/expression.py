@@ -1,55 +1,122 @@
 """`dubber train expression`: the network that turns speech into expression, from talking clips.
 
-1. Each clip's face is fitted; its coefficients, as deviations from the clip's mean and brought to a common
-   liveliness, are turned into modes (principal axes of what lips and jaw do).
-2. Many clips' sound is late. A first network is trained on all; where its mouth agrees best with the picture
-   is the clip's delay. Taken out, the next network is sharper, and so are its estimates.
-3. The members that ship are trained on the corrected clips.
-
-Every iteration draws its chance from its own seed, so that a run resumed from its checkpoint is the run.
+1.  Each clip's face is fitted; its coefficients, as deviations from the clip's mean and brought to a common
+    liveliness, are turned into modes (principal axes of what lips and jaw do).
+2.  The encoder learns the sounds of speech from synthetic voices (`phone_pretraining`).
+3.  Many clips' sound is late. A network is trained on all; where its mouth agrees best with the picture is
+    the clip's delay. Taken out, the next network is sharper, and so are its estimates.
+4.  The identity remover is trained, together with a translator, against a classifier of the speakers
+    (`identity`).
+5.  The members that ship are trained on the corrected clips and the cleaned features.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.stage import Runtime
+from dubber.engine.weights import WeightEntry
 from dubber.errors import ConfigError
-from dubber.models.expression import ExpressionNet, predict_steps
+from dubber.models.expression import ExpressionNet, listen
 from dubber.models.morphable import MOUTH_JAW, LinearFaceModel
+from dubber.models.speech_net import RUN_UP, ConvTranslator, SpeechEncoder
 from dubber.ops import landmarks, mfcc
-from dubber.training.expression_loop import TRAIN_STAGE, ExpressionTraining, Trainer, make_net
-from dubber.training.release import save_weight
-from dubber.training.speech_data import (
-    Lesson,
-    Lessons,
-    TalkingClip,
-    at_media_times,
-    best_lag,
-    talking_clips,
-    variants,
+from dubber.ops.sync import at_media_times, best_lag
+from dubber.stages.translate import FACE_MODEL, WEIGHTS
+from dubber.training.dataset import provenance
+from dubber.training.identity import (
+    IdentityTask,
+    ProbeReport,
+    SpeakerWindows,
+    accuracy,
+    train_classifier,
 )
+from dubber.training.loop import Loop, Optimisation
+from dubber.training.phone_pretraining import PhoneTask, phone_recordings
+from dubber.training.release import save_weight
+from dubber.training.speech_data import Lesson, Lessons, TalkingClip, talking_clips, variants
 from dubber.types import Float32
 
-EXPRESSION = "expression"
-FACE_MODEL = "face_model"
-_SOURCES = (
-    "GRID talkers (CC BY 4.0, Cooke et al. 2006), addresses of the US government (probably public domain), "
-    "one recording under Apache-2.0"
-)
+TRAIN_STAGE = "train expression"
 _JAW_WEIGHT = 0.5
 """Jaw landmarks slide along the outline on a turned head: they count half."""
 _CALM = 0.02
 """Weight of the coefficients themselves beside their effect on the mouth: the modes span all of them."""
 _MAX_DELAY_S = 0.4
 _MIN_AGREEMENT = 0.4
+_NUM_BABBLERS = 40
+_PHONE_BATCH = 32
+_LEAST_STEPS = 8000
+"""Samples: clips with less than half a second of sound are left out."""
+
+
+@dataclass(frozen=True)
+class ExpressionTraining:
+    """How to train; the defaults made the weights that ship.
+
+    Attributes:
+        translator: Key of `dubber.models.speech_net.TRANSLATORS`.
+        members: Networks that are averaged.
+        iterations: Steps of each member.
+        phone_seconds: Synthetic speech to learn sounds from.
+        phone_iterations: Steps of learning sounds; 0: none, the encoder starts from nothing.
+        delay_iterations: Steps of the network of each delay round.
+        delay_rounds: Times the clips' delays are estimated.
+        classifier_iterations: Steps of each classifier of the speakers.
+        identity_iterations: Steps of the identity remover; 0: none, voices are heard as they are.
+        identity_weight: Of the judges' certainty beside the error of the mouth.
+        identity_keep: Weight of what the remover changes.
+        num_bases: Bases of the identity remover.
+        batch_size: Runs of features per step.
+        length: Answered steps per run.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Of AdamW.
+        jitter: Random gain and shift of the features.
+        num_variants: Copies of each clip in other voices, rooms and channels, the clip itself counted.
+        seed: Of everything.
+    """
+
+    translator: str = "lstm"
+    members: int = 3
+    iterations: int = 400
+    phone_seconds: float = 4800.0
+    phone_iterations: int = 1000
+    delay_iterations: int = 200
+    delay_rounds: int = 2
+    classifier_iterations: int = 300
+    identity_iterations: int = 400
+    identity_weight: float = 1.0
+    identity_keep: float = 0.02
+    num_bases: int = 12
+    batch_size: int = 24
+    length: int = 160
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    jitter: float = 0.2
+    num_variants: int = 6
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """Names what the translators share; their own checkpoints carry their own names."""
+        own = ("translator", "members", "iterations", "identity")
+        shared = {name: value for name, value in asdict(self).items() if not name.startswith(own)}
+        return "-".join(str(value) for value in shared.values())
+
+    @property
+    def num_steps(self) -> int:
+        """Iterations of all networks together."""
+        identity = self.identity_iterations and self.identity_iterations + 3 * self.classifier_iterations
+        delays = self.delay_rounds * self.delay_iterations
+        return self.phone_iterations + delays + identity + self.members * self.iterations
 
 
 def mouth_metric(model: LinearFaceModel) -> tuple[Float32, Float32]:
@@ -107,6 +174,205 @@ def make_modes(clips: list[TalkingClip], metric_KD: Float32) -> tuple[Float32, F
     )
 
 
+class _Course:
+    """One training, step by step; see the module.
+
+    Args:
+        clips: To learn from.
+        model: The face model that the clips were fitted with.
+        settings: See `ExpressionTraining`.
+        loop: Trains and keeps checkpoints.
+        face_model_sha256: Goes into the weights.
+    """
+
+    def __init__(
+        self,
+        clips: list[TalkingClip],
+        model: LinearFaceModel,
+        settings: ExpressionTraining,
+        loop: Loop,
+        face_model_sha256: str,
+    ) -> None:
+        self.settings, self.loop = settings, loop
+        metric_KD, opening_K = mouth_metric(model)
+        encode_KZ, decode_ZK, std_Z, lively = make_modes(clips, metric_KD)
+        self.opening_Z = decode_ZK @ opening_K
+        babblers = [clip.samples_S for clip in clips[:_NUM_BABBLERS]]
+        self.lessons = [
+            Lesson(
+                variants(clip.samples_S, settings.num_variants, settings.seed + index, babblers),
+                deviations(clip) @ encode_KZ / live,
+                clip,
+            )
+            for index, (clip, live) in enumerate(zip(clips, lively, strict=True))
+        ]
+        steps_FC = np.concatenate(
+            [heard.features.steps_FC for lesson in self.lessons for heard in lesson.heard]
+        )
+        digest = list(bytes.fromhex(face_model_sha256)) or [0] * 32
+        self.feature_mean_C = steps_FC.mean(axis=0)
+        self.feature_std_C = np.maximum(steps_FC.std(axis=0), 1e-3)
+        self._buffers = {
+            "feature_mean_C": torch.from_numpy(self.feature_mean_C),
+            "feature_std_C": torch.from_numpy(self.feature_std_C),
+            "mode_std_Z": torch.from_numpy(std_Z),
+            "encode_KZ": torch.from_numpy(encode_KZ),
+            "decode_ZK": torch.from_numpy(decode_ZK),
+            "face_model_sha256": torch.tensor(digest, dtype=torch.uint8),
+        }
+        self.encoder_state: dict[str, Tensor] = {}
+
+    def fresh(self, translator: str, seed: int, *, members: int = 1, num_bases: int = 0) -> ExpressionNet:
+        """A network that knows the sounds, and nothing else."""
+        torch.manual_seed(seed)
+        num_coefficients, num_modes = self._buffers["encode_KZ"].shape
+        net = ExpressionNet(
+            translator, mfcc.NUM_FEATURES, num_modes, num_coefficients, members=members, num_bases=num_bases
+        )
+        net.load_state_dict({**net.state_dict(), **self._buffers})
+        if self.encoder_state:
+            for member in net.members:
+                member.get_submodule("encoder").load_state_dict(self.encoder_state)
+        return net
+
+    def learn_sounds(self) -> float | None:
+        """Step 2; the share of held-out sounds that are named."""
+        settings = self.settings
+        if not settings.phone_iterations:
+            return None
+        torch.manual_seed(settings.seed)
+        scale = (self.feature_mean_C, self.feature_std_C)
+        task = PhoneTask(
+            SpeechEncoder(mfcc.NUM_FEATURES),
+            phone_recordings(settings.phone_seconds, settings.seed),
+            *scale,
+        )
+        device = self.loop.device
+        how = Optimisation(settings.phone_iterations, 1.5 * settings.learning_rate, settings.weight_decay)
+        self.loop.train(
+            "phones",
+            task,
+            lambda rng: task.loss(_PHONE_BATCH, rng, settings.jitter, device),
+            how,
+            settings.seed,
+        )
+        self.encoder_state = {name: value.cpu() for name, value in task.encoder.state_dict().items()}
+        unheard = phone_recordings(settings.phone_seconds / 12, settings.seed + 1)
+        held_out = PhoneTask(task.encoder, unheard, *scale)
+        held_out.classes, held_out.targets = task.classes, task.targets
+        return held_out.eval().accuracy(settings.seed, device)
+
+    def find_delays(self) -> list[tuple[float, float]]:
+        """Step 3: each clip's agreement and the delay of its sound in seconds."""
+        settings = self.settings
+        late = [(0.0, 0.0)] * len(self.lessons)
+        for index in range(settings.delay_rounds):
+            net = self.fresh(ConvTranslator.name, settings.seed)
+            self.train(f"delay{index}", net, late, settings.delay_iterations, settings.seed)
+            late = estimate_delays(net, self.lessons, self.opening_Z, self.loop.device)
+        return late
+
+    def remove_identity(
+        self, late: list[tuple[float, float]]
+    ) -> tuple[dict[str, Tensor], ProbeReport | None]:
+        """Step 4: the remover's state, empty where there is none, and what a fresh probe tells."""
+        settings = self.settings
+        windows = SpeakerWindows(self.lessons, RUN_UP)
+        if not settings.identity_iterations or len(windows.speakers) < 2:
+            return {}, None
+        net = self.fresh(settings.translator, settings.seed, num_bases=settings.num_bases)
+        many, seed, device = settings.classifier_iterations, settings.seed, self.loop.device
+
+        def probe(name: str, seed: int, *, is_clean: bool) -> tuple[Any, float]:
+            classifier = train_classifier(
+                self.loop, name, net, windows, is_clean=is_clean, iterations=many, seed=seed
+            )
+            return classifier, accuracy(classifier, net, windows, device, is_clean=is_clean)
+
+        judge, before = probe("speakers", seed, is_clean=False)
+        task = IdentityTask(net, judge, windows, keep=settings.identity_keep)
+        lessons = self.corrected(net, late)
+
+        def loss(rng: np.random.Generator) -> Tensor:
+            told = settings.identity_weight * task.loss(rng, device)
+            return mouth_error(net, lessons, settings, rng, device) + told
+
+        self.loop.train(
+            f"{settings.translator}-identity",
+            task,
+            loss,
+            Optimisation(settings.identity_iterations, settings.learning_rate, settings.weight_decay),
+            seed,
+        )
+        _, after = probe(f"{settings.translator}-probe", seed + 1, is_clean=True)
+        state = {name: value.cpu() for name, value in net.remover.state_dict().items()}
+        return state, ProbeReport(before, after, 1 / len(windows.speakers))
+
+    def train_members(
+        self, late: list[tuple[float, float]], remover_state: dict[str, Tensor]
+    ) -> ExpressionNet:
+        """Step 5: the network that ships."""
+        settings = self.settings
+        num_bases = settings.num_bases if remover_state else 0
+        kind = f"{settings.translator}-{'clean' if remover_state else 'plain'}"
+        whole = self.fresh(settings.translator, settings.seed, members=settings.members, num_bases=num_bases)
+        for index in range(settings.members):
+            seed = settings.seed + 1 + index
+            net = self.fresh(settings.translator, seed, num_bases=num_bases)
+            net.remover.load_state_dict(remover_state)
+            net.remover.requires_grad_(False)
+            self.train(f"{kind}-member{index}", net, late, settings.iterations, seed)
+            whole.members[index].load_state_dict(net.members[0].cpu().state_dict())
+        whole.remover.load_state_dict(remover_state)
+        return whole.eval()
+
+    def train(
+        self, name: str, net: ExpressionNet, late: list[tuple[float, float]], iterations: int, seed: int
+    ) -> None:
+        """Train a network's translators on the clips."""
+        settings = self.settings
+        lessons = self.corrected(net, late)
+        self.loop.train(
+            name,
+            net,
+            lambda rng: mouth_error(net, lessons, settings, rng, self.loop.device),
+            Optimisation(iterations, settings.learning_rate, settings.weight_decay),
+            seed,
+        )
+
+    def corrected(self, net: ExpressionNet, late: list[tuple[float, float]]) -> Lessons:
+        """The clips with their delays taken out."""
+        return Lessons(
+            self.lessons,
+            [delay for _, delay in late],
+            before=net.before,
+            after=net.after,
+            length=self.settings.length,
+        )
+
+
+def mouth_error(
+    net: ExpressionNet,
+    lessons: Lessons,
+    settings: ExpressionTraining,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> Tensor:
+    """Squared error of the modes, as a share of their usual variance, on a drawn batch.
+
+    The modes are orthonormal under the metric of `make_modes`; so this is, exactly, the squared error of the
+    39 landmarks that the face model makes of the coefficients, plus a small squared error of the coefficients
+    themselves.
+
+    Source: EBT, Audio-to-Expression Translation Network: expression and shape term.
+    """
+    batch = lessons.draw(settings.batch_size, rng, settings.jitter)
+    features, wanted, weight = (torch.from_numpy(array).to(device) for array in batch)
+    error_BL = ((net(features) - wanted) ** 2).sum(dim=-1)
+    error: Tensor = (error_BL * weight).sum() / weight.sum().clamp(min=1) / (net.mode_std_Z**2).sum()
+    return error
+
+
 def estimate_delays(
     net: ExpressionNet, lessons: list[Lesson], opening_Z: Float32, device: torch.device
 ) -> list[tuple[float, float]]:
@@ -124,7 +390,8 @@ def estimate_delays(
     out = []
     for lesson in lessons:
         heard = lesson.heard[0]
-        modes_FZ = predict_steps(net, heard.features.steps_FC, heard.features.silence_C, device)
+        chunks = listen(net, heard.features.steps_FC, heard.features.silence_C, device)
+        modes_FZ = np.concatenate([modes_fZ for modes_fZ, _ in chunks])
         seen_FZ, is_known_F = at_media_times(
             heard.media_s_F, lesson.clip.times_s_T, lesson.modes_TZ, lesson.clip.is_usable_T
         )
@@ -157,102 +424,53 @@ def train_expression(
         face_model_sha256: Goes into the weights, so that they are not used with another face model.
 
     Returns:
-        The network, and a report with each clip's delay and agreement.
+        The network, and a report: each clip's delay and agreement, how many sounds are named, and how well a
+        fresh probe tells speakers apart before and after the identity remover.
 
     Raises:
-        ConfigError: No clip has enough frames.
+        ConfigError: No clip has enough frames, or espeak-ng is needed and missing.
     """
     settings, device = settings or ExpressionTraining(), device or torch.device("cpu")
     progress = progress or SilentProgress()
-    clips = [clip for clip in clips if clip.is_usable_T.sum() >= 25 and len(clip.samples_S) >= 8000]
+    clips = [clip for clip in clips if clip.is_usable_T.sum() >= 25 and len(clip.samples_S) >= _LEAST_STEPS]
     if not clips:
         raise ConfigError("No clip has a second of speech and a face: there is nothing to learn from.")
-    metric_KD, opening_K = mouth_metric(model)
-    encode_KZ, decode_ZK, std_Z, lively = make_modes(clips, metric_KD)
-    lessons = [
-        Lesson(
-            variants(clip.samples_S, settings.num_variants, settings.seed + index),
-            deviations(clip) @ encode_KZ / live,
-            clip,
-        )
-        for index, (clip, live) in enumerate(zip(clips, lively, strict=True))
-    ]
-    like = ExpressionNet(mfcc.NUM_FEATURES, len(std_Z), len(encode_KZ), hidden=1, layers=1)
-    for buffer, array in ((like.encode_KZ, encode_KZ), (like.decode_ZK, decode_ZK), (like.mode_std_Z, std_Z)):
-        buffer.copy_(torch.from_numpy(array))
-    _measure_features(like, lessons)
-    if face_model_sha256:
-        like.face_model_sha256.copy_(torch.tensor(list(bytes.fromhex(face_model_sha256)), dtype=torch.uint8))
-
-    rounds = settings.delay_rounds
-    progress.start(TRAIN_STAGE, rounds * settings.delay_iterations + settings.members * settings.iterations)
-    trainer = Trainer(settings, folder, device, progress)
-    late = [(0.0, 0.0)] * len(lessons)
-    for index in range(rounds):
-        net = trainer.train(
-            f"delay{index}",
-            like,
-            _corrected(lessons, late, settings),
-            settings.delay_iterations,
-            settings.seed,
-        )
-        late = estimate_delays(net, lessons, decode_ZK @ opening_K, device)
-    corrected = _corrected(lessons, late, settings)
-    members = [
-        trainer.train(f"member{index}", like, corrected, settings.iterations, settings.seed + 1 + index)
-        for index in range(settings.members)
-    ]
+    progress.start(TRAIN_STAGE, settings.num_steps)
+    course = _Course(clips, model, settings, Loop(folder, device, progress, TRAIN_STAGE), face_model_sha256)
+    named = course.learn_sounds()
+    late = course.find_delays()
+    remover_state, probe = course.remove_identity(late)
+    net = course.train_members(late, remover_state)
     report = {
         "settings": asdict(settings),
+        "phones_named": named,
+        "speaker_probe": asdict(probe) if probe else None,
         "clips": {
             clip.name: {"delay_s": delay, "correlation": round(agreement, 3)}
             for clip, (agreement, delay) in zip(clips, late, strict=True)
         },
     }
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    return _joined(settings, like, members), report
+    (folder / f"report-{settings.translator}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return net, report
 
 
-def _measure_features(net: ExpressionNet, lessons: list[Lesson]) -> None:
-    steps_FC = np.concatenate([heard.features.steps_FC for lesson in lessons for heard in lesson.heard])
-    net.feature_mean_C.copy_(torch.from_numpy(steps_FC.mean(axis=0)))
-    net.feature_std_C.copy_(torch.from_numpy(np.maximum(steps_FC.std(axis=0), 1e-3)))
+def weight_entry(translator: str, clips: list[TalkingClip], face_model: WeightEntry) -> dict[str, Any]:
+    """The manifest's row for weights learned from clips.
 
-
-def _corrected(
-    lessons: list[Lesson], late: list[tuple[float, float]], settings: ExpressionTraining
-) -> Lessons:
-    return Lessons(
-        lessons,
-        [delay for _, delay in late],
-        delay_steps=mfcc.NUM_FUTURE - 1,
-        length=settings.length,
-        warm_steps=60,
-    )
-
-
-def _joined(settings: ExpressionTraining, like: ExpressionNet, members: list[ExpressionNet]) -> ExpressionNet:
-    """One network that averages the members."""
-    net = make_net(settings, like, len(members))
-    state = net.state_dict()
-    for index, member in enumerate(members):
-        for key, value in member.state_dict().items():
-            kind, _, rest = key.partition(".")
-            if kind in ("recurrent", "last"):
-                state[f"{kind}.{index}.{rest.partition('.')[2]}"] = value.cpu()
-    net.load_state_dict(state)
-    return net.eval()
-
-
-def weight_entry(num_clips: int, num_speakers: int) -> dict[str, Any]:
-    """The manifest's row for weights learned from so many clips."""
+    Args:
+        translator: Which.
+        clips: What taught it.
+        face_model: The face model whose coefficients it speaks: its terms go on.
+    """
+    speakers = len({clip.speaker for clip in clips})
+    rights = provenance(clip.rights for clip in clips)
     return {
         "kind": "expression network",
-        "licence": "Apache-2.0",
-        "is_commercial_use_allowed": True,
-        "training_data": f"{num_clips} talking clips of {num_speakers} people: {_SOURCES}",
-        "recipe": "dubber train expression --clips CSV",
-        "description": "Speech to expression coefficients: LSTM over 0.8 s of past and 0.2 s of future",
+        "licence": face_model.licence,
+        "is_commercial_use_allowed": face_model.is_commercial_use_allowed,
+        "training_data": f"{len(clips)} talking clips of {speakers} people ({rights}); synthetic speech",
+        "recipe": f"dubber train expression --clips CSV --translator {translator}",
+        "description": "Speech to expression coefficients: identity remover, encoder, translators",
     }
 
 
@@ -263,49 +481,58 @@ def train_from_clips(
     progress: Progress | None = None,
     *,
     settings: ExpressionTraining | None = None,
+    teacher: Path | None = None,
 ) -> dict[str, float]:
     """Train on the `train` rows of a manifest and list the result among the weights.
 
     Args:
-        manifest: CSV with the columns file, split and speaker.
+        manifest: CSV with the columns file, split and speaker, and perhaps rights.
         out: Weights folder; the checkpoints go to the cache.
         runtime: Names cache, device and the weights folder that holds the face model.
         progress: Is told how far it is.
         settings: See `ExpressionTraining`.
+        teacher: CSV of the same form, all of whose rows are clips that another lip-sync system made: its
+            mouths teach too (Meta Talk's pseudo labels).
 
     Returns:
-        Measures: clips, speakers, frames, clips whose sound was late by 40 ms or more, and the median
-            correlation
-        of mouth openings on the clips it learned from. Each clip's delay lies in report.json beside the
-        checkpoints.
+        Measures: clips, speakers, frames, clips whose sound was late by 40 ms or more, the median correlation
+        of mouth openings on the clips it learned from, the share of sounds named, the fresh probe's accuracy
+        before and after, and its chance. Each clip's delay lies in report.json beside the checkpoints.
 
     Raises:
-        ConfigError: The manifest cannot be used.
+        ConfigError: The manifest cannot be used, or espeak-ng is needed and missing.
         WeightsError: There is no face model yet.
         OutputFolderError: The weights folder cannot be written.
     """
     progress = progress or SilentProgress()
     model = LinearFaceModel.from_weight(runtime.weights.open(FACE_MODEL))
-    digest = runtime.weights.entry(FACE_MODEL).sha256
+    face_entry = runtime.weights.entry(FACE_MODEL)
     clips = list(talking_clips(manifest, runtime, progress, "train"))
+    if teacher is not None:
+        clips += list(talking_clips(teacher, runtime, progress, None))
     settings = settings or ExpressionTraining()
-    label = f"{digest[:12]}-" + "-".join(str(value) for value in asdict(settings).values()) + f"-{len(clips)}"
     net, report = train_expression(
         clips,
         model,
-        runtime.cache_dir / "training" / "expression" / label,
+        runtime.cache_dir
+        / "training"
+        / "expression"
+        / f"{face_entry.sha256[:12]}-{len(clips)}-{settings.label}",
         settings=settings,
         device=runtime.device.torch_device(),
         progress=progress,
-        face_model_sha256=digest,
+        face_model_sha256=face_entry.sha256,
     )
-    num_speakers = len({clip.speaker for clip in clips})
-    save_weight(out, EXPRESSION, net.to_arrays(), weight_entry(len(clips), num_speakers))
+    entry = weight_entry(settings.translator, clips, face_entry)
+    save_weight(out, WEIGHTS[settings.translator], net.to_arrays(), entry)
     rows = list(report["clips"].values())
+    probe = report["speaker_probe"] or {}
     return {
         "train_clips": float(len(rows)),
-        "train_speakers": float(num_speakers),
+        "train_speakers": float(len({clip.speaker for clip in clips})),
         "train_frames": float(sum(clip.is_usable_T.sum() for clip in clips)),
         "late_clips": float(sum(abs(row["delay_s"]) >= 0.04 for row in rows)),
         "train_correlation": float(np.median([row["correlation"] for row in rows])),
+        **({"phones_named": report["phones_named"]} if report["phones_named"] else {}),
+        **{f"speaker_probe_{name}": value for name, value in probe.items()},
     }

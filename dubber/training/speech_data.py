@@ -1,18 +1,17 @@
 """Talking clips as lessons for the expression network: what is heard, and what the mouth did meanwhile.
 
-Index letters: S samples, F feature steps, C features, T frames, K coefficients, Z modes, B a batch, W its
-steps.
+Index letters: S samples, F feature steps, C features, T frames, K coefficients, Z modes, B a batch, W steps
+of a run, L steps of it that are answered.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
@@ -20,15 +19,14 @@ from dubber.engine.stage import Runtime
 from dubber.errors import MediaError, NoFaceError
 from dubber.media.audio import read_speech
 from dubber.ops import mfcc
+from dubber.ops.sync import at_media_times
 from dubber.stages.fit import Fit, FitParams
 from dubber.stages.speech import ExtractSpeech
+from dubber.training.augment import disguised
 from dubber.training.dataset import plan_clip, read_manifest
 from dubber.types import Bool, Float32, Float64
 
 logger = logging.getLogger(__name__)
-
-_SPEEDS = (1.0, 0.92, 1.08, 1.0, 0.95, 1.06)
-"""Playback speed (and so pitch) of each variant of a clip; the first variant is the clip itself."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class TalkingClip:
         times_s_T: (T,) seconds of the frames.
         expression_TK: (T, K) fitted coefficients.
         is_usable_T: (T,) frames that have them.
+        rights: What may be done with the clip; "" where nothing is known.
     """
 
     name: str
@@ -50,6 +49,7 @@ class TalkingClip:
     times_s_T: Float64
     expression_TK: Float32
     is_usable_T: Bool
+    rights: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,24 @@ class Heard:
     media_s_F: Float64
 
 
-def talking_clips(manifest: Path, runtime: Runtime, progress: Progress, split: str) -> Iterator[TalkingClip]:
+def talking_clips(
+    manifest: Path, runtime: Runtime, progress: Progress, split: str | None
+) -> Iterator[TalkingClip]:
     """Clips of a split with sound and fitted face, through the cache; others are left out.
 
     Args:
         manifest: See `dubber.training.dataset.read_manifest`.
         runtime: Names cache and weights.
         progress: Is told of each clip.
-        split: Which rows.
+        split: Which rows; all if None.
 
     Raises:
         ConfigError: The manifest cannot be used.
         WeightsError: There is no face model yet.
     """
     rows = read_manifest(manifest, split)
-    progress.start(f"fit {split} clips", len(rows))
+    stage = f"fit {split or 'all'} clips"
+    progress.start(stage, len(rows))
     for row in rows:
         planned = plan_clip(row.path, runtime)
         coeffs_ref = planned.plan.add(Fit(FitParams()), planned.track)
@@ -92,66 +95,33 @@ def talking_clips(manifest: Path, runtime: Runtime, progress: Progress, split: s
             logger.warning("%s", error)
         else:
             yield TalkingClip(
-                row.path.name, row.speaker, samples_S, clip.times_s_T, coeffs.expression_TK, track.is_usable_T
+                row.path.name,
+                row.speaker,
+                samples_S,
+                clip.times_s_T,
+                coeffs.expression_TK,
+                track.is_usable_T,
+                row.rights,
             )
-        progress.advance(f"fit {split} clips")
+        progress.advance(stage)
 
 
-def variants(samples_S: Float32, count: int, seed: int) -> list[Heard]:
-    """The clip's sound, then changed copies of it: speed and pitch, equalisation, noise.
+def variants(samples_S: Float32, count: int, seed: int, others: Sequence[Float32] = ()) -> list[Heard]:
+    """The clip's sound, then copies of it in other voices, rooms and channels, at other speeds, with noise.
 
     Args:
         samples_S: (S,) 16 kHz.
-        count: How many, at most six speeds.
+        count: How many.
         seed: Of the random changes.
+        others: Other recordings, of which babble is mixed.
     """
     rng = np.random.default_rng(seed)
     out = []
     for index in range(count):
-        speed = _SPEEDS[index % len(_SPEEDS)]
-        changed_S = samples_S
-        if index:
-            up = round(100 / speed)
-            speed = 100 / up
-            if up != 100:
-                changed_S = resample_poly(samples_S, up, 100).astype(np.float32)
-            changed_S = _recoloured(changed_S, rng)
+        changed_S, speed = disguised(samples_S, rng, others) if index else (samples_S, 1.0)
         found = mfcc.normalised(mfcc.features(changed_S))
         out.append(Heard(found, np.arange(len(found.steps_FC)) / mfcc.RATE_HZ * speed))
     return out
-
-
-def _recoloured(samples_S: Float32, rng: np.random.Generator) -> Float32:
-    """Another microphone: a spectral tilt, a broad peak or dip, noise 15 to 45 dB below."""
-    spectrum = np.fft.rfft(samples_S)
-    octave = np.log2(np.linspace(0, mfcc.SAMPLE_RATE_HZ / 2, len(spectrum)) + 100)
-    centre = np.log2(rng.uniform(200, 4000))
-    gain_db = rng.uniform(-8, 8) * (octave - 10) / 3 + rng.uniform(-8, 8) * np.exp(
-        -(((octave - centre) / 0.7) ** 2)
-    )
-    coloured_S = np.fft.irfft(spectrum * 10 ** (gain_db / 20), len(samples_S))
-    noise = np.sqrt(np.mean(coloured_S**2)) * 10 ** (-rng.uniform(15, 45) / 20)
-    return np.asarray(coloured_S + noise * rng.standard_normal(len(samples_S)), np.float32)
-
-
-def at_media_times(
-    media_s_F: Float64, times_s_T: Float64, values_TZ: Float32, is_usable_T: Bool
-) -> tuple[Float32, Bool]:
-    """Values of frames at other times, linearly between frames.
-
-    Args:
-        media_s_F: (F,) wanted times.
-        times_s_T: (T,) times of the frames.
-        values_TZ: (T, Z).
-        is_usable_T: (T,) frames that have values.
-
-    Returns:
-        (F, Z) float32; (F,) bool, between two usable frames.
-    """
-    values_FZ = np.stack([np.interp(media_s_F, times_s_T, column) for column in values_TZ.T], axis=1)
-    is_known_F = np.interp(media_s_F, times_s_T, is_usable_T.astype(np.float64)) > 0.99
-    is_inside_F = (media_s_F >= times_s_T[0]) & (media_s_F <= times_s_T[-1])
-    return values_FZ.astype(np.float32), is_known_F & is_inside_F
 
 
 @dataclass(frozen=True)
@@ -169,26 +139,46 @@ class Lesson:
     clip: TalkingClip
 
 
+def run_of(found: mfcc.Features, start: int, length: int, rng: np.random.Generator, jitter: float) -> Float32:
+    """Some steps of a recording, silence beyond its ends, each feature with a random gain and shift.
+
+    Args:
+        found: The recording.
+        start: First step; may be negative.
+        length: W.
+        rng: Source of chance.
+        jitter: Standard deviation of gain and shift.
+
+    Returns:
+        (W, C) float32.
+    """
+    steps_FC = found.steps_FC
+    index_W = start + np.arange(length)
+    is_heard_W = (index_W >= 0) & (index_W < len(steps_FC))
+    inside_W = np.clip(index_W, 0, len(steps_FC) - 1)
+    run_WC = np.where(is_heard_W[:, None], steps_FC[inside_W], found.silence_C)
+    gain_C, shift_C = rng.standard_normal((2, run_WC.shape[1]))
+    return np.asarray(run_WC * (1 + jitter * gain_C) + jitter * shift_C, np.float32)
+
+
 class Lessons:
-    """Draws batches of feature runs with the modes wanted at each step.
+    """Draws runs of features with the modes wanted at their inner steps.
 
     Args:
         lessons: The clips.
         late_s: By how much each clip's sound comes after its picture.
-        delay_steps: The answer to step i is for the time of step i - delay.
-        length: Steps of a run.
-        warm_steps: Steps at a run's start that are not judged: the network has heard too little.
+        before: Steps of context before the first answer.
+        after: Steps of context after the last.
+        length: Answers of a run.
     """
 
+    _OVERHANG = 40
+    """Steps by which a run may begin before, or end after, the clip: silence is part of speaking."""
+
     def __init__(
-        self, lessons: list[Lesson], late_s: list[float], *, delay_steps: int, length: int, warm_steps: int
+        self, lessons: list[Lesson], late_s: list[float], *, before: int, after: int, length: int
     ) -> None:
-        self.lessons, self.delay_steps, self.length, self.warm_steps = (
-            lessons,
-            delay_steps,
-            length,
-            warm_steps,
-        )
+        self.lessons, self.before, self.after, self.length = lessons, before, after, length
         self._wanted = [
             [
                 at_media_times(
@@ -216,59 +206,21 @@ class Lessons:
             jitter: Standard deviation of a random gain and shift of each feature.
 
         Returns:
-            (B, W, C) features, (B, W, Z) wanted modes, (B, W) weight 0 or 1.
+            (B, before + L + after, C) features, (B, L, Z) wanted modes, (B, L) weight 0 or 1.
         """
         features, wanted, weight = [], [], []
         for _ in range(size):
             which = int(rng.choice(len(self.lessons), p=self._chance))
             variant = int(rng.integers(len(self.lessons[which].heard)))
             found = self.lessons[which].heard[variant].features
-            steps_FC = found.steps_FC
-            index_W = int(rng.integers(-60, max(len(steps_FC) - self.length + 60, -59))) + np.arange(
-                self.length
+            last = max(len(found.steps_FC) - self.length + self._OVERHANG, 1 - self._OVERHANG)
+            start = int(rng.integers(-self._OVERHANG, last))
+            features.append(
+                run_of(found, start - self.before, self.before + self.length + self.after, rng, jitter)
             )
-            is_heard_W = (index_W >= 0) & (index_W < len(steps_FC))
-            run_WC = np.where(
-                is_heard_W[:, None], steps_FC[np.clip(index_W, 0, len(steps_FC) - 1)], found.silence_C
-            )
-            gain_C, shift_C = (
-                1 + jitter * rng.standard_normal(run_WC.shape[1]),
-                rng.standard_normal(run_WC.shape[1]),
-            )
-            features.append(run_WC * gain_C + jitter * shift_C)
             modes_FZ, is_known_F = self._wanted[which][variant]
-            answer_W = index_W - self.delay_steps
-            is_asked_W = (
-                (answer_W >= 0) & (answer_W < len(modes_FZ)) & (np.arange(self.length) >= self.warm_steps)
-            )
-            answer_W = np.clip(answer_W, 0, len(modes_FZ) - 1)
-            wanted.append(modes_FZ[answer_W])
-            weight.append(is_asked_W & is_known_F[answer_W])
-        return np.stack(features).astype(np.float32), np.stack(wanted), np.stack(weight).astype(np.float32)
-
-
-def best_lag(heard_F: Float64, seen_F: Float64, is_known_F: Bool, reach: int) -> tuple[float, int]:
-    """Where two curves agree best.
-
-    Args:
-        heard_F: (F,) curve predicted from the sound.
-        seen_F: (F,) curve measured in the picture.
-        is_known_F: (F,) steps at which the picture is known.
-        reach: Largest lag in steps.
-
-    Returns:
-        Correlation, and the lag in steps by which the sound comes later than the picture; (0, 0) if
-        undefined.
-    """
-    best = (0.0, 0)
-    for lag in range(-reach, reach + 1):
-        moved_F = np.roll(heard_F, -lag)
-        inside_F = is_known_F.copy()
-        inside_F[: max(-lag, 0)] = False
-        inside_F[len(inside_F) - max(lag, 0) :] = False
-        if inside_F.sum() < 50 or np.std(moved_F[inside_F]) < 1e-9 or np.std(seen_F[inside_F]) < 1e-9:
-            continue
-        correlation = float(np.corrcoef(moved_F[inside_F], seen_F[inside_F])[0, 1])
-        if correlation > best[0]:
-            best = (correlation, lag)
-    return best
+            index_L = start + np.arange(self.length)
+            inside_L = np.clip(index_L, 0, len(modes_FZ) - 1)
+            wanted.append(modes_FZ[inside_L])
+            weight.append((index_L == inside_L) & is_known_F[inside_L])
+        return np.stack(features), np.stack(wanted), np.stack(weight).astype(np.float32)
