@@ -10,8 +10,10 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
+from dubber.cli.evaluate_phones import phones
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
+app.command("phones")(phones)
 
 _NETWORKS = "Measures by networks of yours"
 SyncNetFile = Annotated[

@@ -8,6 +8,7 @@ Index letters: S samples.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -109,10 +110,15 @@ def aligned_phones(
         text: The words, if they are known.
         least_confidence: Phones of words less sure than this are left out, and leave a gap.
     """
+    return in_ipa(heard_phones(samples_S, text), least_confidence)
+
+
+def in_ipa(heard: Sequence[HeardPhone], least_confidence: float = LEAST_CONFIDENCE) -> list[Phone]:
+    """The phones that are sure enough, in IPA, diphthongs apart; noises are left out too."""
     phones: list[Phone] = []
-    for heard in heard_phones(samples_S, text):
-        if heard.arpabet in IPA_OF_ARPABET and heard.confidence >= least_confidence:
-            phones += split(IPA_OF_ARPABET[heard.arpabet], heard.start_s, heard.end_s, heard.confidence) or []
+    for phone in heard:
+        if phone.arpabet in IPA_OF_ARPABET and phone.confidence >= least_confidence:
+            phones += split(IPA_OF_ARPABET[phone.arpabet], phone.start_s, phone.end_s, phone.confidence) or []
     return phones
 
 
