@@ -29,6 +29,7 @@ from dubber.evaluation.pictures import Detail, Fidelity, Flicker, Seam, SeenMout
 from dubber.evaluation.spoken import (
     heard_expression,
     loudness_measures,
+    motion_without_sound,
     shape_measures,
     trivial_expressions,
 )
@@ -70,10 +71,11 @@ def evaluate_clips(
     Returns:
         {"clips": [{"clip", "drive", "renderer", "frames", "metrics", "baselines"}], "median",
         "median_baselines"}; "renderer" is None without pictures. Metrics are those of
-        `spoken.shape_measures` and, with pictures, those of `dubber.evaluation.pictures` on the finished
-        frames, before any encode. `remade_psnr_db`: in the mouth box over the pixels that dubber changed
-        alone; the others are the filmed ones, which flatters the box. `patch_psnr_db`, `patch_ssim`: the
-        renderer's whole patch in the box, before blending. None where a measure has no meaning.
+        `spoken.shape_measures`, driven by speech also `motion_without_sound`, and with pictures those of
+        `dubber.evaluation.pictures` on the finished frames, before any encode. `remade_psnr_db`: in the mouth
+        box over the pixels that dubber changed alone; the others are the filmed ones, which flatters the
+        box. `patch_psnr_db`, `patch_ssim`: the renderer's whole patch in the box, before blending. None
+        where a measure has no meaning.
 
     Raises:
         WeightsError: A network's file is not what it should be.
@@ -112,12 +114,15 @@ def _evaluate(path: Path, settings: _Settings) -> dict[str, Any]:
     driven_NK = footage.true_expression_NK
     if settings.drive == "speech":
         driven_NK = heard_expression(footage, config, runtime, progress)
-    measured = {}
+    measured: dict[str, Measures] = {}
     for name, expression in {"metrics": driven_NK, **trivial_expressions(footage)}.items():
         measured[name] = shape_measures(footage, model, expression, config)
         if settings.has_pictures:
             wanted_NM2 = on_own_heads(model, footage, expression)
             measured[name] |= _measure_pictures(footage, wanted_NM2, settings, f"{footage.name} {name}")
+    if settings.drive == "speech":
+        without_sound = motion_without_sound(footage, model, config, runtime, progress)
+        measured["metrics"]["motion_without_sound"] = without_sound
     return {
         "clip": footage.name,
         "drive": settings.drive,

@@ -9,6 +9,7 @@ Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmark
 from __future__ import annotations
 
 import tempfile
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from dubber.ops.align import similarity_scale
 from dubber.ops.landmarks import mouth_opening
 from dubber.ops.silence import RATE_HZ, level_db
 from dubber.stages.translate import Translate
-from dubber.types import Float32
+from dubber.types import Float32, Speech, StoredFile, Timeline
+
+SILENCE_S = 60
+"""Length of the silence of `motion_without_sound`."""
 
 _CURVES = ("mouth_opening_correlation", "av_lag_frames", "opening_amplitude_ratio")
 _STILL_PX = 1e-3
@@ -77,18 +81,75 @@ def evaluate_footage(
 
 def heard_expression(footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress) -> Float32:
     """(N, K) what the translator makes of the clip's own voice, knowing nothing of the held-out part."""
+    heard_TK = _translated(footage, footage.speech, footage.timeline, config, runtime, progress)
+    return heard_TK[footage.held_out_from_frame :]
+
+
+def motion_without_sound(
+    footage: Footage, model: LinearFaceModel, config: DubConfig, runtime: Runtime, progress: Progress
+) -> float | None:
+    """How much the lips move while a minute of digital silence is dubbed, against the clip's own speech.
+
+    Args:
+        footage: The clip.
+        model: The face model.
+        config: Parameters of the translator.
+        runtime: Device and weights.
+        progress: Is told of the translator.
+
+    Returns:
+        Ratio of the two `motion.lip_speed`s, both on a head that stands still; None where the clip never
+        speaks.
+    """
+    rate, ticks_per_s = footage.clip.frame_rate, 1 / footage.clip.time_base
+    pts_N = np.round(np.arange(int(SILENCE_S * rate)) * float(ticks_per_s / rate)).astype(np.int64)
+    timeline = Timeline(
+        mode="retime",
+        pts_N=pts_N,
+        end_pts=int(SILENCE_S * ticks_per_s),
+        time_base=footage.clip.time_base,
+        source_index_N=np.full(len(pts_N), -1, np.int32),
+        audio_duration_s=SILENCE_S,
+    )
+    with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
+        path = Path(folder) / "silence.wav"
+        num_samples = int(SILENCE_S * footage.speech.sample_rate_hz)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, footage.speech.sample_rate_hz, num_samples, "NONE", ""))
+            file.writeframes(bytes(2 * num_samples))
+        speech = Speech(StoredFile(path), footage.speech.sample_rate_hz, num_samples)
+        silent_NK = _translated(footage, speech, timeline, config, runtime, progress)
+    spoken_T = footage.track.is_usable_T & ~footage.is_silent_T(config.translate.min_gap_s)
+    own_speed = motion.lip_speed(
+        on_a_still_head(model, footage, footage.coeffs.expression_TK), footage.timeline.times_s_N, spoken_T
+    )
+    speed = motion.lip_speed(
+        on_a_still_head(model, footage, silent_NK), timeline.times_s_N, np.ones(len(silent_NK), np.bool_)
+    )
+    return speed / own_speed if own_speed and speed is not None else None
+
+
+def _translated(
+    footage: Footage,
+    speech: Speech,
+    timeline: Timeline,
+    config: DubConfig,
+    runtime: Runtime,
+    progress: Progress,
+) -> Float32:
+    """(N, K) what the translator makes of speech, knowing nothing of the held-out part's faces."""
     with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
         context = StageContext(runtime, Path(folder), Path(folder), "translate", progress)
         expression = Translate(config.translate).run(
             context,
-            footage.speech,
-            footage.timeline,
+            speech,
+            timeline,
             footage.coeffs,
             footage.known_track,
             footage.clip,
             footage.speech,
         )
-    return expression.expression_NK[footage.held_out_from_frame :]
+    return expression.expression_NK
 
 
 def trivial_expressions(footage: Footage) -> dict[str, Float32]:

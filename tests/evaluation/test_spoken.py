@@ -18,7 +18,13 @@ from dubber.evaluation.ablation import Variant, evaluate_variants
 from dubber.evaluation.footage import Footage, on_own_heads, prepare
 from dubber.evaluation.results import check_page, results_page, write_page
 from dubber.evaluation.self_dub import evaluate_clips
-from dubber.evaluation.spoken import evaluate_footage, heard_expression, on_a_still_head, shape_measures
+from dubber.evaluation.spoken import (
+    evaluate_footage,
+    heard_expression,
+    motion_without_sound,
+    on_a_still_head,
+    shape_measures,
+)
 from dubber.models.morphable import LinearFaceModel
 from tests.synth import make_clip, make_wall_clip
 
@@ -99,6 +105,17 @@ def test_a_still_head_keeps_still(case: Case) -> None:
     )
 
 
+def test_motion_without_sound(case: Case) -> None:
+    """The null twin does not listen: over a minute it moves as the clip does, speech and pauses."""
+    moved = motion_without_sound(case.footage, case.model, NEUTRAL, case.runtime, SilentProgress())
+    assert moved is not None
+    assert 0.3 < moved < 1.5
+    still = DubConfig().with_overrides({"translate.mouth_gain": 0})
+    moved = motion_without_sound(case.footage, case.model, still, case.runtime, SilentProgress())
+    assert moved is not None
+    assert moved < 0.02
+
+
 def test_without_pictures_the_document_keeps_its_form(case: Case) -> None:
     document = evaluate_clips(
         [case.path],
@@ -112,6 +129,7 @@ def test_without_pictures_the_document_keeps_its_form(case: Case) -> None:
     assert (clip["clip"], clip["frames"], clip["renderer"]) == ("talk", 15, None)
     assert set(document) == {"clips", "median", "median_baselines"}
     assert document["median"] == clip["metrics"]
+    assert clip["metrics"].pop("motion_without_sound") > 0
     assert set(clip["baselines"]) == {"mean_mouth", "frozen", "loudness"}
     alone = evaluate_footage(case.footage, NEUTRAL, case.runtime, SilentProgress())
     assert alone["metrics"] == clip["metrics"]
