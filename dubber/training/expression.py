@@ -35,6 +35,7 @@ from dubber.training.dataset import provenance
 from dubber.training.identity import (
     IdentityTask,
     ProbeReport,
+    SpeakerClassifier,
     SpeakerWindows,
     accuracy,
     train_classifier,
@@ -71,7 +72,9 @@ class ExpressionTraining:
         delay_iterations: Steps of the network of each delay round.
         delay_rounds: Times the clips' delays are estimated.
         classifier_iterations: Steps of each classifier of the speakers.
-        identity_iterations: Steps of the identity remover; 0: none, voices are heard as they are.
+        identity_rounds: Rounds of removing identity, each with one more judge; 0: none, voices are heard as
+            they are.
+        identity_iterations: Steps of each.
         identity_weight: Of the judges' certainty beside the error of the mouth.
         identity_keep: Weight of what the remover changes.
         num_bases: Bases of the identity remover.
@@ -92,7 +95,8 @@ class ExpressionTraining:
     delay_iterations: int = 200
     delay_rounds: int = 2
     classifier_iterations: int = 300
-    identity_iterations: int = 400
+    identity_rounds: int = 6
+    identity_iterations: int = 100
     identity_weight: float = 1.0
     identity_keep: float = 0.02
     num_bases: int = 12
@@ -114,7 +118,8 @@ class ExpressionTraining:
     @property
     def num_steps(self) -> int:
         """Iterations of all networks together."""
-        identity = self.identity_iterations and self.identity_iterations + 3 * self.classifier_iterations
+        rounds = self.identity_rounds
+        identity = rounds and rounds * self.identity_iterations + (rounds + 1) * self.classifier_iterations
         delays = self.delay_rounds * self.delay_iterations
         return self.phone_iterations + delays + identity + self.members * self.iterations
 
@@ -278,33 +283,31 @@ class _Course:
         """Step 4: the remover's state, empty where there is none, and what a fresh probe tells."""
         settings = self.settings
         windows = SpeakerWindows(self.lessons, RUN_UP)
-        if not settings.identity_iterations or len(windows.speakers) < 2:
+        if not settings.identity_rounds or len(windows.speakers) < 2:
             return {}, None
         net = self.fresh(settings.translator, settings.seed, num_bases=settings.num_bases)
-        many, seed, device = settings.classifier_iterations, settings.seed, self.loop.device
+        lessons, seed, device = self.corrected(net, late), settings.seed, self.loop.device
 
-        def probe(name: str, seed: int, *, is_clean: bool) -> tuple[Any, float]:
-            classifier = train_classifier(
+        def classifier(name: str, seed: int, *, is_clean: bool) -> SpeakerClassifier:
+            many = settings.classifier_iterations
+            return train_classifier(
                 self.loop, name, net, windows, is_clean=is_clean, iterations=many, seed=seed
             )
-            return classifier, accuracy(classifier, net, windows, device, is_clean=is_clean)
 
-        judge, before = probe("speakers", seed, is_clean=False)
-        task = IdentityTask(net, judge, windows, keep=settings.identity_keep)
-        lessons = self.corrected(net, late)
+        judges = [classifier("speakers", seed, is_clean=False)]
+        before = accuracy(judges[0], net, windows, device, is_clean=False)
+        name = f"{settings.translator}-identity"
+        how = Optimisation(settings.identity_iterations, settings.learning_rate, settings.weight_decay)
+        for index in range(settings.identity_rounds):
+            task = IdentityTask(net, judges, windows, keep=settings.identity_keep)
 
-        def loss(rng: np.random.Generator) -> Tensor:
-            told = settings.identity_weight * task.loss(rng, device)
-            return mouth_error(net, lessons, settings, rng, device) + told
+            def loss(rng: np.random.Generator, task: IdentityTask = task) -> Tensor:
+                told = settings.identity_weight * task.loss(rng, device)
+                return mouth_error(net, lessons, settings, rng, device) + told
 
-        self.loop.train(
-            f"{settings.translator}-identity",
-            task,
-            loss,
-            Optimisation(settings.identity_iterations, settings.learning_rate, settings.weight_decay),
-            seed,
-        )
-        _, after = probe(f"{settings.translator}-probe", seed + 1, is_clean=True)
+            self.loop.train(f"{name}{index}", task, loss, how, seed + index)
+            judges.append(classifier(f"{name}{index}-judge", seed + 1 + index, is_clean=True))
+        after = accuracy(judges[-1], net, windows, device, is_clean=True)
         state = {name: value.cpu() for name, value in net.remover.state_dict().items()}
         return state, ProbeReport(before, after, 1 / len(windows.speakers))
 

@@ -1,9 +1,9 @@
 """Taking the voice's identity out of the features, and checking that it is gone.
 
 A classifier learns to tell the speakers apart from one second of features, and is frozen. The remover is
-trained, together with the translator, until the classifier knows no better than chance; a second classifier,
-which goes on learning, keeps it from merely fooling the first. Whether identity is gone is told by a fresh
-probe, trained on what the remover gives.
+trained, together with the translator, so that the classifier knows no better than chance. Then a fresh
+classifier, trained on what the remover gives now, joins the judges, and so on: one judge alone would be
+fooled. Whether identity is gone is told by a last probe that has judged nothing.
 
 Source: EBT, Audio ID-Removing Network; method.md section 4 for the trap (a frozen judge can be fooled) and
 the small term that keeps the speech.
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from dubber.models.expression import ExpressionNet
@@ -146,42 +145,31 @@ def ignorance(scores_BS: Tensor) -> Tensor:
 
 
 class IdentityTask(nn.Module):
-    """The remover with its judges: one frozen, one that goes on learning.
+    """The remover before its judges.
 
     Args:
         net: Its remover is trained.
-        frozen: Trained on the features as they are.
+        judges: Frozen classifiers.
         windows: Speakers' windows.
         keep: Weight of |x' - x|^2.
     """
 
     def __init__(
-        self, net: ExpressionNet, frozen: SpeakerClassifier, windows: SpeakerWindows, *, keep: float
+        self, net: ExpressionNet, judges: list[SpeakerClassifier], windows: SpeakerWindows, *, keep: float
     ) -> None:
         super().__init__()
         self.net = net
-        self.frozen = frozen.requires_grad_(False)
-        num_speakers = len(windows.speakers)
-        self.learning = SpeakerClassifier(net.feature_mean_C.shape[0], num_speakers)
-        self.learning.load_state_dict(frozen.state_dict())
-        self.windows, self._keep = windows, keep
-        self._chance = float(np.log(num_speakers))
+        self._judges = [judge.requires_grad_(False).eval() for judge in judges]
+        self._windows, self._keep = windows, keep
+        self._chance = float(np.log(len(windows.speakers)))
 
     def loss(self, rng: np.random.Generator, device: torch.device) -> Tensor:
-        """What the remover shall lower, plus what the learning judge shall: each with its own parameters."""
-        windows, answers = self.windows.draw(_BATCH, rng)
-        heard = torch.from_numpy(windows).to(device)
-        plain_BWC = ((heard - self.net.feature_mean_C) / self.net.feature_std_C)[:, self.windows.before :]
-        clean_BWC = self.net.cleaned(heard)[:, self.windows.before :]
-        self.frozen.eval()
-        fixed = {name: value.detach() for name, value in self.learning.state_dict().items()}
-        self.learning.eval()
-        judged = functional_call(self.learning, fixed, (clean_BWC,))
-        told = (ignorance(self.frozen(clean_BWC)) + ignorance(judged)) / 2 - self._chance
-        self.learning.train()
-        guessed = self.learning(clean_BWC.detach())
-        learned = functional.cross_entropy(guessed, torch.from_numpy(answers).to(device))
-        return told + self._keep * functional.mse_loss(clean_BWC, plain_BWC) + learned
+        """How much the judges can tell, mean over them, and what the remover changes."""
+        heard = torch.from_numpy(self._windows.draw(_BATCH, rng)[0]).to(device)
+        plain_BWC = classifier_inputs(self.net, self._windows, heard, is_clean=False)
+        clean_BWC = classifier_inputs(self.net, self._windows, heard, is_clean=True)
+        told = torch.stack([ignorance(judge(clean_BWC)) for judge in self._judges]).mean() - self._chance
+        return told + self._keep * functional.mse_loss(clean_BWC, plain_BWC)
 
 
 @dataclass(frozen=True)
