@@ -281,6 +281,7 @@ _SPEECH_TABLES = {
         "swing": ("", "opening_amplitude_ratio"),
         "in silence": ("", "motion_in_silence"),
         "filmed": ("", "true_motion_in_silence"),
+        "no sound": ("", "motion_without_sound"),
     },
 }
 _ABLATION_TITLES = {"long": "Clips, medians", "short": "Sentences of a few seconds, medians"}
