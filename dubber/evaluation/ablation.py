@@ -45,11 +45,15 @@ class Variant:
     trained_as: str | None = None
 
 
+_NOT_ADAPTED = {"translate.self_adaptation": False}
+
 VARIANTS: tuple[Variant, ...] = (
-    Variant("LSTM"),
-    Variant("LSTM, gain 1", {"translate.mouth_gain": 1.0}),
-    Variant("LSTM, no smoothing", {"translate.smoothing_ms": 0.0}),
-    Variant("LSTM, no lead", {"translate.lead_ms": 0.0}),
+    Variant("LSTM, self-adapted"),
+    Variant("LSTM", _NOT_ADAPTED),
+    Variant("LSTM without identity removal", _NOT_ADAPTED, trained_as="without-identity-removal"),
+    Variant("LSTM, 2D landmarks for expression", _NOT_ADAPTED, trained_as="landmarks-2d"),
+    Variant("conv, self-adapted", {"translate.translator": "conv"}),
+    Variant("conv", {"translate.translator": "conv", **_NOT_ADAPTED}),
     Variant("neutral", {"translate.translator": "neutral"}),
 )
 """The rows, in order; the trivial answers of `dubber.evaluation.spoken` follow them."""

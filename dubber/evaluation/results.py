@@ -48,7 +48,8 @@ def results_page(document: dict[str, Any], command: str) -> str:
         Markdown.
     """
     variants = document["variants"]
-    clips = next(variant["clips"] for variant in variants if variant["clips"])
+    measured = next(variant for variant in variants if variant["clips"])
+    clips = measured["clips"]
     num_short = sum(clip["seconds"] < SHORT_CLIP_S for clip in clips)
     sections = [
         "# Results",
@@ -65,7 +66,7 @@ def results_page(document: dict[str, Any], command: str) -> str:
     if num_short:
         title = f"{num_short} sentences under {SHORT_CLIP_S:.0f} s, medians"
         sections += [_medians_section(title, variants, "short"), _SHORT_NOTE]
-    sections += [_papers_section(), _clips_section(variants[0])]
+    sections += [_papers_section(), _clips_section(measured)]
     if document["left_out"]:
         rows = [[_cell(clip["clip"]), _cell(clip["reason"])] for clip in document["left_out"]]
         sections.append("## Left out\n\n" + _table(["clip", "why"], rows))
