@@ -156,7 +156,7 @@ class ExpressionNet(nn.Module):
                 **sizes,
             )
             net.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
-        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
             raise WeightsError("The weights are no expression network of this version.") from error
         return net.eval()
 

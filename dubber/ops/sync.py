@@ -33,9 +33,7 @@ def at_media_times(
     return values_FZ.astype(np.float32), is_known_F & is_inside_F
 
 
-def best_lag(
-    heard_F: Float32, seen_F: Float32, is_known_F: Bool, reach: int
-) -> tuple[float, int]:
+def best_lag(heard_F: Float32, seen_F: Float32, is_known_F: Bool, reach: int) -> tuple[float, int]:
     """Where two curves agree best.
 
     Args:
