@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +9,15 @@ from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import NoFaceError, WeightsError
+from dubber.stages.listening import (
+    RATE_HZ,
+    Target,
+    at_steps,
+    centred,
+    learned_correction,
+    predicted,
+    smoothed,
+)
 from dubber.types import (
     Bool,
     Clip,
@@ -24,24 +32,12 @@ from dubber.types import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from dubber.models.expression import ExpressionNet, TargetRange
-    from dubber.models.self_adaptation import Correction
+    from dubber.models.expression import ExpressionNet
 
 WEIGHTS = {"lstm": "expression", "conv": "expression_conv"}
 """Weights of each translator."""
 
 FACE_MODEL = "face_model"
-RATE_HZ = 100
-"""Steps of the network per second."""
-
-_MAX_DELAY_S = 0.4
-_LEAST_AGREEMENT = 0.3
-"""Correlation of heard and seen mouth opening below which the target's sound says nothing about its delay."""
-
-_MAX_OWN_S = 300.0
-"""Own speech beyond this is not learned from."""
 
 
 class TranslateParams(Params):
@@ -116,7 +112,7 @@ class Translate(Stage[ExpressionTrack]):
             if self.params.translator == "neutral":
                 expression_NK = own_expression(timeline, coeffs, track, clip)
             else:
-                target = _Target(coeffs, track, clip.times_s_T, own_speech)
+                target = Target(coeffs, track, clip.times_s_T, own_speech)
                 expression_NK = self._heard(ctx, samples_S, is_voiced_F, timeline.times_s_N, target)
             ctx.advance(timeline.num_frames)
         return ExpressionTrack(expression_NK.astype(np.float32), is_silent_N)
@@ -137,7 +133,7 @@ class Translate(Stage[ExpressionTrack]):
         samples_S: Float32,
         is_voiced_F: Bool,
         times_s_N: Float64,
-        target: _Target,
+        target: Target,
     ) -> Float32:
         from dubber.models.expression import ExpressionNet, TargetRange, rest_modes
         from dubber.ops import silence
@@ -151,106 +147,15 @@ class Translate(Stage[ExpressionTrack]):
         own_TK = target.coeffs.expression_TK[usable_T]
         reach = TargetRange.measured(net, own_TK)
         width = params.smoothing_ms / 1000 * RATE_HZ
-        correction = _learned(net, target, reach, width, device) if params.self_adaptation else None
+        correction = learned_correction(net, target, reach, width, device) if params.self_adaptation else None
         deviation_FZ = smoothed(predicted(net, samples_S, reach, device, correction), width)
         deviation_FZ = params.mouth_gain * centred(deviation_FZ, is_voiced_F)
         steps_N = (times_s_N + (params.lead_ms - params.av_offset_ms) / 1000) * RATE_HZ
-        deviation_NZ = _at_steps(deviation_FZ, np.clip(steps_N, 0, len(deviation_FZ) - 1))
+        deviation_NZ = at_steps(deviation_FZ, np.clip(steps_N, 0, len(deviation_FZ) - 1))
         rest_Z = rest_modes(net, own_TK, mouth_openings(target.track)[usable_T])
         is_open_N = silence.gate(is_voiced_F, steps_N / RATE_HZ, min_gap_s=params.min_gap_s)
         shut_N1 = params.rest_gain * (1 - is_open_N[:, None])
         return net.decode((1 - shut_N1) * reach.limited(deviation_NZ) + shut_N1 * rest_Z)
-
-
-@dataclass(frozen=True)
-class _Target:
-    """Whose mouth it is: what was fitted, on which frames, when, and what the person said in the video."""
-
-    coeffs: FaceCoeffs
-    track: FaceTrack
-    times_s_T: Float64
-    own_speech: Speech
-
-
-def predicted(
-    net: ExpressionNet,
-    samples_S: Float32,
-    reach: TargetRange,
-    device: torch.device,
-    correction: Correction | None = None,
-) -> Float32:
-    """Deviations from the target's mean at every step of 10 ms.
-
-    Args:
-        net: The network.
-        samples_S: (S,) speech, mono 16 kHz.
-        reach: The target's range.
-        device: Where the network runs.
-        correction: What was learned from the target itself.
-
-    Returns:
-        (F, Z) float32 in the target's range.
-    """
-    from dubber.models.expression import listen
-    from dubber.ops import mfcc
-
-    heard = mfcc.normalised(mfcc.features(samples_S))
-    return np.concatenate(
-        [
-            modes_fZ * reach.scale_Z + (correction(hidden_fH) if correction else 0)
-            for modes_fZ, hidden_fH in listen(net, heard.steps_FC, heard.silence_C, device)
-        ]
-    )
-
-
-def _learned(
-    net: ExpressionNet, target: _Target, reach: TargetRange, width_steps: float, device: torch.device
-) -> Correction | None:
-    """What the target's own speech teaches about its mouth, if it has any and it holds."""
-    from dubber.media.audio import read_speech
-    from dubber.models.expression import listen
-    from dubber.models.self_adaptation import fit_correction
-    from dubber.ops import mfcc
-
-    samples_S = read_speech(target.own_speech)[: round(_MAX_OWN_S * target.own_speech.sample_rate_hz)]
-    if not samples_S.any():
-        return None
-    heard = mfcc.normalised(mfcc.features(samples_S))
-    chunks = list(listen(net, heard.steps_FC, heard.silence_C, device))
-    modes_FZ = smoothed(np.concatenate([modes for modes, _ in chunks]), width_steps) * reach.scale_Z
-    hidden_FH = smoothed(np.concatenate([hidden for _, hidden in chunks]), width_steps)
-    wanted_TZ = net.encode(target.coeffs.expression_TK) - reach.mean_Z
-    delay_s = _delay_s(modes_FZ, wanted_TZ, target)
-    steps_T = (target.times_s_T + delay_s) * RATE_HZ
-    is_heard_T = target.track.is_usable_T & (steps_T >= 0) & (steps_T <= len(modes_FZ) - 1)
-    steps_T = steps_T[is_heard_T]
-    predicted_TZ = _at_steps(modes_FZ, steps_T)
-    return fit_correction(
-        _at_steps(hidden_FH, steps_T),
-        predicted_TZ - predicted_TZ.mean(axis=0),
-        wanted_TZ[is_heard_T],
-        target.times_s_T[is_heard_T],
-    )
-
-
-def _delay_s(modes_FZ: Float32, wanted_TZ: Float32, target: _Target) -> float:
-    """By how much the target's sound comes after its picture; 0 where they hardly agree."""
-    from dubber.ops.sync import at_media_times, best_lag
-
-    step_s_F = np.arange(len(modes_FZ)) / RATE_HZ
-    seen_FZ, is_known_F = at_media_times(step_s_F, target.times_s_T, wanted_TZ, target.track.is_usable_T)
-    reach = round(_MAX_DELAY_S * RATE_HZ)
-    # The first mode is the largest motion of the mouth: its opening.
-    agreement, lag = best_lag(modes_FZ[:, 0], seen_FZ[:, 0], is_known_F, reach)
-    return lag / RATE_HZ if agreement >= _LEAST_AGREEMENT and abs(lag) < reach else 0.0
-
-
-def _at_steps(values_FX: Float32, steps_N: Float64) -> Float32:
-    """(N, X) values between steps, linearly."""
-    every_F = np.arange(len(values_FX))
-    return np.stack([np.interp(steps_N, every_F, column) for column in values_FX.T], axis=1).astype(
-        np.float32
-    )
 
 
 def _inputs(
@@ -279,43 +184,6 @@ def mouth_openings(track: FaceTrack) -> Float32:
 
     gap_T2 = track.landmarks_TL3[:, UPPER_INNER_LIP, :2] - track.landmarks_TL3[:, LOWER_INNER_LIP, :2]
     return np.asarray(np.linalg.norm(gap_T2, axis=1) / eye_distance(track.landmarks_TL3), np.float32)
-
-
-def smoothed(modes_FZ: Float32, width_steps: float) -> Float32:
-    """Symmetric smoothing in time (no lag).
-
-    Args:
-        modes_FZ: (F, Z).
-        width_steps: Full width of a Hann window at half its height; below one step nothing is done.
-
-    Returns:
-        (F, Z).
-    """
-    from scipy.ndimage import convolve1d
-
-    reach = round(width_steps)
-    if reach < 1:
-        return modes_FZ
-    weights = np.hanning(2 * reach + 1)[1:-1]
-    return np.asarray(convolve1d(modes_FZ, weights / weights.sum(), axis=0, mode="nearest"), np.float32)
-
-
-def centred(modes_FZ: Float32, is_voiced_F: Bool) -> Float32:
-    """Take out the mean over the spoken part: the target's own mean comes in its place.
-
-    Args:
-        modes_FZ: (F, Z).
-        is_voiced_F: (F or F - 1,) spoken steps; a short speech says little about its mean, and less is
-            taken out.
-
-    Returns:
-        (F, Z).
-    """
-    spoken_FZ = modes_FZ[: len(is_voiced_F)][is_voiced_F[: len(modes_FZ)]]
-    if not len(spoken_FZ):
-        return modes_FZ
-    trust = len(spoken_FZ) / (len(spoken_FZ) + 200.0)
-    return np.asarray(modes_FZ - trust * spoken_FZ.mean(axis=0), np.float32)
 
 
 def own_expression(timeline: Timeline, coeffs: FaceCoeffs, track: FaceTrack, clip: Clip) -> Float32:
