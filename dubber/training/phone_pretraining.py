@@ -22,7 +22,7 @@ from dubber.models.speech_net import SpeechEncoder
 from dubber.ops import mfcc
 from dubber.training.augment import disguised
 from dubber.training.phone_speech import phone_lessons
-from dubber.training.phones import TARGETS, PhoneClass
+from dubber.training.phones import TARGETS, UNKNOWN, PhoneClass
 from dubber.training.speech_data import run_of
 from dubber.types import Float32
 
@@ -40,7 +40,7 @@ class PhoneRecording:
 
     Attributes:
         features: Normalised features.
-        class_F: (F,) values of `PhoneClass`.
+        class_F: (F,) values of `PhoneClass`, or `UNKNOWN`.
         targets_FA: (F, A) float32.
     """
 
@@ -131,8 +131,9 @@ class PhoneTask(nn.Module):
             torch.from_numpy(array).to(device) for array in self.draw(size, rng, jitter)
         )
         scores, answers = self(features)
-        named = functional.cross_entropy(scores.flatten(0, 1), classes.flatten())
-        return named + _TARGET_WEIGHT * functional.mse_loss(answers, targets)
+        named = functional.cross_entropy(scores.flatten(0, 1), classes.flatten(), ignore_index=UNKNOWN)
+        is_known = classes != UNKNOWN
+        return named + _TARGET_WEIGHT * functional.mse_loss(answers[is_known], targets[is_known])
 
     @torch.inference_mode()
     def accuracy(self, seed: int, device: torch.device, num_batches: int = 8) -> float:
@@ -142,7 +143,7 @@ class PhoneTask(nn.Module):
         for _ in range(num_batches):
             features, classes, _ = self.draw(16, rng, 0.0)
             named = self(torch.from_numpy(features).to(device))[0].argmax(dim=-1).cpu().numpy()
-            is_sound = classes != int(PhoneClass.SILENCE)
+            is_sound = (classes != int(PhoneClass.SILENCE)) & (classes != UNKNOWN)
             right += int((named == classes)[is_sound].sum())
             total += int(is_sound.sum())
         return right / max(total, 1)
