@@ -63,14 +63,14 @@ def fit_correction(
 
     Source: ridge regression (Hoerl and Kennard 1970), its strength by blocked cross-validation.
     """
-    if len(times_s_T) < 2 or times_s_T[-1] - times_s_T[0] < _LEAST_S:
+    if len(times_s_T) < _NUM_PARTS or times_s_T[-1] - times_s_T[0] < _LEAST_S:
         return None
     mean_H = hidden_TH.mean(axis=0)
     scale_H = 1 / (hidden_TH.std(axis=0) + 0.02)
     inputs_TH = ((hidden_TH - mean_H) * scale_H).astype(np.float64)
     missing_TZ = (wanted_TZ - predicted_TZ).astype(np.float64)
     missing_TZ -= missing_TZ.mean(axis=0)
-    part_T = np.minimum(np.arange(len(times_s_T)) * _NUM_PARTS // len(times_s_T), _NUM_PARTS - 1)
+    part_T = np.arange(len(times_s_T)) * _NUM_PARTS // len(times_s_T)
     error_L, before = np.zeros(len(_RIDGES)), 0.0
     for part in range(_NUM_PARTS):
         is_out_T = part_T == part
