@@ -33,7 +33,6 @@ from dubber.models.morphable import (
     view_features,
 )
 from dubber.models.temporal import NUM_POSE, add_differences, second_differences, solve
-from dubber.ops.align import MEAN_FACE_RIGID_N2
 from dubber.types import Bool, Float32, Float64, Int32
 
 PART_FRAMES = 64
@@ -42,6 +41,9 @@ PART_FRAMES = 64
 WINDOW_FRAMES = 512
 """Frames solved for together, and the neighbours they are solved with on each side for smoothness' sake."""
 
+
+UNIT_PX = 150.0
+"""Px of the crop per model unit, about: the crop shows all faces at one size."""
 
 PLAIN_STEPS = 2
 """Steps that are made before residuals are bounded."""
@@ -326,8 +328,7 @@ class FaceFitter:
 
     def _lever_px(self) -> float:
         """Root mean square distance of the vertices from the origin, px of the crop: what a turn moves."""
-        eye_distance_px = np.linalg.norm(MEAN_FACE_RIGID_N2[3] - MEAN_FACE_RIGID_N2[0])
-        return float(np.sqrt((self._mean_3n**2).sum(axis=0).mean()) * eye_distance_px)
+        return float(np.sqrt((self._mean_3n**2).sum(axis=0).mean()) * UNIT_PX)
 
     def _normal_equations(
         self, view: _View, base: _Base, state: _State, bound_px: float

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from scipy.linalg import solveh_banded
 
 from dubber.ops.landmarks import RIGID
 from dubber.types import Bool, Float32, Float64, Int32
@@ -184,36 +183,4 @@ def smooth_per_segment(
         weights = kernel[radius_frames - radius : radius_frames + radius + 1]
         weights = weights / weights.sum()
         smooth_T[run] = sum(w * padded[k : k + length] for k, w in enumerate(weights))
-    return smooth_T
-
-
-def smooth_second_difference(
-    values_T: Float32, is_usable_T: Bool, shot_id_T: Int32, strength: float
-) -> Float32:
-    """Smooth in time within each run by minimising |x - values|^2 + strength * |second difference of x|^2.
-
-    Args:
-        values_T: (T, ...) numbers.
-        is_usable_T: (T,) bool; other frames keep their values.
-        shot_id_T: (T,) int.
-        strength: 0 changes nothing; 1 halves what changes sign every 5 frames or so.
-
-    Returns:
-        (T, ...) float32.
-
-    Source: Whittaker 1923; Eilers 2003, A perfect smoother.
-    """
-    smooth_T = np.array(values_T, np.float32)
-    for run in segments(is_usable_T, shot_id_T):
-        length = run.stop - run.start
-        if length < 3 or strength <= 0:
-            continue
-        bands = np.zeros((3, length))
-        for offset, weight in enumerate((1.0, -2.0, 1.0)):
-            for other, other_weight in enumerate((1.0, -2.0, 1.0)[: offset + 1]):
-                distance = offset - other
-                bands[2 - distance, offset : length - 2 + offset] += strength * weight * other_weight
-        bands[2] += 1
-        flat = np.asarray(values_T[run], np.float64).reshape(length, -1)
-        smooth_T[run] = solveh_banded(bands, flat).reshape(values_T[run].shape)
     return smooth_T

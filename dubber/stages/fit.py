@@ -209,11 +209,16 @@ def fit_track(
     Returns:
         Identity (K_id,), and poses and expressions of the usable frames.
     """
+    from threadpoolctl import threadpool_limits
+
     frames_UL3 = usable_landmarks(track, usable)
     scale_U = crop_scales(track)[usable]
     chosen = identity_frames(frames_UL3, scale_U, params.num_identity_frames)
-    identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
-    return identity_K, fitter.fit_frames(frames_UL3, scale_U, identity_K, continues(track, usable))
+    # The matrices are small: threads wait for each other far longer than they work, on a busy machine.
+    with threadpool_limits(limits=1, user_api="blas"):
+        identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
+        poses = fitter.fit_frames(frames_UL3, scale_U, identity_K, continues(track, usable))
+    return identity_K, poses
 
 
 def continues(track: FaceTrack, usable: Int32) -> Bool:

@@ -24,7 +24,7 @@ import numpy as np
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import NoFaceError
-from dubber.models.fitting import FaceFitter, FramePoses
+from dubber.models.fitting import UNIT_PX, FaceFitter, FramePoses
 from dubber.models.morphable import (
     EYES,
     IBUG68,
@@ -62,8 +62,6 @@ TURN_DEG = 10.0
 TURN_EVERY = 5
 """How far, and which of the frames, `turned_mesh_leakage` turns."""
 
-UNIT_PX = 150.0
-"""Px of the crop per model unit, about."""
 
 WEIGHT_ENTRY = {
     "kind": "linear face model",

@@ -15,7 +15,6 @@ from dubber.ops.align import (
     similarity_scale,
     similarity_to_mean_face,
     smooth_per_segment,
-    smooth_second_difference,
     umeyama,
 )
 from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP, RIGID
@@ -141,7 +140,6 @@ def test_smoothing_keeps_steady_motion(length: int) -> None:
     line = np.arange(length, dtype=np.float32)[:, None] * np.array([2.0, -3.0], np.float32) + 5
     usable, shots = np.ones(length, bool), np.zeros(length, np.int32)
     np.testing.assert_allclose(smooth_per_segment(line, usable, shots), line, atol=1e-4)
-    np.testing.assert_allclose(smooth_second_difference(line, usable, shots, 3.0), line, atol=1e-3)
 
 
 def test_smoothing_takes_jitter_out_and_stays_within_shots() -> None:
@@ -151,25 +149,13 @@ def test_smoothing_takes_jitter_out_and_stays_within_shots() -> None:
     shots = (np.arange(60) >= 30).astype(np.int32)
     usable = np.ones(60, bool)
     usable[10] = False
-    for smooth in (
-        smooth_per_segment(values, usable, shots),
-        smooth_second_difference(values, usable, shots, 2.0),
-    ):
-        assert np.abs(smooth[:, 0] - step).max() < 4
-        assert np.diff(smooth[31:, 0]).std() < 0.5 * np.diff(values[31:, 0]).std()
-        assert smooth[10] == values[10]
+    smooth = smooth_per_segment(values, usable, shots)
+    assert np.abs(smooth[:, 0] - step).max() < 4
+    assert np.diff(smooth[31:, 0]).std() < 0.5 * np.diff(values[31:, 0]).std()
+    assert smooth[10] == values[10]
 
 
 def test_no_smoothing_is_no_change() -> None:
     values = np.random.default_rng(6).normal(size=(9, 2, 3)).astype(np.float32)
     usable, shots = np.ones(9, bool), np.zeros(9, np.int32)
     np.testing.assert_array_equal(smooth_per_segment(values, usable, shots, sigma_frames=0), values)
-    np.testing.assert_array_equal(smooth_second_difference(values, usable, shots, 0.0), values)
-
-
-def test_second_difference_smoothing_minimises_what_it_says() -> None:
-    values = np.random.default_rng(7).normal(size=(12, 1)).astype(np.float32)
-    smooth = smooth_second_difference(values, np.ones(12, bool), np.zeros(12, np.int32), 2.5)
-    difference = np.diff(np.eye(12), n=2, axis=0)
-    expected = np.linalg.solve(np.eye(12) + 2.5 * difference.T @ difference, values)
-    np.testing.assert_allclose(smooth, expected, atol=1e-5)
