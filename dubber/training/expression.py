@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightEntry
 from dubber.errors import ConfigError
 from dubber.models.expression import ExpressionNet, listen
-from dubber.models.morphable import MOUTH_JAW, LinearFaceModel
+from dubber.models.morphable import LinearFaceModel
 from dubber.models.speech_net import RUN_UP, ConvTranslator, SpeechEncoder
-from dubber.ops import landmarks, mfcc
+from dubber.ops import mfcc
 from dubber.ops.sync import at_media_times, best_lag
 from dubber.stages.translate import FACE_MODEL, WEIGHTS
 from dubber.training.dataset import provenance
@@ -44,13 +44,10 @@ from dubber.training.loop import Loop, Optimisation
 from dubber.training.phone_pretraining import PhoneTask, phone_recordings
 from dubber.training.release import save_weight
 from dubber.training.speech_data import Lesson, Lessons, TalkingClip, talking_clips, variants
+from dubber.training.targets import TargetName, deviations, make_modes, mouth_target
 from dubber.types import Float32
 
 TRAIN_STAGE = "train expression"
-_JAW_WEIGHT = 0.5
-"""Jaw landmarks slide along the outline on a turned head: they count half."""
-_CALM = 0.02
-"""Weight of the coefficients themselves beside their effect on the mouth: the modes span all of them."""
 _MAX_DELAY_S = 0.4
 _MIN_AGREEMENT = 0.4
 _NUM_BABBLERS = 40
@@ -65,6 +62,8 @@ class ExpressionTraining:
 
     Attributes:
         translator: Key of `dubber.models.speech_net.TRANSLATORS`.
+        variant: Name in `dubber.training.variants`; empty: the recipe of the weights that ship.
+        target: What is predicted; see `dubber.training.targets`.
         members: Networks that are averaged.
         iterations: Steps of each member.
         phone_seconds: Synthetic speech to learn sounds from.
@@ -88,6 +87,8 @@ class ExpressionTraining:
     """
 
     translator: str = "lstm"
+    variant: str = ""
+    target: TargetName = "expression"
     members: int = 3
     iterations: int = 400
     phone_seconds: float = 4800.0
@@ -110,10 +111,14 @@ class ExpressionTraining:
 
     @property
     def label(self) -> str:
-        """Names what the translators share; their own checkpoints carry their own names."""
-        own = ("translator", "members", "iterations", "identity")
+        """Names what translators and variants share; their own checkpoints carry their own names."""
+        own = ("translator", "variant", "target", "members", "iterations", "identity")
         shared = {name: value for name, value in asdict(self).items() if not name.startswith(own)}
         return "-".join(str(value) for value in shared.values())
+
+    def own_name(self, name: str) -> str:
+        """A checkpoint's name, which tells what is predicted."""
+        return name if self.target == "expression" else f"{self.target}-{name}"
 
     @property
     def num_steps(self) -> int:
@@ -122,61 +127,6 @@ class ExpressionTraining:
         identity = rounds and rounds * self.identity_iterations + (rounds + 1) * self.classifier_iterations
         delays = self.delay_rounds * self.delay_iterations
         return self.phone_iterations + delays + identity + self.members * self.iterations
-
-
-def mouth_metric(model: LinearFaceModel) -> tuple[Float32, Float32]:
-    """What expression coefficients do to the mouth.
-
-    Args:
-        model: The face model.
-
-    Returns:
-        (K, D) coefficients to weighted displacements of the 39 landmarks, model units; (K,) change of the
-        mouth's opening.
-    """
-    basis_KM3 = model.expression_KV3[:, model.landmark_sets[MOUTH_JAW]].astype(np.float64)
-    weight_M = np.where(np.arange(basis_KM3.shape[1]) < landmarks.NUM_MOUTH, 1.0, np.sqrt(_JAW_WEIGHT))
-    # Depth is not seen, and is the tracker's weakest coordinate.
-    weighted = basis_KM3 * weight_M[:, None] * np.array([1.0, 1.0, 0.5])
-    order = landmarks.MOUTH_JAW.tolist()
-    lower, upper = order.index(landmarks.LOWER_INNER_LIP), order.index(landmarks.UPPER_INNER_LIP)
-    opening_K = basis_KM3[:, lower, 1] - basis_KM3[:, upper, 1]
-    return weighted.reshape(len(basis_KM3), -1).astype(np.float32), opening_K.astype(np.float32)
-
-
-def deviations(clip: TalkingClip) -> Float32:
-    """(T, K) coefficients less the clip's mean over usable frames."""
-    return np.asarray(clip.expression_TK - clip.expression_TK[clip.is_usable_T].mean(axis=0), np.float32)
-
-
-def make_modes(clips: list[TalkingClip], metric_KD: Float32) -> tuple[Float32, Float32, Float32, list[float]]:
-    """Principal axes of the coefficients under the mouth's metric.
-
-    Args:
-        clips: The clips.
-        metric_KD: From `mouth_metric`.
-
-    Returns:
-        (K, Z) encode, (Z, K) decode with Z = K, (Z,) usual standard deviations, and each clip's liveliness:
-        the root mean square of its mouth's displacements over the usual one.
-    """
-    used = [deviations(clip)[clip.is_usable_T].astype(np.float64) for clip in clips]
-    metric_KK = metric_KD.astype(np.float64) @ metric_KD.T
-    metric_KK += _CALM * np.trace(metric_KK) / len(metric_KK) * np.eye(len(metric_KK))
-    root_KK = np.linalg.cholesky(metric_KK)
-    energy = [float(np.sqrt(np.mean(np.sum((one @ root_KK) ** 2, axis=1)))) for one in used]
-    usual = float(np.median(energy))
-    lively = [max(one / usual, 1e-3) for one in energy]
-    moved = np.concatenate([one @ root_KK / live for one, live in zip(used, lively, strict=True)])
-    values, axes_KZ = np.linalg.eigh(moved.T @ moved / len(moved))
-    order = np.argsort(values)[::-1]
-    encode_KZ = root_KK @ axes_KZ[:, order]
-    return (
-        encode_KZ.astype(np.float32),
-        np.linalg.inv(encode_KZ).astype(np.float32),
-        np.sqrt(np.maximum(values[order], 1e-12)).astype(np.float32),
-        lively,
-    )
 
 
 class _Course:
@@ -199,9 +149,11 @@ class _Course:
         face_model_sha256: str,
     ) -> None:
         self.settings, self.loop = settings, loop
-        metric_KD, opening_K = mouth_metric(model)
-        encode_KZ, decode_ZK, std_Z, lively = make_modes(clips, metric_KD)
-        self.opening_Z = decode_ZK @ opening_K
+        target = mouth_target(settings.target, model)
+        # From here on nobody asks what the numbers are: the metric tells what they do.
+        clips = [replace(clip, expression_TK=target.numbers(clip)) for clip in clips]
+        encode_KZ, decode_ZK, std_Z, lively = make_modes(clips, target.metric_KD)
+        self.opening_Z = decode_ZK @ target.opening_K
         babblers = [clip.samples_S for clip in clips[:_NUM_BABBLERS]]
         self.lessons = [
             Lesson(
@@ -296,7 +248,7 @@ class _Course:
 
         judges = [classifier("speakers", seed, is_clean=False)]
         before = accuracy(judges[0], net, windows, device, is_clean=False)
-        name = f"{settings.translator}-identity"
+        name = settings.own_name(f"{settings.translator}-identity")
         how = Optimisation(settings.identity_iterations, settings.learning_rate, settings.weight_decay)
         for index in range(settings.identity_rounds):
             task = IdentityTask(net, judges, windows, keep=settings.identity_keep)
@@ -336,7 +288,7 @@ class _Course:
         settings = self.settings
         lessons = self.corrected(net, late)
         self.loop.train(
-            name,
+            settings.own_name(name),
             net,
             lambda rng: mouth_error(net, lessons, settings, rng, self.loop.device),
             Optimisation(iterations, settings.learning_rate, settings.weight_decay),
@@ -453,18 +405,23 @@ def train_expression(
             for clip, (agreement, delay) in zip(clips, late, strict=True)
         },
     }
-    (folder / f"report-{settings.translator}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    name = "-".join(filter(None, ("report", settings.variant, settings.translator)))
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     return net, report
 
 
-def weight_entry(translator: str, clips: list[TalkingClip], face_model: WeightEntry) -> dict[str, Any]:
+def weight_entry(
+    translator: str, clips: list[TalkingClip], face_model: WeightEntry, variant: str = ""
+) -> dict[str, Any]:
     """The manifest's row for weights learned from clips.
 
     Args:
         translator: Which.
         clips: What taught it.
-        face_model: The face model whose coefficients it speaks: its terms go on.
+        face_model: The face model that the clips were fitted with: its terms go on.
+        variant: Name in `dubber.training.variants`, if it is one.
     """
+    options = f"--translator {translator}" + (f" --variant {variant}" if variant else "")
     speakers = len({clip.speaker for clip in clips})
     rights = provenance(clip.rights for clip in clips)
     return {
@@ -472,7 +429,7 @@ def weight_entry(translator: str, clips: list[TalkingClip], face_model: WeightEn
         "licence": face_model.licence,
         "is_commercial_use_allowed": face_model.is_commercial_use_allowed,
         "training_data": f"{len(clips)} talking clips of {speakers} people ({rights}); synthetic speech",
-        "recipe": f"dubber train expression --clips CSV --translator {translator}",
+        "recipe": f"dubber train expression --clips CSV {options}",
         "description": "Speech to expression coefficients: identity remover, encoder, translators",
     }
 
@@ -500,7 +457,7 @@ def train_from_clips(
     Returns:
         Measures: clips, speakers, frames, clips whose sound was late by 40 ms or more, the median correlation
         of mouth openings on the clips it learned from, the share of sounds named, the fresh probe's accuracy
-        before and after, and its chance. Each clip's delay lies in report.json beside the checkpoints.
+        before and after, and its chance. Each clip's delay lies in a report beside the checkpoints.
 
     Raises:
         ConfigError: The manifest cannot be used, or espeak-ng is needed and missing.
@@ -526,7 +483,7 @@ def train_from_clips(
         progress=progress,
         face_model_sha256=face_entry.sha256,
     )
-    entry = weight_entry(settings.translator, clips, face_entry)
+    entry = weight_entry(settings.translator, clips, face_entry, settings.variant)
     save_weight(out, WEIGHTS[settings.translator], net.to_arrays(), entry)
     rows = list(report["clips"].values())
     probe = report["speaker_probe"] or {}

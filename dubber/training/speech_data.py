@@ -1,14 +1,14 @@
 """Talking clips as lessons for the expression network: what is heard, and what the mouth did meanwhile.
 
 Index letters: S samples, F feature steps, C features, T frames, K coefficients, Z modes, B a batch, W steps
-of a run, L steps of it that are answered.
+of a run, L steps of it that are answered, M = 39 mouth and jaw landmarks.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from dubber.engine.stage import Runtime
 from dubber.errors import MediaError, NoFaceError
 from dubber.media.audio import read_speech
 from dubber.ops import mfcc
+from dubber.ops.align import apply_similarity
+from dubber.ops.landmarks import MOUTH_JAW
 from dubber.ops.sync import at_media_times
 from dubber.stages.fit import Fit, FitParams
 from dubber.stages.speech import ExtractSpeech
@@ -41,6 +43,8 @@ class TalkingClip:
         expression_TK: (T, K) fitted coefficients.
         is_usable_T: (T,) frames that have them.
         rights: What may be done with the clip; "" where nothing is known.
+        landmarks_TM2: (T, 39, 2) float32 tracked landmarks, px of the 384 crop; needed only where landmarks
+            are the target (`dubber.training.targets`), (0, 39, 2) where nobody needs them.
     """
 
     name: str
@@ -50,6 +54,7 @@ class TalkingClip:
     expression_TK: Float32
     is_usable_T: Bool
     rights: str = ""
+    landmarks_TM2: Float32 = field(default_factory=lambda: np.zeros((0, len(MOUTH_JAW), 2), np.float32))
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def talking_clips(
                 coeffs.expression_TK,
                 track.is_usable_T,
                 row.rights,
+                apply_similarity(track.similarity_T23, track.landmarks_TL3[:, MOUTH_JAW, :2]),
             )
         progress.advance(stage)
 
