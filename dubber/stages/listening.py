@@ -91,10 +91,9 @@ def learned_correction(
     steps_T = (target.times_s_T + delay_s) * RATE_HZ
     is_heard_T = target.track.is_usable_T & (steps_T >= 0) & (steps_T <= len(modes_FZ) - 1)
     steps_T = steps_T[is_heard_T]
-    predicted_TZ = at_steps(modes_FZ, steps_T)
     return fit_correction(
         at_steps(hidden_FH, steps_T),
-        predicted_TZ - predicted_TZ.mean(axis=0),
+        at_steps(modes_FZ, steps_T),
         wanted_TZ[is_heard_T],
         target.times_s_T[is_heard_T],
     )
