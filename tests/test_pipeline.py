@@ -30,7 +30,10 @@ from dubber.pipeline import DubPlan, plan_dub
 from tests.synth import SyntheticClip, make_clip, talking_sound, write_wav
 
 NUM_FRAMES = 40
-STAGES = ["demux", "speech", "timeline", "track", "fit", "translate", "retime", "render", "blend", "remux"]
+STAGES = [
+    *("demux", "speech", "timeline", "track", "fit", "own_speech"),
+    *("translate", "retime", "render", "blend", "remux"),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +148,7 @@ def test_other_speech_keeps_what_the_video_gave(case: Case, dubbed: Path) -> Non
     plan = case.plan(case.other_line).plan
     store = Store(case.cache)
     hits = {node.name for node in plan.nodes if node.stage is not None and store.has(node.key)}
-    assert hits == {"demux", "track", "fit"}
+    assert hits == {"demux", "track", "fit", "own_speech"}
 
 
 def test_until_stops_and_keeps(case: Case, tmp_path: Path) -> None:
@@ -264,6 +267,19 @@ def test_speech_that_is_cut_is_told(case: Case, tmp_path: Path) -> None:
     result = dub(case.clip.path, line, tmp_path / "cut.mp4", config=config, runtime=case.runtime())
     assert len(result.warnings) == 1
     assert "last 1.0 s of the speech were cut off (--length cut_off)" in result.warnings[0]
+
+
+@pytest.mark.parametrize("translator", ["lstm", "neutral"])
+def test_a_video_without_sound_is_dubbed(tmp_path: Path, translator: str) -> None:
+    mute = make_clip(tmp_path / "mute.mp4", num_frames=12, has_audio=False)
+    line = write_wav(tmp_path / "line.wav", talking_sound(12 / 25, seed=5))
+    config = DubConfig().with_overrides({"translate.translator": translator})
+    runtime = make_runtime(cache_dir=tmp_path / "cache", device="cpu")
+    result = dub(mute.path, line, tmp_path / "o.mp4", config=config, runtime=runtime)
+    assert result.num_dubbed_frames == result.num_frames == 12
+    plan = plan_dub(config, mute.path, line, runtime=runtime)
+    assert Run(plan.plan, runtime).get(plan.own_speech).num_samples == 0
+    assert probe(tmp_path / "o.mp4").has_audio
 
 
 def test_interrupt_ends_with_130_and_leaves_nothing(case: Case, tmp_path: Path) -> None:
