@@ -18,7 +18,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 pyt
 	echo "No Python 3.10, 3.11 or 3.12 with venv was found. Install one (Debian, Ubuntu: apt install python3-venv)," >&2; \
 	echo "or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help install demo test test-all check format example face-model expression results clean
+.PHONY: help install demo test test-all check format example face-model expression variants results clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -67,6 +67,11 @@ face-model: install ## train the face model on the clips listed in CLIPS=CSV, in
 expression: install ## train speech to expression on the clips listed in CLIPS=CSV, into weights/ (needs espeak-ng)
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator conv
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator lstm
+
+variants: install ## train the variants that `make results` measures, into the cache (CLIPS=CSV; needs espeak-ng)
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant without-identity-removal --translator conv
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant without-identity-removal --translator lstm
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant landmarks-2d --translator lstm
 
 results: install ## measure the variants on the split 'dev' of CLIPS=CSV, into docs/results.md
 	$(BIN)/dubber eval ablation --clips "$(CLIPS)" --split dev -o docs/results.md

@@ -12,6 +12,7 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging
+from dubber.training.variants import recipes_in_words, train_variant, variant_folder, variant_settings
 
 if TYPE_CHECKING:
     from dubber.engine.progress import Progress
@@ -55,9 +56,8 @@ def face_model(
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     from dubber.training.face_model import train_from_clips
 
-    _train(
-        train_from_clips, clips, o.build_runtime(cache, output, device, threads), is_json=json, is_quiet=quiet
-    )
+    runtime = o.build_runtime(cache, output, device, threads)
+    _train(train_from_clips, clips, output, runtime, is_json=json, is_quiet=quiet)
 
 
 @app.command("expression")
@@ -65,6 +65,16 @@ def expression(
     clips: Clips,
     output: Out = Path("weights"),
     translator: Annotated[TrainedTranslator, typer.Option(help="Which network.")] = TrainedTranslator.lstm,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Leave something out, for `dubber eval ablation`: "
+            + recipes_in_words()
+            + ". Goes into the cache; --output only lends the face model.",
+            show_default=False,
+        ),
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(
@@ -86,24 +96,26 @@ def expression(
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     from dubber.training.expression import ExpressionTraining, train_from_clips
 
-    _train(
-        partial(train_from_clips, settings=ExpressionTraining(translator=translator.value), teacher=teacher),
-        clips,
-        o.build_runtime(cache, output, device, threads),
-        is_json=json,
-        is_quiet=quiet,
-    )
+    runtime = o.build_runtime(cache, output, device, threads)
+    if variant is None:
+        settings = ExpressionTraining(translator=translator.value)
+        train = partial(train_from_clips, settings=settings, teacher=teacher)
+    else:
+        settings = variant_settings(variant, translator.value)
+        train = partial(train_variant, settings=settings, teacher=teacher)
+        output = variant_folder(runtime, variant)
+    _train(train, clips, output, runtime, is_json=json, is_quiet=quiet)
 
 
 def _train(
     train_from_clips: Callable[[Path, Path, Runtime, Progress], dict[str, float]],
     clips: Path,
+    output: Path,
     runtime: Runtime,
     *,
     is_json: bool,
     is_quiet: bool,
 ) -> None:
-    output = runtime.weights.root
     with progress_display(is_quiet=is_quiet) as progress:
         measures = train_from_clips(clips, output, runtime, progress)
     for name, value in measures.items():

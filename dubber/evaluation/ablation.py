@@ -16,12 +16,16 @@ from typing import Any
 from dubber.config import DubConfig
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
-from dubber.engine.weights import MANIFEST_NAME, WeightsFolder
+from dubber.engine.weights import WeightsFolder
 from dubber.errors import ConfigError, MediaError, NoFaceError, WeightsError
 from dubber.evaluation.footage import Footage, prepare
 from dubber.evaluation.measures import medians
 from dubber.evaluation.spoken import evaluate_footage
+from dubber.stages.translate import WEIGHTS
 from dubber.training.dataset import ManifestRow, read_manifest
+from dubber.training.face_import import has_weight
+from dubber.training.targets import TargetName
+from dubber.training.variants import variant_folder
 
 logger = logging.getLogger(__name__)
 
@@ -38,30 +42,31 @@ class Variant:
         overrides: Settings that differ from the defaults, by dotted key.
         trained_as: Its weights are those that `dubber train expression --variant NAME` made; None for those
             that ship.
+        target: What its network predicts; see `dubber.training.targets`.
     """
 
     name: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     trained_as: str | None = None
+    target: TargetName = "expression"
 
 
 _NOT_ADAPTED = {"translate.self_adaptation": False}
+_CONV = {"translate.translator": "conv"}
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("LSTM, self-adapted"),
     Variant("LSTM", _NOT_ADAPTED),
     Variant("LSTM without identity removal", _NOT_ADAPTED, trained_as="without-identity-removal"),
-    Variant("LSTM, 2D landmarks for expression", _NOT_ADAPTED, trained_as="landmarks-2d"),
-    Variant("conv, self-adapted", {"translate.translator": "conv"}),
-    Variant("conv", {"translate.translator": "conv", **_NOT_ADAPTED}),
+    Variant("LSTM, 2D landmarks for expression", _NOT_ADAPTED, trained_as="landmarks-2d", target="landmarks"),
+    Variant("conv, self-adapted", _CONV),
+    Variant("conv", {**_CONV, **_NOT_ADAPTED}),
+    Variant(
+        "conv without identity removal", {**_CONV, **_NOT_ADAPTED}, trained_as="without-identity-removal"
+    ),
     Variant("neutral", {"translate.translator": "neutral"}),
 )
 """The rows, in order; the trivial answers of `dubber.evaluation.spoken` follow them."""
-
-
-def variant_folder(runtime: Runtime, name: str) -> Path:
-    """Weights folder of a trained variant: in the cache, for none of them ships."""
-    return runtime.cache_dir / "variants" / name
 
 
 def evaluate_variants(
@@ -147,9 +152,11 @@ def _start(variant: Variant, config: DubConfig, runtime: Runtime) -> _Row:
         return _Row(variant, chosen, runtime)
     folder = variant_folder(runtime, variant.trained_as)
     own = dataclasses.replace(runtime, weights=WeightsFolder(folder))
-    is_there = (folder / MANIFEST_NAME).is_file()
-    missing = None if is_there else f"not trained: `dubber train expression --variant {variant.trained_as}`"
-    return _Row(variant, chosen, own, missing)
+    translator = chosen.translate.translator
+    if has_weight(folder, WEIGHTS[translator]):
+        return _Row(variant, chosen, own)
+    command = f"dubber train expression --variant {variant.trained_as} --translator {translator}"
+    return _Row(variant, chosen, own, missing=f"not trained: `{command}`")
 
 
 def _measure_clip(clip: ManifestRow, rows: Sequence[_Row], progress: Progress) -> dict[str, Any] | None:
@@ -168,7 +175,7 @@ def _measure_clip(clip: ManifestRow, rows: Sequence[_Row], progress: Progress) -
             if face_model not in footages:
                 footages[face_model] = prepare(clip.path, row.config, row.runtime, progress)
             footage = footages[face_model]
-            found = evaluate_footage(footage, row.config, row.runtime, progress)
+            found = evaluate_footage(footage, row.config, row.runtime, progress, target=row.variant.target)
         except WeightsError as error:
             row.missing = error.message
             continue

@@ -8,6 +8,7 @@ Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmark
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import wave
 from pathlib import Path
@@ -23,10 +24,12 @@ from dubber.evaluation.footage import Footage, on_own_heads, prepare
 from dubber.evaluation.measures import Measures
 from dubber.media.audio import read_speech
 from dubber.models.morphable import MOUTH_JAW, LinearFaceModel, project_TL2
-from dubber.ops.align import similarity_scale
+from dubber.ops.align import apply_similarity, similarity_scale
+from dubber.ops.landmarks import MOUTH_JAW as MOUTH_JAW_POINTS
 from dubber.ops.landmarks import mouth_opening
 from dubber.ops.silence import RATE_HZ, level_db
 from dubber.stages.translate import Translate
+from dubber.training.targets import TargetName, landmark_numbers, numbered_landmarks
 from dubber.types import Float32, Speech, StoredFile, Timeline
 
 SILENCE_S = 60
@@ -60,15 +63,33 @@ def evaluate_speech(path: Path, config: DubConfig, runtime: Runtime, progress: P
 
 
 def evaluate_footage(
-    footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress
+    footage: Footage,
+    config: DubConfig,
+    runtime: Runtime,
+    progress: Progress,
+    *,
+    target: TargetName = "expression",
 ) -> dict[str, Any]:
-    """The same for a clip that is prepared already, with a face model of the same bytes."""
+    """The same for a clip that is prepared already, with a face model of the same bytes.
+
+    Args:
+        footage: The clip.
+        config: Parameters of the translator.
+        runtime: Device and weights.
+        progress: Is told of the translator.
+        target: What the network of these weights predicts. Landmarks are measured by `landmark_measures`
+            alone: without a face model there is no expression, and no head that could be made to stand still.
+    """
     model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
-    heard_NK = heard_expression(footage, config, runtime, progress)
+    if target == "landmarks":
+        heard_NM2 = heard_landmarks(footage, config, runtime, progress)
+        metrics = {"expression_error": None, **landmark_measures(footage, heard_NM2)}
+    else:
+        metrics = shape_measures(footage, model, heard_expression(footage, config, runtime, progress), config)
     return {
         "clip": footage.name,
         "frames": int(footage.is_measured_N.sum()),
-        "metrics": shape_measures(footage, model, heard_NK, config),
+        "metrics": metrics,
         "baselines": {
             **{
                 name: shape_measures(footage, model, expression, config)
@@ -83,6 +104,20 @@ def heard_expression(footage: Footage, config: DubConfig, runtime: Runtime, prog
     """(N, K) what the translator makes of the clip's own voice, knowing nothing of the held-out part."""
     heard_TK = _translated(footage, footage.speech, footage.timeline, config, runtime, progress)
     return heard_TK[footage.held_out_from_frame :]
+
+
+def heard_landmarks(footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress) -> Float32:
+    """(N, 39, 2) px of the 384 crop: the same of a network that predicts landmarks.
+
+    The translator does not ask what the network's numbers are. So they are calibrated, smoothed and read off
+    as coefficients are, around the landmarks of the known part.
+    """
+    landmarks_TM2 = apply_similarity(
+        footage.track.similarity_T23, footage.track.landmarks_TL3[:, MOUTH_JAW_POINTS, :2]
+    )
+    numbers = dataclasses.replace(footage.coeffs, expression_TK=landmark_numbers(landmarks_TM2))
+    shown = dataclasses.replace(footage, coeffs=numbers)
+    return numbered_landmarks(heard_expression(shown, config, runtime, progress))
 
 
 def motion_without_sound(

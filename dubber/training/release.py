@@ -32,15 +32,40 @@ def save_weight(folder: Path, name: str, arrays: dict[str, Any], entry: dict[str
         OutputFolderError: The folder cannot be written.
         WeightsError: An existing manifest is malformed.
     """
+    # One key of metadata only: safetensors does not keep an order among several, and equal weights shall be
+    # equal bytes.
+    return _put(folder, name, save(arrays, metadata={"name": name}), entry)
+
+
+def copy_weight(source: WeightsFolder, name: str, folder: Path) -> WeightEntry:
+    """Put a weight of one folder into another, byte for byte, with its row.
+
+    Args:
+        source: Where it is.
+        name: Which.
+        folder: Weights folder; made if absent.
+
+    Returns:
+        The row.
+
+    Raises:
+        OutputFolderError: The folder cannot be written.
+        WeightsError: The weight is missing or damaged, or an existing manifest is malformed.
+    """
+    source.verify(name)
+    entry = source.entry(name).model_dump(exclude={"file", "sha256"})
+    return _put(folder, name, source.path(name).read_bytes(), entry)
+
+
+def _put(folder: Path, name: str, data: bytes, entry: dict[str, Any]) -> WeightEntry:
+    """Write a weight's file and then its row, each whole or not at all."""
     path = folder / f"{name}.safetensors"
     part = folder / f".{uuid.uuid4().hex}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         manifest_path = folder / MANIFEST_NAME
         rows = WeightsFolder(folder).manifest if manifest_path.exists() else {}
-        # One key of metadata only: safetensors does not keep an order among several, and equal weights shall
-        # be equal bytes.
-        part.write_bytes(save(arrays, metadata={"name": name}))
+        part.write_bytes(data)
         part.replace(path)
         row = WeightEntry.model_validate({**entry, "file": path.name, "sha256": file_sha256(path)})
         part.write_text(_toml({**rows, name: row}), encoding="utf-8")
