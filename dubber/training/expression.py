@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -434,6 +435,16 @@ def weight_entry(
     }
 
 
+def _digest(clips: list[TalkingClip]) -> str:
+    """Tells clips apart by what is heard and seen in them: other clips, other checkpoints."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(f"{clip.name}\0{clip.speaker}\0".encode())
+        for array in (clip.samples_S, clip.times_s_T, clip.expression_TK, clip.is_usable_T):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]
+
+
 def train_from_clips(
     manifest: Path,
     out: Path,
@@ -477,7 +488,7 @@ def train_from_clips(
         runtime.cache_dir
         / "training"
         / "expression"
-        / f"{face_entry.sha256[:12]}-{len(clips)}-{settings.label}",
+        / f"{face_entry.sha256[:12]}-{_digest(clips)}-{settings.label}",
         settings=settings,
         device=runtime.device.torch_device(),
         progress=progress,

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from dubber.engine.weights import WeightEntry
+from dubber.engine.progress import SilentProgress
+from dubber.engine.stage import Runtime
+from dubber.engine.weights import WeightEntry, WeightsFolder
 from dubber.errors import ConfigError
 from dubber.models.expression import ExpressionNet, listen
 from dubber.training.dataset import provenance
-from dubber.training.expression import ExpressionTraining, make_modes, train_expression, weight_entry
+from dubber.training.expression import ExpressionTraining, train_expression, train_from_clips, weight_entry
 from dubber.training.speech_data import Lesson, Lessons, TalkingClip, run_of, variants
+from dubber.training.targets import make_modes
+from tests.synth import make_clip
 
 torch.set_num_threads(1)  # networks this small only wait for each other on more
 CPU = torch.device("cpu")
@@ -236,3 +240,41 @@ def test_the_weights_tell_what_taught_them(clips: list[TalkingClip]) -> None:
     assert entry["is_commercial_use_allowed"] is False
     assert "4 talking clips of 2 people (2 CC BY 4.0" in entry["training_data"]
     assert "--translator conv" in entry["recipe"]
+
+
+def test_a_teacher_s_clips_are_learned_from_whatever_their_split(runtime: Runtime, tmp_path: Path) -> None:
+    make_clip(tmp_path / "own.mp4", num_frames=40, seed=1)
+    make_clip(tmp_path / "made.mp4", num_frames=30, seed=2)
+    manifest, teacher, out = tmp_path / "clips.csv", tmp_path / "teacher.csv", tmp_path / "weights"
+    manifest.write_text(
+        "file,split,speaker,rights\nown.mp4,train,ann,own footage\nabsent.mp4,dev,bob,own footage\n"
+    )
+    teacher.write_text("file,split,speaker\nmade.mp4,pseudo,cleo\n")
+    settings = replace(SETTINGS, translator="conv", iterations=2, delay_iterations=2, num_variants=1)
+    measures = train_from_clips(manifest, out, runtime, SilentProgress(), settings=settings, teacher=teacher)
+    assert measures["train_clips"] == measures["train_speakers"] == 2
+    assert measures["train_frames"] == 70
+    weights = WeightsFolder(out)
+    assert list(weights.manifest) == ["expression_conv"]
+    entry = weights.entry("expression_conv")
+    assert "2 talking clips of 2 people (1 own footage, 1 rights not stated)" in entry.training_data
+    net = ExpressionNet.from_weight(weights.open("expression_conv"))
+    assert net.face_model_digest == runtime.weights.entry("face_model").sha256
+    # Without the teacher it is another training.
+    alone = train_from_clips(manifest, out, runtime, SilentProgress(), settings=settings)
+    assert alone["train_clips"] == 1
+    assert weights.entry("expression_conv").sha256 != WeightsFolder(out).entry("expression_conv").sha256
+
+
+def test_other_clips_are_another_training(runtime: Runtime, tmp_path: Path) -> None:
+    """As many clips and the same names: yesterday's checkpoints are not theirs."""
+    manifest, trained = tmp_path / "clips.csv", []
+    manifest.write_text("file,split,speaker\nclip.mp4,train,ann\n")
+    settings = replace(SETTINGS, translator="conv", iterations=2, delay_rounds=0, num_variants=1)
+    for seed in (1, 2, 1):
+        make_clip(tmp_path / "clip.mp4", num_frames=30, seed=seed)
+        train_from_clips(manifest, tmp_path / "weights", runtime, SilentProgress(), settings=settings)
+        weight = WeightsFolder(tmp_path / "weights").open("expression_conv")
+        trained.append(weight.arrays["members.0.encoder.first.weight"])
+    np.testing.assert_array_equal(trained[0], trained[2])
+    assert not np.array_equal(trained[0], trained[1])
