@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.execute import Run
@@ -216,7 +217,10 @@ def test_killed_run_goes_on_to_the_same_bytes(case: Case, dubbed: Path, tmp_path
     code = textwrap.dedent(f"""
         import sys
         from pathlib import Path
+        import torch
         from dubber import DubConfig, dub, make_runtime
+
+        torch.set_num_threads({torch.get_num_threads()})  # other tests may have changed it here
 
         class Reports:
             count = 0
