@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -66,3 +68,21 @@ def choose_device(wish: str = "auto") -> Device:
     if kind in ("cuda", "mps"):
         raise DeviceError(f"The device '{wish}' is not available here ({num_cuda} CUDA devices).")
     raise DeviceError(f"'{wish}' is no device.", advice="Use auto, cpu, mps, cuda or cuda:N.")
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch compute on so many threads meanwhile.
+
+    Args:
+        count: Threads; 0 leaves them as they are. Small networks want 1: more would wait for each other, and
+            their number changes the last bits of what is computed.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

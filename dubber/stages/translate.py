@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from dubber.engine.device import torch_threads
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import NoFaceError, WeightsError
 from dubber.stages.listening import (
@@ -105,10 +106,10 @@ class Translate(Stage[ExpressionTrack]):
             raise NoFaceError("No frame of the video has a face that can be dubbed.")
         samples_S = read_speech(speech)
         samples_S = samples_S[: round(timeline.audio_duration_s * speech.sample_rate_hz)]
-        is_voiced_F = self._is_voiced(samples_S)
         edges_s = np.append(timeline.times_s_N, timeline.duration_s)
-        is_silent_N = ~silence.utterances(is_voiced_F, edges_s, min_gap_s=self.params.min_gap_s)
-        with ctx.frames(timeline.num_frames):
+        with ctx.frames(timeline.num_frames), torch_threads(1):
+            is_voiced_F = self._is_voiced(samples_S)
+            is_silent_N = ~silence.utterances(is_voiced_F, edges_s, min_gap_s=self.params.min_gap_s)
             if self.params.translator == "neutral":
                 expression_NK = own_expression(timeline, coeffs, track, clip)
             else:

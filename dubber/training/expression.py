@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dubber.engine.device import torch_threads
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightEntry
@@ -482,18 +483,17 @@ def train_from_clips(
     if teacher is not None:
         clips += list(talking_clips(teacher, runtime, progress, None))
     settings = settings or ExpressionTraining()
-    net, report = train_expression(
-        clips,
-        model,
-        runtime.cache_dir
-        / "training"
-        / "expression"
-        / f"{face_entry.sha256[:12]}-{_digest(clips)}-{settings.label}",
-        settings=settings,
-        device=runtime.device.torch_device(),
-        progress=progress,
-        face_model_sha256=face_entry.sha256,
-    )
+    label = f"{face_entry.sha256[:12]}-{_digest(clips)}-{settings.label}"
+    with torch_threads(runtime.threads):
+        net, report = train_expression(
+            clips,
+            model,
+            runtime.cache_dir / "training" / "expression" / label,
+            settings=settings,
+            device=runtime.device.torch_device(),
+            progress=progress,
+            face_model_sha256=face_entry.sha256,
+        )
     entry = weight_entry(settings.translator, clips, face_entry, settings.variant)
     save_weight(out, WEIGHTS[settings.translator], net.to_arrays(), entry)
     rows = list(report["clips"].values())
