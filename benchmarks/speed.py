@@ -15,14 +15,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
+from dubber.engine.device import torch_threads
 from dubber.engine.weights import WeightsFolder, default_weights_dir
+from dubber.models.expression import ExpressionNet, TargetRange
 from dubber.models.fitting import FaceFitter
 from dubber.models.morphable import LinearFaceModel, project_TL2, rotation_matrices
 from dubber.ops.align import similarity_scale, similarity_to_mean_face
+from dubber.ops.mfcc import SAMPLE_RATE_HZ
 from dubber.stages.fit import FACE_MODEL, FitParams, fit_track, landmark_weights
+from dubber.stages.listening import RATE_HZ, at_steps, predicted, smoothed
+from dubber.stages.translate import WEIGHTS
 from dubber.types import FaceTrack
+
+FPS = 25
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,24 @@ def fit_timing(num_frames: int) -> Timing:
     return timed("fit", fit, num_frames)
 
 
+def translate_timing(num_frames: int, translator: str) -> Timing:
+    """Features, network, and reading it off, of speech as long as the frames; voice activity aside."""
+    net = ExpressionNet.from_weight(WeightsFolder(default_weights_dir()).open(WEIGHTS[translator]))
+    rng = np.random.default_rng(2)
+    times_s = np.arange(round(num_frames / FPS * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    syllables = np.maximum(np.sin(2 * np.pi * 4 * times_s), 0)
+    samples = (0.1 * syllables * rng.standard_normal(len(times_s))).astype(np.float32)
+    own = rng.standard_normal((500, net.num_coefficients)).astype(np.float32)
+    reach = TargetRange.measured(net, own)
+
+    def translate() -> None:
+        with torch_threads(1):
+            deviation = smoothed(predicted(net, samples, reach, torch.device("cpu")), 5)
+            net.decode(reach.limited(at_steps(deviation, np.arange(num_frames) / FPS * RATE_HZ)))
+
+    return timed(translator, translate, num_frames)
+
+
 def main() -> None:
     """Print a line per step."""
     parser = argparse.ArgumentParser(
@@ -112,7 +138,9 @@ def main() -> None:
     )
     parser.add_argument("--frames", type=int, default=3000)
     options = parser.parse_args()
-    for result in (fit_timing(options.frames),):
+    results = [fit_timing(options.frames)]
+    results += [translate_timing(options.frames, translator) for translator in WEIGHTS]
+    for result in results:
         print(f"{result.name:12s} {result.ms_per_frame:6.3f} ms per frame   {result.ratio:6.2f} products")
 
 

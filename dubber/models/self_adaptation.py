@@ -1,10 +1,10 @@
-"""Learning from the target itself: where its video has its own speech, a small correction is fitted.
+"""Learning from the target itself: its own speech, where the video has some, fits a last layer of its own.
 
-The network stays as it is. What its last layers see of the target's own speech is mapped linearly to what the
-network left of the target's own mouth: ridge regression, which takes a second. It is kept only if it also
-helps on parts of the footage it was not fitted to.
+The network stays as it is. What its last layers see of the target's own speech is mapped linearly to the
+target's own mouth: ridge regression, which takes a second. Mode by mode, the new answer takes the place of
+the network's only if it is better on parts of the footage it was not fitted to.
 
-Index letters: T frames, H hidden units, Z modes, L strengths of the ridge.
+Index letters: T frames, F steps, H hidden units, Z modes, L strengths of the ridge.
 """
 
 from __future__ import annotations
@@ -13,43 +13,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubber.types import Float32, Float64
+from dubber.types import Bool, Float32, Float64
 
-_RIDGES: Float64 = 10.0 ** np.arange(1.5, 5.01, 0.5)
+_RIDGES: Float64 = 10.0 ** np.arange(1.0, 6.01, 0.5)
 _NUM_PARTS = 4
 _GAP_S = 0.4
 """Frames this near a held-out part are not learned from: their sounds overlap."""
 
 _LEAST_GAIN = 0.02
-"""Share of the error that a correction has to take away, on held-out parts, to be kept."""
+"""Share of a mode's squared error that has to go for its new answer to be kept: chance alone takes some."""
 
 _LEAST_S = 4.0
 """Footage shorter than this teaches nothing that could be checked."""
 
 
 @dataclass(frozen=True)
-class Correction:
-    """A linear map from hidden units to a change of the modes.
+class OwnAnswer:
+    """A linear map from hidden units to modes, for the modes it tells better than the network.
 
     Attributes:
         mean_H: (H,) float32 hidden units' mean in the target's own speech.
-        weight_HZ: (H, Z) float32.
-        gain: Share of the error it took away on held-out parts, 0..1.
+        weight_HZ: (H, Z) float32; zeros for the other modes.
+        is_own_Z: (Z,) bool, the modes it answers for.
+        gain: Share of the squared error it took away on held-out parts, 0..1.
     """
 
     mean_H: Float32
     weight_HZ: Float32
+    is_own_Z: Bool
     gain: float
 
-    def __call__(self, hidden_FH: Float32) -> Float32:
-        """(F, Z) change of the modes, in the target's range."""
-        return np.asarray((hidden_FH - self.mean_H) @ self.weight_HZ, np.float32)
+    def __call__(self, predicted_FZ: Float32, hidden_FH: Float32) -> Float32:
+        """The network's answer, with the target's own where that is better.
+
+        Args:
+            predicted_FZ: (F, Z) deviations from the target's mean that the network predicts.
+            hidden_FH: (F, H) what its last layers see.
+
+        Returns:
+            (F, Z) float32.
+        """
+        own_FZ = (hidden_FH - self.mean_H) @ self.weight_HZ
+        return np.where(self.is_own_Z, own_FZ, predicted_FZ).astype(np.float32)
 
 
-def fit_correction(
+def fit_own_answer(
     hidden_TH: Float32, predicted_TZ: Float32, wanted_TZ: Float32, times_s_T: Float64
-) -> Correction | None:
-    """Fit a correction, and keep it if it generalises.
+) -> OwnAnswer | None:
+    """Fit the target's own answer, and keep what generalises of it.
 
     Args:
         hidden_TH: (T, H) what the network's last layers see, at frames with a known mouth.
@@ -58,35 +69,38 @@ def fit_correction(
         times_s_T: (T,) seconds, increasing.
 
     Returns:
-        The correction; None if it took away less than 2 % of the squared error on held-out parts (four
-        contiguous ones in turn), or there is too little footage.
+        The answer; None if it is better for no mode, or there is too little footage.
 
-    Source: ridge regression (Hoerl and Kennard 1970), its strength by blocked cross-validation.
+    Source: ridge regression (Hoerl and Kennard 1970); each mode's strength, and whether it is kept, by
+        cross-validation over four contiguous parts.
     """
     if len(times_s_T) < _NUM_PARTS or times_s_T[-1] - times_s_T[0] < _LEAST_S:
         return None
     mean_H = hidden_TH.mean(axis=0)
     scale_H = 1 / (hidden_TH.std(axis=0) + 0.02)
     inputs_TH = ((hidden_TH - mean_H) * scale_H).astype(np.float64)
-    missing_TZ = (wanted_TZ - predicted_TZ).astype(np.float64)
-    missing_TZ -= missing_TZ.mean(axis=0)
+    wanted = (wanted_TZ - wanted_TZ.mean(axis=0)).astype(np.float64)
+    missed = wanted - (predicted_TZ - predicted_TZ.mean(axis=0))
     part_T = np.arange(len(times_s_T)) * _NUM_PARTS // len(times_s_T)
-    error_L, before = np.zeros(len(_RIDGES)), 0.0
+    error_LZ = np.zeros((len(_RIDGES), wanted.shape[1]))
     for part in range(_NUM_PARTS):
         is_out_T = part_T == part
         first_s, last_s = times_s_T[is_out_T][[0, -1]]
         is_in_T = (times_s_T < first_s - _GAP_S) | (times_s_T > last_s + _GAP_S)
         if not is_in_T.any():
             return None
-        for index, weight_HZ in enumerate(_ridges(inputs_TH[is_in_T], missing_TZ[is_in_T])):
-            error_L[index] += np.sum((missing_TZ[is_out_T] - inputs_TH[is_out_T] @ weight_HZ) ** 2)
-        before += np.sum(missing_TZ[is_out_T] ** 2)
-    best = int(error_L.argmin())
-    gain = 1 - error_L[best] / max(before, 1e-12)
-    if gain < _LEAST_GAIN:
+        for index, weight_HZ in enumerate(_ridges(inputs_TH[is_in_T], wanted[is_in_T])):
+            error_LZ[index] += np.sum((wanted[is_out_T] - inputs_TH[is_out_T] @ weight_HZ) ** 2, axis=0)
+    before_Z, after_Z = np.sum(missed**2, axis=0), error_LZ.min(axis=0)
+    is_own_Z: Bool = after_Z < (1 - _LEAST_GAIN) * before_Z
+    if not is_own_Z.any():
         return None
-    weight_HZ = _ridges(inputs_TH, missing_TZ)[best] * scale_H[:, None]
-    return Correction(mean_H.astype(np.float32), weight_HZ.astype(np.float32), float(gain))
+    weight_LHZ = np.stack(_ridges(inputs_TH, wanted))
+    weight_HZ = weight_LHZ[error_LZ.argmin(axis=0), :, np.arange(wanted.shape[1])].T * scale_H[:, None]
+    gain = 1 - np.where(is_own_Z, after_Z, before_Z).sum() / before_Z.sum()
+    return OwnAnswer(
+        mean_H.astype(np.float32), (weight_HZ * is_own_Z).astype(np.float32), is_own_Z, float(gain)
+    )
 
 
 def _ridges(inputs_TH: Float64, wanted_TZ: Float64) -> list[Float64]:

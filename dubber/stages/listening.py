@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from dubber.models.expression import ExpressionNet, TargetRange
-    from dubber.models.self_adaptation import Correction
+    from dubber.models.self_adaptation import OwnAnswer
 
 RATE_HZ = 100
 """Steps of the network per second."""
@@ -44,7 +44,7 @@ def predicted(
     samples_S: Float32,
     reach: TargetRange,
     device: torch.device,
-    correction: Correction | None = None,
+    own_answer: OwnAnswer | None = None,
 ) -> Float32:
     """Deviations from the target's mean at every step of 10 ms.
 
@@ -53,7 +53,7 @@ def predicted(
         samples_S: (S,) speech, mono 16 kHz.
         reach: The target's range.
         device: Where the network runs.
-        correction: What was learned from the target itself.
+        own_answer: What was learned from the target itself.
 
     Returns:
         (F, Z) float32 in the target's range.
@@ -62,21 +62,20 @@ def predicted(
     from dubber.ops import mfcc
 
     heard = mfcc.normalised(mfcc.features(samples_S))
-    return np.concatenate(
-        [
-            modes_fZ * reach.scale_Z + (correction(hidden_fH) if correction else 0)
-            for modes_fZ, hidden_fH in listen(net, heard.steps_FC, heard.silence_C, device)
-        ]
-    )
+    answers = []
+    for modes_fZ, hidden_fH in listen(net, heard.steps_FC, heard.silence_C, device):
+        deviation_fZ = modes_fZ * reach.scale_Z
+        answers.append(own_answer(deviation_fZ, hidden_fH) if own_answer else deviation_fZ)
+    return np.concatenate(answers)
 
 
-def learned_correction(
+def learned_answer(
     net: ExpressionNet, target: Target, reach: TargetRange, width_steps: float, device: torch.device
-) -> Correction | None:
+) -> OwnAnswer | None:
     """What the target's own speech teaches about its mouth, if it has any and it holds."""
     from dubber.media.audio import read_speech
     from dubber.models.expression import listen
-    from dubber.models.self_adaptation import fit_correction
+    from dubber.models.self_adaptation import fit_own_answer
     from dubber.ops import mfcc
 
     samples_S = read_speech(target.own_speech)[: round(_MAX_OWN_S * target.own_speech.sample_rate_hz)]
@@ -91,7 +90,7 @@ def learned_correction(
     steps_T = (target.times_s_T + delay_s) * RATE_HZ
     is_heard_T = target.track.is_usable_T & (steps_T >= 0) & (steps_T <= len(modes_FZ) - 1)
     steps_T = steps_T[is_heard_T]
-    return fit_correction(
+    return fit_own_answer(
         at_steps(hidden_FH, steps_T),
         at_steps(modes_FZ, steps_T),
         wanted_TZ[is_heard_T],

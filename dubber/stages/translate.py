@@ -15,7 +15,7 @@ from dubber.stages.listening import (
     Target,
     at_steps,
     centred,
-    learned_correction,
+    learned_answer,
     predicted,
     smoothed,
 )
@@ -148,8 +148,8 @@ class Translate(Stage[ExpressionTrack]):
         own_TK = target.coeffs.expression_TK[usable_T]
         reach = TargetRange.measured(net, own_TK)
         width = params.smoothing_ms / 1000 * RATE_HZ
-        correction = learned_correction(net, target, reach, width, device) if params.self_adaptation else None
-        deviation_FZ = smoothed(predicted(net, samples_S, reach, device, correction), width)
+        own_answer = learned_answer(net, target, reach, width, device) if params.self_adaptation else None
+        deviation_FZ = smoothed(predicted(net, samples_S, reach, device, own_answer), width)
         deviation_FZ = params.mouth_gain * centred(deviation_FZ, is_voiced_F)
         steps_N = (times_s_N + (params.lead_ms - params.av_offset_ms) / 1000) * RATE_HZ
         deviation_NZ = at_steps(deviation_FZ, np.clip(steps_N, 0, len(deviation_FZ) - 1))

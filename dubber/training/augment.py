@@ -31,14 +31,14 @@ _WHISPER_TILT_DB = 4.0
 _NUM_SPEED_STEPS = 100
 _MU = 255.0
 
-_CHANCE_WHISPER = 0.05
+_CHANCE_WHISPER = 0.03
 _CHANCE_VOICE, _SEMITONES, _FORMANT_RATIO = 0.8, 5.0, 1.2
 """Another voice: up to a fourth higher or lower; vocal tracts of adults differ in length by about a fifth."""
 _CHANCE_SPEED, _SPEED_RATIO = 0.5, 1.12
-_CHANCE_ROOM, _T60_S, _WET_DB = 0.4, (0.15, 0.6), (-20.0, -3.0)
-_CHANCE_NOISE, _SNR_DB = 0.75, (6.0, 30.0)
+_CHANCE_ROOM, _T60_S, _WET_DB = 0.15, (0.15, 0.6), (-20.0, -3.0)
+_CHANCE_NOISE, _SNR_DB = 0.5, (6.0, 30.0)
 _CHANCE_COLOUR = 0.8
-_CHANCE_BAND = 0.25
+_CHANCE_BAND = 0.1
 _GAIN_DB = (-20.0, 6.0)
 
 

@@ -54,6 +54,9 @@ _MAX_DELAY_S = 0.4
 _MIN_AGREEMENT = 0.4
 _NUM_BABBLERS = 40
 _PHONE_BATCH = 32
+_OWN = ("translator", "variant", "target", "members", "iterations", "identity")
+"""Settings, by how they begin, in which translators and variants differ."""
+
 _LEAST_STEPS = 8000
 """Samples: clips with less than half a second of sound are left out."""
 
@@ -91,14 +94,14 @@ class ExpressionTraining:
     translator: str = "lstm"
     variant: str = ""
     target: TargetName = "expression"
-    members: int = 3
-    iterations: int = 400
+    members: int = 4
+    iterations: int = 250
     phone_seconds: float = 4800.0
     phone_iterations: int = 1000
     delay_iterations: int = 200
     delay_rounds: int = 2
     classifier_iterations: int = 300
-    identity_rounds: int = 6
+    identity_rounds: int = 4
     identity_iterations: int = 100
     identity_weight: float = 1.0
     identity_keep: float = 0.02
@@ -114,13 +117,18 @@ class ExpressionTraining:
     @property
     def label(self) -> str:
         """Names what translators and variants share; their own checkpoints carry their own names."""
-        own = ("translator", "variant", "target", "members", "iterations", "identity")
-        shared = {name: value for name, value in asdict(self).items() if not name.startswith(own)}
+        shared = {name: value for name, value in asdict(self).items() if not name.startswith(_OWN)}
         return "-".join(str(value) for value in shared.values())
 
     def own_name(self, name: str) -> str:
-        """A checkpoint's name, which tells what is predicted."""
-        return name if self.target == "expression" else f"{self.target}-{name}"
+        """A checkpoint's name, which tells whatever `label` does not."""
+        own = {
+            field: value
+            for field, value in asdict(self).items()
+            if field.startswith(_OWN) and field not in ("variant", "members")
+        }
+        digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+        return f"{self.translator}-{name}-{digest[:8]}"
 
     @property
     def num_steps(self) -> int:
@@ -227,7 +235,7 @@ class _Course:
         late = [(0.0, 0.0)] * len(self.lessons)
         for index in range(settings.delay_rounds):
             net = self.fresh(ConvTranslator.name, settings.seed)
-            self.train(f"delay{index}", net, late, settings.delay_iterations, settings.seed)
+            self.train(f"delay{index}-{settings.target}", net, late, settings.delay_iterations, settings.seed)
             late = estimate_delays(net, self.lessons, self.opening_Z, self.loop.device)
         return late
 
@@ -250,7 +258,7 @@ class _Course:
 
         judges = [classifier("speakers", seed, is_clean=False)]
         before = accuracy(judges[0], net, windows, device, is_clean=False)
-        name = settings.own_name(f"{settings.translator}-identity")
+        name = settings.own_name("identity")
         how = Optimisation(settings.identity_iterations, settings.learning_rate, settings.weight_decay)
         for index in range(settings.identity_rounds):
             task = IdentityTask(net, judges, windows, keep=settings.identity_keep)
@@ -259,8 +267,8 @@ class _Course:
                 told = settings.identity_weight * task.loss(rng, device)
                 return mouth_error(net, lessons, settings, rng, device) + told
 
-            self.loop.train(f"{name}{index}", task, loss, how, seed + index)
-            judges.append(classifier(f"{name}{index}-judge", seed + 1 + index, is_clean=True))
+            self.loop.train(f"{name}-{index}", task, loss, how, seed + index)
+            judges.append(classifier(f"{name}-{index}-judge", seed + 1 + index, is_clean=True))
         after = accuracy(judges[-1], net, windows, device, is_clean=True)
         state = {name: value.cpu() for name, value in net.remover.state_dict().items()}
         return state, ProbeReport(before, after, 1 / len(windows.speakers))
@@ -271,14 +279,13 @@ class _Course:
         """Step 5: the network that ships."""
         settings = self.settings
         num_bases = settings.num_bases if remover_state else 0
-        kind = f"{settings.translator}-{'clean' if remover_state else 'plain'}"
         whole = self.fresh(settings.translator, settings.seed, members=settings.members, num_bases=num_bases)
         for index in range(settings.members):
             seed = settings.seed + 1 + index
             net = self.fresh(settings.translator, seed, num_bases=num_bases)
             net.remover.load_state_dict(remover_state)
             net.remover.requires_grad_(False)
-            self.train(f"{kind}-member{index}", net, late, settings.iterations, seed)
+            self.train(settings.own_name(f"member{index}"), net, late, settings.iterations, seed)
             whole.members[index].load_state_dict(net.members[0].cpu().state_dict())
         whole.remover.load_state_dict(remover_state)
         return whole.eval()
@@ -290,7 +297,7 @@ class _Course:
         settings = self.settings
         lessons = self.corrected(net, late)
         self.loop.train(
-            settings.own_name(name),
+            name,
             net,
             lambda rng: mouth_error(net, lessons, settings, rng, self.loop.device),
             Optimisation(iterations, settings.learning_rate, settings.weight_decay),
