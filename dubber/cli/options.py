@@ -58,7 +58,7 @@ Translator = Annotated[
 MouthGain = Annotated[
     float | None,
     typer.Option(
-        help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="0.85"
+        help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="1"
     ),
 ]
 AvOffset = Annotated[

@@ -129,8 +129,12 @@ class ExpressionNet(nn.Module):
         return np.asarray(modes_NZ @ self.decode_ZK.cpu().numpy(), np.float32)
 
     def to_arrays(self) -> dict[str, Any]:
-        """Arrays by name, for a weight file."""
-        return {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in self.state_dict().items()}
+        """Arrays by name, for a weight file; what was learned in half precision, the scales as they are."""
+        learned = {name for name, _ in self.named_parameters()}
+        return {
+            name: np.ascontiguousarray(value.cpu().numpy(), np.float16 if name in learned else None)
+            for name, value in self.state_dict().items()
+        }
 
     @classmethod
     def from_weight(cls, weight: Weight) -> ExpressionNet:

@@ -64,7 +64,7 @@ class TranslateParams(Params):
     translator: Literal["lstm", "conv", "neutral"] = "lstm"
     self_adaptation: bool = True
     voice_activity: Literal["silero", "volume"] = "silero"
-    mouth_gain: float = Field(0.85, ge=0, le=3)
+    mouth_gain: float = Field(1.0, ge=0, le=3)
     rest_gain: float = Field(1.0, ge=0, le=1)
     av_offset_ms: float = Field(0.0, ge=-1000, le=1000)
     lead_ms: float = Field(50.0, ge=0, le=500)

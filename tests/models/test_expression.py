@@ -119,7 +119,9 @@ def test_weights_survive_a_file(translator, num_bases):
     assert not again.training
     runs = torch.randn(2, net.before + 5 + net.after, 28)
     with torch.inference_mode():
-        assert torch.equal(net(runs), again(runs))
+        assert torch.allclose(net(runs), again(runs), atol=5e-3)  # half precision
+        third = ExpressionNet.from_weight(Weight(again.to_arrays(), {}))
+        assert torch.equal(again(runs), third(runs))
     assert again.face_model_digest == "07" * 32
     assert again.num_coefficients == 4
     assert small_net().face_model_digest == ""
