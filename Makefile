@@ -69,9 +69,10 @@ expression: install ## train speech to expression on the clips listed in CLIPS=C
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator lstm
 
 variants: install ## train the variants that `make results` measures, into the cache (CLIPS=CSV; needs espeak-ng)
-	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant without-identity-removal --translator conv
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant with-identity-removal --translator conv
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant without-phones --translator conv
+	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant landmarks-2d --translator conv
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant without-identity-removal --translator lstm
-	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant landmarks-2d --translator lstm
 
 results: install ## measure the variants on the split 'dev' of CLIPS=CSV, into docs/results.md
 	$(BIN)/dubber eval ablation --clips "$(CLIPS)" --split dev -o docs/results.md

@@ -53,13 +53,11 @@ Renderer = Annotated[
     typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="exemplar"),
 ]
 Translator = Annotated[
-    str | None, typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="lstm")
+    str | None, typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="conv")
 ]
 MouthGain = Annotated[
     float | None,
-    typer.Option(
-        help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="1"
-    ),
+    typer.Option(help="Livelier (more) or calmer (less) mouth.", rich_help_panel=_METHOD, show_default="1"),
 ]
 AvOffset = Annotated[
     float | None,

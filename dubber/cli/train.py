@@ -98,7 +98,7 @@ def expression(
 
     runtime = o.build_runtime(cache, output, device, threads)
     if variant is None:
-        settings = ExpressionTraining(translator=translator.value)
+        settings = ExpressionTraining.recipe(translator.value)
         train = partial(train_from_clips, settings=settings, teacher=teacher)
     else:
         settings = variant_settings(variant, translator.value)

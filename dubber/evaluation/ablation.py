@@ -52,17 +52,24 @@ class Variant:
 
 
 _NOT_ADAPTED = {"translate.self_adaptation": False}
+_LSTM = {"translate.translator": "lstm"}
 _CONV = {"translate.translator": "conv"}
 
 VARIANTS: tuple[Variant, ...] = (
-    Variant("LSTM, self-adapted"),
-    Variant("LSTM", _NOT_ADAPTED),
-    Variant("LSTM without identity removal", _NOT_ADAPTED, trained_as="without-identity-removal"),
-    Variant("LSTM, 2D landmarks for expression", _NOT_ADAPTED, trained_as="landmarks-2d", target="landmarks"),
     Variant("conv, self-adapted", _CONV),
     Variant("conv", {**_CONV, **_NOT_ADAPTED}),
+    Variant("conv with identity removal", {**_CONV, **_NOT_ADAPTED}, trained_as="with-identity-removal"),
+    Variant("conv without phones", {**_CONV, **_NOT_ADAPTED}, trained_as="without-phones"),
     Variant(
-        "conv without identity removal", {**_CONV, **_NOT_ADAPTED}, trained_as="without-identity-removal"
+        "conv, 2D landmarks for expression",
+        {**_CONV, **_NOT_ADAPTED},
+        trained_as="landmarks-2d",
+        target="landmarks",
+    ),
+    Variant("LSTM, self-adapted", _LSTM),
+    Variant("LSTM", {**_LSTM, **_NOT_ADAPTED}),
+    Variant(
+        "LSTM without identity removal", {**_LSTM, **_NOT_ADAPTED}, trained_as="without-identity-removal"
     ),
     Variant("neutral", {"translate.translator": "neutral"}),
 )

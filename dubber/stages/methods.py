@@ -27,10 +27,13 @@ METHODS = (
         "renderer", "exemplar", True, "the target's own best-matching frames, warped onto the wanted mouth"
     ),
     Method("renderer", "copy", False, "null twin: the source's own pixels; nothing changes"),
+    Method("translator", "conv", True, "convolutions over seven frames' worth of sounds, as in Meta Talk"),
     Method(
-        "translator", "lstm", True, "an LSTM over a second of recognised sounds, as in Everybody's Talkin'"
+        "translator",
+        "lstm",
+        False,
+        "an LSTM over a second of sounds without the voice's identity, as in Everybody's Talkin'",
     ),
-    Method("translator", "conv", False, "convolutions over seven frames' worth of sounds, as in Meta Talk"),
     Method("translator", "neutral", False, "null twin: the target's own expression; the speech is ignored"),
     Method(
         "length", "auto", True, "every frame kept if lengths differ by at most half a second, else retime"

@@ -45,7 +45,7 @@ class TranslateParams(Params):
     """How speech becomes expression.
 
     Attributes:
-        translator: "lstm" or "conv", see `dubber.models.speech_net`, or their null twin "neutral": the
+        translator: "conv" or "lstm", see `dubber.models.speech_net`, or their null twin "neutral": the
             target's own expression, whatever is said.
         self_adaptation: Learn from the target's own speech where the video has some; see
             `dubber.models.self_adaptation`.
@@ -61,7 +61,7 @@ class TranslateParams(Params):
         min_gap_s: Silence shorter than this belongs to the utterance around it and does not shut the mouth.
     """
 
-    translator: Literal["lstm", "conv", "neutral"] = "lstm"
+    translator: Literal["conv", "lstm", "neutral"] = "conv"
     self_adaptation: bool = True
     voice_activity: Literal["silero", "volume"] = "silero"
     mouth_gain: float = Field(1.0, ge=0, le=3)

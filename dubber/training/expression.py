@@ -29,7 +29,7 @@ from dubber.engine.weights import WeightEntry
 from dubber.errors import ConfigError
 from dubber.models.expression import ExpressionNet, listen
 from dubber.models.morphable import LinearFaceModel
-from dubber.models.speech_net import RUN_UP, ConvTranslator, SpeechEncoder
+from dubber.models.speech_net import RUN_UP, ConvTranslator, LstmTranslator, SpeechEncoder
 from dubber.ops import mfcc
 from dubber.ops.sync import at_media_times, best_lag
 from dubber.stages.translate import FACE_MODEL, WEIGHTS
@@ -63,7 +63,7 @@ _LEAST_STEPS = 8000
 
 @dataclass(frozen=True)
 class ExpressionTraining:
-    """How to train; the defaults made the weights that ship.
+    """How to train; see `recipe` for what made the weights that ship.
 
     Attributes:
         translator: Key of `dubber.models.speech_net.TRANSLATORS`.
@@ -113,6 +113,18 @@ class ExpressionTraining:
     jitter: float = 0.2
     num_variants: int = 6
     seed: int = 0
+
+    @classmethod
+    def recipe(cls, translator: str) -> ExpressionTraining:
+        """What made the weights that ship.
+
+        `lstm` is EBT's translator and has its identity remover; `conv` is Meta Talk's, which has none, and
+        hears better without (docs/results.md).
+
+        Args:
+            translator: Key of `dubber.models.speech_net.TRANSLATORS`.
+        """
+        return cls(translator=translator, identity_rounds=4 if translator == LstmTranslator.name else 0)
 
     @property
     def label(self) -> str:
@@ -489,7 +501,7 @@ def train_from_clips(
     clips = list(talking_clips(manifest, runtime, progress, "train"))
     if teacher is not None:
         clips += list(talking_clips(teacher, runtime, progress, None))
-    settings = settings or ExpressionTraining()
+    settings = settings or ExpressionTraining.recipe(ConvTranslator.name)
     label = f"{face_entry.sha256[:12]}-{_digest(clips)}-{settings.label}"
     with torch_threads(runtime.threads):
         net, report = train_expression(

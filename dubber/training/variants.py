@@ -6,7 +6,7 @@ They never ship: each is trained into a folder of weights of its own, in the cac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    "with-identity-removal": Recipe("the voice's identity", {"identity_rounds": 4}),
     "without-identity-removal": Recipe("voices are heard as they are", {"identity_rounds": 0}),
     "without-phones": Recipe("filmed mouths alone teach, no synthetic voices", {"phone_iterations": 0}),
     "landmarks-2d": Recipe("landmarks in the picture are predicted, no 3D", {"target": "landmarks"}),
@@ -64,7 +65,7 @@ def variant_settings(name: str, translator: str = "lstm") -> ExpressionTraining:
         raise ConfigError(
             f"There is no variant '{name}' of the training.", advice=f"Choose one of: {recipes_in_words()}."
         )
-    return ExpressionTraining(translator=translator, variant=name, **RECIPES[name].overrides)
+    return replace(ExpressionTraining.recipe(translator), variant=name, **RECIPES[name].overrides)
 
 
 def train_variant(
