@@ -1,8 +1,8 @@
 """Learning from the target itself: its own speech, where the video has some, fits a last layer of its own.
 
 The network stays as it is. What its last layers see of the target's own speech is mapped linearly to the
-target's own mouth: ridge regression, which takes a second. Mode by mode, the new answer takes the place of
-the network's only if it is better on parts of the footage it was not fitted to.
+target's own mouth: ridge regression, which takes a second. Mode by mode, the new answer is heard
+only if it is better on parts of the footage it was not fitted to, and the more, the more footage there is.
 
 Index letters: T frames, F steps, H hidden units, Z modes, L strengths of the ridge.
 """
@@ -23,6 +23,9 @@ _GAP_S = 0.4
 _LEAST_GAIN = 0.02
 """Share of a mode's squared error that has to go for its new answer to be kept: chance alone takes some."""
 
+_HALF_TRUST_S = 10.0
+"""With so much footage the target's answer counts as much as the network's: it may not hold on."""
+
 _LEAST_S = 4.0
 """Footage shorter than this teaches nothing that could be checked."""
 
@@ -35,12 +38,15 @@ class OwnAnswer:
         mean_H: (H,) float32 hidden units' mean in the target's own speech.
         weight_HZ: (H, Z) float32; zeros for the other modes.
         is_own_Z: (Z,) bool, the modes it answers for.
-        gain: Share of the squared error it took away on held-out parts, 0..1.
+        trust: How much its answer counts beside the network's, 0..1.
+        gain: Share of the squared error it took away on held-out parts, 0..1, from the network's or from a
+            still mouth's, whichever is smaller.
     """
 
     mean_H: Float32
     weight_HZ: Float32
     is_own_Z: Bool
+    trust: float
     gain: float
 
     def __call__(self, predicted_FZ: Float32, hidden_FH: Float32) -> Float32:
@@ -54,7 +60,8 @@ class OwnAnswer:
             (F, Z) float32.
         """
         own_FZ = (hidden_FH - self.mean_H) @ self.weight_HZ
-        return np.where(self.is_own_Z, own_FZ, predicted_FZ).astype(np.float32)
+        mixed_FZ = self.trust * own_FZ + (1 - self.trust) * predicted_FZ
+        return np.where(self.is_own_Z, mixed_FZ, predicted_FZ).astype(np.float32)
 
 
 def fit_own_answer(
@@ -91,15 +98,22 @@ def fit_own_answer(
             return None
         for index, weight_HZ in enumerate(_ridges(inputs_TH[is_in_T], wanted[is_in_T])):
             error_LZ[index] += np.sum((wanted[is_out_T] - inputs_TH[is_out_T] @ weight_HZ) ** 2, axis=0)
-    before_Z, after_Z = np.sum(missed**2, axis=0), error_LZ.min(axis=0)
+    # Better than a still mouth, too: where the sound is not the target's own speech, that is what would win.
+    before_Z = np.minimum(np.sum(missed**2, axis=0), np.sum(wanted**2, axis=0))
+    after_Z = error_LZ.min(axis=0)
     is_own_Z: Bool = after_Z < (1 - _LEAST_GAIN) * before_Z
     if not is_own_Z.any():
         return None
     weight_LHZ = np.stack(_ridges(inputs_TH, wanted))
     weight_HZ = weight_LHZ[error_LZ.argmin(axis=0), :, np.arange(wanted.shape[1])].T * scale_H[:, None]
+    seconds = float(times_s_T[-1] - times_s_T[0])
     gain = 1 - np.where(is_own_Z, after_Z, before_Z).sum() / before_Z.sum()
     return OwnAnswer(
-        mean_H.astype(np.float32), (weight_HZ * is_own_Z).astype(np.float32), is_own_Z, float(gain)
+        mean_H.astype(np.float32),
+        (weight_HZ * is_own_Z).astype(np.float32),
+        is_own_Z,
+        trust=seconds / (seconds + _HALF_TRUST_S),
+        gain=float(gain),
     )
 
 

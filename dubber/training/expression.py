@@ -451,7 +451,7 @@ def weight_entry(
         "is_commercial_use_allowed": face_model.is_commercial_use_allowed,
         "training_data": f"{len(clips)} talking clips of {speakers} people ({rights}); synthetic speech",
         "recipe": f"dubber train expression --clips CSV {options}",
-        "description": "Speech to expression coefficients: identity remover, encoder, translators",
+        "description": f"Speech to expression coefficients, translator {translator}",
     }
 
 

@@ -102,7 +102,8 @@ def test_it_learns_finds_late_sound_and_resumes_to_the_same_weights(
     assert net.face_model_digest == "07" * 32
     # A run killed after the first network goes on to the very same weights.
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "delay0-expression.safetensors").write_bytes((tmp_path / "a" / "delay0-expression.safetensors").read_bytes())
+    first = "delay0-expression.safetensors"
+    (tmp_path / "b" / first).write_bytes((tmp_path / "a" / first).read_bytes())
     again, _ = train_expression(clips, model, tmp_path / "b", settings=settings, face_model_sha256="07" * 32)
     assert same(net, again)
 
