@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dubber.ops.landmarks import NUM_MOUTH
+from dubber.ops.sync import best_lag
 from dubber.types import Bool, Float32, Float64
 
 MAX_LAG_FRAMES = 5
@@ -97,19 +98,14 @@ def lagged_correlation(
     Returns:
         The correlation, 0 where a curve is flat, and the lag in frames: positive when `track_N` comes late.
     """
-    is_known_N = np.ones(len(track_N), np.bool_) if is_known_N is None else is_known_N
-    best, best_lag = 0.0, 0
-    for lag in sorted(range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1), key=abs):
-        late = slice(max(lag, 0), max(len(track_N) + min(lag, 0), 0))
-        early = slice(max(-lag, 0), max(len(track_N) - max(lag, 0), 0))
-        is_pair = is_known_N[late] & is_known_N[early]
-        here, there = track_N[late][is_pair], truth_N[early][is_pair]
-        if len(here) < MIN_FRAMES or here.std() < _FLAT or there.std() < _FLAT:
-            continue
-        correlation = float(np.corrcoef(here, there)[0, 1])
-        if correlation > best:
-            best, best_lag = correlation, lag
-    return best, best_lag
+    return best_lag(
+        track_N,
+        truth_N,
+        MAX_LAG_FRAMES,
+        is_track_known_N=is_known_N,
+        is_truth_known_N=is_known_N,
+        least=MIN_FRAMES,
+    )
 
 
 def amplitude_ratio(track_N: Float32, truth_N: Float32) -> float | None:

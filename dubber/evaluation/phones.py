@@ -22,6 +22,7 @@ from dubber.engine.stage import Runtime
 from dubber.errors import MediaError
 from dubber.media.audio import read_speech
 from dubber.ops.landmarks import EYE_CORNERS, LOWER_INNER_LIP, UPPER_INNER_LIP
+from dubber.ops.sync import best_lag
 from dubber.stages.speech import ExtractSpeech
 from dubber.training.dataset import plan_clip
 from dubber.training.phone_alignment import LEAST_CONFIDENCE, PAUSE, HeardPhone, heard_phones, in_ipa
@@ -224,16 +225,16 @@ def _lag(phones: Sequence[HeardPhone], curve: _Curve) -> tuple[float, float] | N
     """Seconds by which the picture comes after the sound, and the correlation there, if it is positive."""
     targets_FA = targets_at_steps(in_ipa(phones), len(curve.opening_G) + _REACH_STEPS)
     wanted_F = targets_FA[:, TARGETS.index("jaw")] * (1 - targets_FA[:, TARGETS.index("closure")])
-    found = []
-    for lag in range(-_REACH_STEPS, _REACH_STEPS + 1):
-        step_G = np.arange(len(curve.opening_G)) - lag
-        heard_G = np.where(step_G >= 0, wanted_F[np.maximum(step_G, 0)], np.nan)
-        is_in_G = curve.is_known_G & ~np.isnan(heard_G)
-        if is_in_G.sum() > STEP_HZ and min(np.std(heard_G[is_in_G]), np.std(curve.opening_G[is_in_G])) > 1e-6:
-            correlation = float(np.corrcoef(heard_G[is_in_G], curve.opening_G[is_in_G])[0, 1])
-            found.append((correlation, lag / STEP_HZ))
-    correlation, lag_s = max(found, default=(0.0, 0.0))
-    return (lag_s, correlation) if correlation > 0 else None
+    # Beyond the last frame the mouth is not known, but what it is early for is.
+    correlation, lag = best_lag(
+        np.pad(curve.opening_G, (0, _REACH_STEPS)),
+        wanted_F,
+        _REACH_STEPS,
+        is_track_known_N=np.pad(curve.is_known_G, (0, _REACH_STEPS)),
+        is_truth_known_N=~np.isnan(wanted_F),
+        least=STEP_HZ + 1,
+    )
+    return (lag / STEP_HZ, correlation) if correlation > 0 else None
 
 
 def _closure(phone: HeardPhone, curve: _Curve, limit: float, lag_s: float) -> Closure | None:

@@ -1,6 +1,6 @@
 """Where sound and picture agree.
 
-Index letters: F steps of 10 ms, T frames, Z values per frame.
+Index letters: F steps of 10 ms, T frames, Z values per frame, N steps of two curves.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from dubber.types import Bool, Float32, Float64
 
 _MIN_STEPS = 50
 """Half a second: fewer common steps tell nothing about a lag."""
+
+_FLAT = 1e-6
+"""Standard deviation of a curve that does not move."""
 
 
 def at_media_times(
@@ -33,28 +36,41 @@ def at_media_times(
     return values_FZ.astype(np.float32), is_known_F & is_inside_F
 
 
-def best_lag(heard_F: Float32, seen_F: Float32, is_known_F: Bool, reach: int) -> tuple[float, int]:
+def best_lag(
+    track_N: Float32,
+    truth_N: Float32,
+    reach: int,
+    *,
+    is_track_known_N: Bool | None = None,
+    is_truth_known_N: Bool | None = None,
+    least: int = _MIN_STEPS,
+) -> tuple[float, int]:
     """Where two curves agree best.
 
     Args:
-        heard_F: (F,) curve predicted from the sound.
-        seen_F: (F,) curve measured in the picture.
-        is_known_F: (F,) steps at which the picture is known.
-        reach: Largest lag in steps.
+        track_N: (N,) a curve.
+        truth_N: (N,) the curve it should follow.
+        reach: Largest lag in steps, both ways.
+        is_track_known_N: (N,) bool, steps at which `track_N` is known; all unless given.
+        is_truth_known_N: (N,) bool, the same for `truth_N`.
+        least: Pairs of steps without which a lag is not looked at.
 
     Returns:
-        Correlation, and the lag in steps by which the sound comes later than the picture; (0, 0) if
-        undefined.
+        Pearson correlation, and the lag in steps by which `track_N` comes late; (0, 0) where a curve is
+        flat or too short, or they agree at no lag. Of lags that are as good, the smallest.
     """
+    everywhere_N = np.ones(len(track_N), np.bool_)
+    track_known_N = everywhere_N if is_track_known_N is None else is_track_known_N
+    truth_known_N = everywhere_N if is_truth_known_N is None else is_truth_known_N
     best = (0.0, 0)
-    for lag in range(-reach, reach + 1):
-        moved_F = np.roll(heard_F, -lag)
-        inside_F = is_known_F.copy()
-        inside_F[: max(-lag, 0)] = False
-        inside_F[len(inside_F) - max(lag, 0) :] = False
-        if inside_F.sum() < _MIN_STEPS or np.std(moved_F[inside_F]) < 1e-9 or np.std(seen_F[inside_F]) < 1e-9:
+    for lag in sorted(range(-reach, reach + 1), key=abs):
+        late = slice(max(lag, 0), max(len(track_N) + min(lag, 0), 0))
+        early = slice(max(-lag, 0), max(len(track_N) - max(lag, 0), 0))
+        is_pair = track_known_N[late] & truth_known_N[early]
+        here, there = track_N[late][is_pair], truth_N[early][is_pair]
+        if len(here) < least or here.std() < _FLAT or there.std() < _FLAT:
             continue
-        correlation = float(np.corrcoef(moved_F[inside_F], seen_F[inside_F])[0, 1])
+        correlation = float(np.corrcoef(here, there)[0, 1])
         if correlation > best[0]:
             best = (correlation, lag)
     return best

@@ -106,7 +106,7 @@ def _delay_s(modes_FZ: Float32, wanted_TZ: Float32, target: Target) -> float:
     seen_FZ, is_known_F = at_media_times(step_s_F, target.times_s_T, wanted_TZ, target.track.is_usable_T)
     reach = round(_MAX_DELAY_S * RATE_HZ)
     # The first mode is the largest motion of the mouth: its opening.
-    agreement, lag = best_lag(modes_FZ[:, 0], seen_FZ[:, 0], is_known_F, reach)
+    agreement, lag = best_lag(modes_FZ[:, 0], seen_FZ[:, 0], reach, is_truth_known_N=is_known_F)
     return lag / RATE_HZ if agreement >= _LEAST_AGREEMENT and abs(lag) < reach else 0.0
 
 

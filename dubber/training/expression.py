@@ -372,7 +372,9 @@ def estimate_delays(
             heard.media_s_F, lesson.clip.times_s_T, lesson.modes_TZ, lesson.clip.is_usable_T
         )
         reach = round(_MAX_DELAY_S * mfcc.RATE_HZ)
-        agreement, lag = best_lag(modes_FZ @ opening_Z, seen_FZ @ opening_Z, is_known_F, reach)
+        agreement, lag = best_lag(
+            modes_FZ @ opening_Z, seen_FZ @ opening_Z, reach, is_truth_known_N=is_known_F
+        )
         is_sure = agreement >= _MIN_AGREEMENT and abs(lag) < reach
         out.append((agreement, lag / mfcc.RATE_HZ if is_sure else 0.0))
     return out
