@@ -20,7 +20,7 @@ from dubber.config import DubConfig
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.evaluation import motion
-from dubber.evaluation.footage import Footage, on_own_heads, prepare
+from dubber.evaluation.footage import Footage, on_own_heads
 from dubber.evaluation.measures import Measures
 from dubber.media.audio import read_speech
 from dubber.models.morphable import MOUTH_JAW, LinearFaceModel, project_TL2
@@ -43,25 +43,6 @@ _TREMBLE_PX = 0.5
 """
 
 
-def evaluate_speech(path: Path, config: DubConfig, runtime: Runtime, progress: Progress) -> dict[str, Any]:
-    """Measure what the translator says on the held-out quarter. Takes seconds once the clip is tracked.
-
-    Args:
-        path: A talking clip with its own sound.
-        config: Parameters of the stages.
-        runtime: Device, cache and weights.
-        progress: Is told of the stages.
-
-    Returns:
-        {"clip", "frames", "metrics", "baselines"}: see `shape_measures`. Baselines are "mean_mouth",
-        "frozen" and "loudness".
-
-    Raises:
-        DubberError: The clip cannot be measured; see `prepare` and the stages.
-    """
-    return evaluate_footage(prepare(path, config, runtime, progress), config, runtime, progress)
-
-
 def evaluate_footage(
     footage: Footage,
     config: DubConfig,
@@ -70,15 +51,22 @@ def evaluate_footage(
     *,
     target: TargetName = "expression",
 ) -> dict[str, Any]:
-    """The same for a clip that is prepared already, with a face model of the same bytes.
+    """Measure what the translator says on the held-out quarter, which takes seconds.
 
     Args:
-        footage: The clip.
+        footage: The clip, prepared with a face model of the same bytes.
         config: Parameters of the translator.
         runtime: Device and weights.
         progress: Is told of the translator.
         target: What the network of these weights predicts. Landmarks are measured by `landmark_measures`
             alone: without a face model there is no expression, and no head that could be made to stand still.
+
+    Returns:
+        {"clip", "frames", "metrics", "baselines"}: see `shape_measures`. Baselines are "mean_mouth",
+        "frozen" and "loudness".
+
+    Raises:
+        DubberError: See `dubber.stages.translate`.
     """
     model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
     if target == "landmarks":

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NUM_FEATURES = 28
 RUN_UP = 80
 """Steps an LSTM has heard before it is listened to: 0.8 s. Source: method.md section 4 (EBT)."""
 
@@ -45,7 +44,7 @@ class IdentityRemover(nn.Module):
         zero, so that learning starts at the identity.
     """
 
-    def __init__(self, num_features: int = NUM_FEATURES, *, num_bases: int = 12, hidden: int = 32) -> None:
+    def __init__(self, num_features: int, *, num_bases: int = 12, hidden: int = 32) -> None:
         super().__init__()
         self.recurrent = nn.LSTM(num_features, hidden, batch_first=True)
         self.mix = nn.Linear(hidden, num_bases)
@@ -85,7 +84,7 @@ class SpeechEncoder(nn.Module):
         dropout: Inside the blocks, in training.
     """
 
-    def __init__(self, num_features: int = NUM_FEATURES, *, width: int = 96, dropout: float = 0.1) -> None:
+    def __init__(self, num_features: int, *, width: int = 96, dropout: float = 0.1) -> None:
         super().__init__()
         self.first = nn.Conv1d(num_features, width, _FIRST_KERNEL)
         self.blocks = nn.ModuleList(_Block(width, dilation, dropout) for dilation in _ENCODER_DILATIONS)
@@ -143,8 +142,8 @@ class LstmTranslator(Translator):
 
     def __init__(
         self,
-        num_features: int = NUM_FEATURES,
-        num_modes: int = 29,
+        num_features: int,
+        num_modes: int,
         *,
         width: int = 96,
         hidden: int = 96,
@@ -166,7 +165,7 @@ class LstmTranslator(Translator):
 class ConvTranslator(Translator):
     """Convolutions over 0.3 s of recognised sounds to both sides: seven frames' worth at 25 a second.
 
-    Source: Meta Talk and AudioDVP, audio-to-expression network (method.md section 9): one-dimensional
+    Source: Meta Talk and AudioDVP, audio-to-expression network (method.md section 4): one-dimensional
         convolutions over seven frames of audio features; theirs run over the features, these over time.
     """
 
@@ -174,8 +173,8 @@ class ConvTranslator(Translator):
 
     def __init__(
         self,
-        num_features: int = NUM_FEATURES,
-        num_modes: int = 29,
+        num_features: int,
+        num_modes: int,
         *,
         width: int = 96,
         dropout: float = 0.3,

@@ -74,7 +74,6 @@ to equal steps of arc length from ear to ear, as the scheme spaces them; the oth
 IBUG_CONTOUR = slice(0, 17)
 IBUG_NOSE_TIP = 30
 IBUG_EYES = slice(36, 48)
-IBUG_MOUTH = slice(48, 68)
 """Where in the iBUG scheme these are."""
 
 

@@ -1,8 +1,6 @@
-"""What the mouth hears: 28 features at 100 Hz, and windows of them at any time (method.md section 4).
+"""What the mouth hears: 28 features at 100 Hz, whatever the video's frame rate (method.md section 4).
 
-The features' clock is 100 Hz whatever the video's frame rate; a frame asks for the window at its own time.
-
-Index letters: S samples, F feature steps, C = 28 features, N output frames, W = 100 steps of a window.
+Index letters: S samples, F feature steps, C = 28 features.
 """
 
 from __future__ import annotations
@@ -22,9 +20,6 @@ RATE_HZ = 100
 NUM_MFCC = 13
 NUM_FEATURES = 28
 """13 MFCC and log energy, and their first differences. Source: method.md section 4."""
-
-NUM_PAST, NUM_FUTURE = 80, 20
-"""Steps of a window before and from its time on: 0.8 s and 0.2 s. Source: method.md section 4 (EBT)."""
 
 _HOP = SAMPLE_RATE_HZ // RATE_HZ
 _FRAME = SAMPLE_RATE_HZ * 25 // 1000

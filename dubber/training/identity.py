@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dubber.models.expression import ExpressionNet
+from dubber.ops import mfcc
 from dubber.training.loop import Loop, Optimisation
 from dubber.training.speech_data import Lesson
 from dubber.types import Float32
@@ -89,7 +90,7 @@ class SpeakerWindows:
         self.speakers = sorted(
             name
             for name, clips in by_speaker.items()
-            if sum(len(clip.clip.samples_S) for clip in clips) >= _LEAST_S * 16000
+            if sum(len(clip.clip.samples_S) for clip in clips) >= _LEAST_S * mfcc.SAMPLE_RATE_HZ
         )
         self._learned, self._held_out = [], []
         for name in self.speakers:

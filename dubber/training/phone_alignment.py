@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dubber.errors import ConfigError
-from dubber.ops.mfcc import loud_level
-from dubber.training.phone_speech import SAMPLE_RATE_HZ, PhoneClip, labelled
+from dubber.ops.mfcc import SAMPLE_RATE_HZ, loud_level
 from dubber.training.phones import SILENCE, Phone, split
 from dubber.types import Float32
 
@@ -120,37 +119,6 @@ def in_ipa(heard: Sequence[HeardPhone], least_confidence: float = LEAST_CONFIDEN
         if phone.arpabet in IPA_OF_ARPABET and phone.confidence >= least_confidence:
             phones += split(IPA_OF_ARPABET[phone.arpabet], phone.start_s, phone.end_s, phone.confidence) or []
     return phones
-
-
-def aligned_clip(name: str, speaker: str, samples_S: Float32, text: str | None = None) -> PhoneClip:
-    """Real English speech as a lesson beside the synthesised ones; see `aligned_phones`."""
-    return labelled(name, speaker, samples_S, aligned_phones(samples_S, text))
-
-
-_GRID_WORDS = (
-    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
-    {"b": "blue", "g": "green", "r": "red", "w": "white"},
-    {"a": "at", "b": "by", "i": "in", "w": "with"},
-    {letter: f"{letter}." for letter in "abcdefghijklmnopqrstuvwxyz"},
-    {"z": "zero", "1": "one", "2": "two", "3": "three", "4": "four"}
-    | {"5": "five", "6": "six", "7": "seven", "8": "eight", "9": "nine"},
-    {"a": "again", "n": "now", "p": "please", "s": "soon"},
-)
-
-
-def grid_sentence(stem: str) -> str | None:
-    """The words that the name of a clip of the GRID corpus spells, or `None` if it is no such name.
-
-    Args:
-        stem: Such as `pbbj1a`, which is "place blue by j. one again".
-
-    Source: Cooke, Barker, Cunningham and Shao, Journal of the Acoustical Society of America 120 (2006).
-    """
-    if len(stem) != len(_GRID_WORDS) or any(
-        letter not in words for letter, words in zip(stem, _GRID_WORDS, strict=True)
-    ):
-        return None
-    return " ".join(words[letter] for letter, words in zip(stem, _GRID_WORDS, strict=True))
 
 
 @cache

@@ -34,6 +34,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dubber.errors import ConfigError
+from dubber.ops.mfcc import SAMPLE_RATE_HZ
 from dubber.training.phone_sentences import SENTENCES
 from dubber.training.phones import (
     SILENCE,
@@ -48,7 +49,6 @@ from dubber.types import Float32
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE_HZ = 16000
 VARIANTS = (
     *(f"m{number}" for number in range(1, 9)),
     *(f"f{number}" for number in range(1, 6)),

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from dubber.errors import ConfigError
+from dubber.ops.mfcc import SAMPLE_RATE_HZ
 from dubber.training import phone_alignment
-from dubber.training.phone_alignment import IPA_OF_ARPABET, aligned_phones, grid_sentence, heard_phones
-from dubber.training.phone_speech import SAMPLE_RATE_HZ, PhoneClip, phone_lessons
+from dubber.training.phone_alignment import IPA_OF_ARPABET, aligned_phones, heard_phones
+from dubber.training.phone_speech import PhoneClip, phone_lessons
 from dubber.training.phones import PhoneClass, split
 
 SENTENCE = "mum and bob made a map of the harbour"
@@ -79,9 +80,3 @@ def test_without_pocketsphinx_the_error_says_what_to_install(monkeypatch: pytest
     phone_alignment._decoder.cache_clear()
     with pytest.raises(ConfigError, match=r"dubber\[phones\]"):
         heard_phones(np.zeros(SAMPLE_RATE_HZ, np.float32))
-
-
-def test_grid_names_spell_their_sentence() -> None:
-    assert grid_sentence("pbbj1a") == "place blue by j. one again"
-    assert grid_sentence("lieu") is None
-    assert grid_sentence("portal") is None

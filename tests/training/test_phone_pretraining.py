@@ -32,7 +32,9 @@ def sounds(seed: int, num_steps: int = 2000) -> PhoneRecording:
 def task_of(recordings: list[PhoneRecording], encoder: SpeechEncoder | None = None) -> PhoneTask:
     torch.manual_seed(0)
     zeros = np.zeros(mfcc.NUM_FEATURES, np.float32)
-    return PhoneTask(encoder or SpeechEncoder(width=16), recordings, zeros, zeros + 1, length=50)
+    return PhoneTask(
+        encoder or SpeechEncoder(mfcc.NUM_FEATURES, width=16), recordings, zeros, zeros + 1, length=50
+    )
 
 
 def taught(task: PhoneTask, iterations: int, size: int = 8) -> PhoneTask:
@@ -120,7 +122,9 @@ def test_synthetic_speech_is_named_better_than_by_chance() -> None:
     steps_FC = np.concatenate([recording.features.steps_FC for recording in recordings])
     mean_C, std_C = steps_FC.mean(axis=0), steps_FC.std(axis=0)
     torch.manual_seed(0)
-    task = taught(PhoneTask(SpeechEncoder(width=32), recordings, mean_C, std_C), 60, size=16)
+    task = taught(
+        PhoneTask(SpeechEncoder(mfcc.NUM_FEATURES, width=32), recordings, mean_C, std_C), 60, size=16
+    )
     unheard = PhoneTask(task.encoder, phone_recordings(20.0, seed=2), mean_C, std_C)
     unheard.classes, unheard.targets = task.classes, task.targets
     classes = np.concatenate([recording.class_F for recording in recordings])

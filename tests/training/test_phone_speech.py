@@ -10,7 +10,7 @@ import pytest
 from dubber.errors import ConfigError
 from dubber.ops import mfcc
 from dubber.training import phone_speech
-from dubber.training.phone_speech import SAMPLE_RATE_HZ, PhoneClip, phone_lessons
+from dubber.training.phone_speech import PhoneClip, phone_lessons
 from dubber.training.phones import UNKNOWN, Phone, PhoneClass, classes_at_steps, symbols_of, targets_at_steps
 
 needs_espeak = pytest.mark.skipif(find_library("espeak-ng") is None, reason="espeak-ng is not installed")
@@ -34,7 +34,7 @@ def _level_db(clips: list[PhoneClip], kind: PhoneClass) -> float:
 
 @needs_espeak
 def test_lessons_are_as_long_as_asked_and_within_range(clips: list[PhoneClip]) -> None:
-    lengths_s = [len(clip.samples_S) / SAMPLE_RATE_HZ for clip in clips]
+    lengths_s = [len(clip.samples_S) / mfcc.SAMPLE_RATE_HZ for clip in clips]
     assert sum(lengths_s) >= 60 > sum(lengths_s[:-1])
     assert all(0.05 < np.abs(clip.samples_S).max() < 1 for clip in clips)
     assert len({clip.speaker.split("+")[0] for clip in clips}) > 3
@@ -45,7 +45,7 @@ def test_labels_stand_at_the_steps_of_the_features(clips: list[PhoneClip]) -> No
     clip = clips[0]
     assert len(clip.class_F) == len(clip.targets_FA) == len(mfcc.features(clip.samples_S).steps_FC)
     assert clip.phones[0].start_s == 0
-    assert clip.phones[-1].end_s == len(clip.samples_S) / SAMPLE_RATE_HZ
+    assert clip.phones[-1].end_s == len(clip.samples_S) / mfcc.SAMPLE_RATE_HZ
     for before, after in zip(clip.phones[:-1], clip.phones[1:], strict=True):
         assert before.end_s == after.start_s
         assert before.end_s > before.start_s
