@@ -12,6 +12,7 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging
+from dubber.training.expression_settings import ExpressionTraining
 from dubber.training.variants import recipes_in_words, train_variant, variant_folder, variant_settings
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class TrainedTranslator(str, Enum):
     """Translators that are networks."""
 
-    lstm = "lstm"
     conv = "conv"
+    lstm = "lstm"
 
 
 app = typer.Typer(help="Train the face model and the audio-to-expression network.", no_args_is_help=True)
@@ -64,7 +65,7 @@ def face_model(
 def expression(
     clips: Clips,
     output: Out = Path("weights"),
-    translator: Annotated[TrainedTranslator, typer.Option(help="Which network.")] = TrainedTranslator.lstm,
+    translator: Annotated[TrainedTranslator, typer.Option(help="Which network.")] = TrainedTranslator.conv,
     variant: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +95,7 @@ def expression(
     Needs espeak-ng, from whose voices the network first learns the sounds of speech.
     """
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    from dubber.training.expression import ExpressionTraining, train_from_clips
+    from dubber.training.expression import train_from_clips
 
     runtime = o.build_runtime(cache, output, device, threads)
     if variant is None:

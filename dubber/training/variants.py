@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dubber.errors import ConfigError
+from dubber.training.expression_settings import IDENTITY_ROUNDS, ExpressionTraining
 
 if TYPE_CHECKING:
     from dubber.engine.progress import Progress
     from dubber.engine.stage import Runtime
-    from dubber.training.expression import ExpressionTraining
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Recipe:
 
     Attributes:
         left_out: What it leaves out, in a few words.
-        overrides: Fields of `dubber.training.expression.ExpressionTraining` that differ from the defaults.
+        overrides: Fields of `ExpressionTraining` that differ from the translator's recipe.
     """
 
     left_out: str
@@ -32,7 +32,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "with-identity-removal": Recipe("the voice's identity", {"identity_rounds": 4}),
+    "with-identity-removal": Recipe("the voice's identity", {"identity_rounds": IDENTITY_ROUNDS["lstm"]}),
     "without-identity-removal": Recipe("voices are heard as they are", {"identity_rounds": 0}),
     "without-phones": Recipe("filmed mouths alone teach, no synthetic voices", {"phone_iterations": 0}),
     "landmarks-2d": Recipe("landmarks in the picture are predicted, no 3D", {"target": "landmarks"}),
@@ -49,7 +49,7 @@ def variant_folder(runtime: Runtime, name: str) -> Path:
     return runtime.cache_dir / "variants" / name
 
 
-def variant_settings(name: str, translator: str = "lstm") -> ExpressionTraining:
+def variant_settings(name: str, translator: str = "conv") -> ExpressionTraining:
     """How a variant is trained.
 
     Args:
@@ -59,8 +59,6 @@ def variant_settings(name: str, translator: str = "lstm") -> ExpressionTraining:
     Raises:
         ConfigError: There is no such variant.
     """
-    from dubber.training.expression import ExpressionTraining
-
     if name not in RECIPES:
         raise ConfigError(
             f"There is no variant '{name}' of the training.", advice=f"Choose one of: {recipes_in_words()}."

@@ -17,7 +17,8 @@ from dubber.engine.weights import WeightEntry, WeightsFolder
 from dubber.errors import ConfigError
 from dubber.models.expression import ExpressionNet, listen
 from dubber.training.dataset import provenance
-from dubber.training.expression import ExpressionTraining, train_expression, train_from_clips, weight_entry
+from dubber.training.expression import train_expression, train_from_clips, weight_entry
+from dubber.training.expression_settings import ExpressionTraining
 from dubber.training.speech_data import Lesson, Lessons, TalkingClip, run_of, variants
 from dubber.training.targets import make_modes
 from tests.synth import make_clip

@@ -21,8 +21,9 @@ from dubber.models.expression import ExpressionNet, listen
 from dubber.models.morphable import LinearFaceModel
 from dubber.ops import mfcc
 from dubber.ops.landmarks import LOWER_INNER_LIP, MOUTH_JAW, UPPER_INNER_LIP, mouth_opening
-from dubber.training import expression, variants
-from dubber.training.expression import ExpressionTraining, train_expression
+from dubber.training import variants
+from dubber.training.expression import train_expression
+from dubber.training.expression_settings import ExpressionTraining
 from dubber.training.speech_data import TalkingClip, talking_clips
 from dubber.training.targets import deviations, landmark_numbers, mouth_target, numbered_landmarks
 from dubber.training.variants import RECIPES, train_variant, variant_folder, variant_settings
@@ -76,11 +77,8 @@ def model(runtime: Runtime) -> LinearFaceModel:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recipes in which each network takes two steps, and no synthetic voice is heard."""
-
-    def shortened(**fields: object) -> ExpressionTraining:
-        return ExpressionTraining(**{**SHORT, **fields})
-
-    monkeypatch.setattr(expression, "ExpressionTraining", shortened)
+    whole = ExpressionTraining.recipe
+    monkeypatch.setattr(ExpressionTraining, "recipe", lambda translator: replace(whole(translator), **SHORT))
 
 
 def test_a_clip_s_landmarks_are_where_the_crop_shows_them(talking: TalkingClip, manifest: Path) -> None:
@@ -117,7 +115,12 @@ def test_both_targets_open_in_the_same_direction(talking: TalkingClip, model: Li
 def test_variants_share_a_folder_unless_they_hear_other_sounds() -> None:
     label = ExpressionTraining().label
     shares = {name: variant_settings(name, "conv").label == label for name in RECIPES}
-    assert shares == {"without-identity-removal": True, "without-phones": False, "landmarks-2d": True}
+    assert shares == {
+        "with-identity-removal": True,
+        "without-identity-removal": True,
+        "without-phones": False,
+        "landmarks-2d": True,
+    }
 
 
 def test_no_variant_reads_the_others_networks(
@@ -142,9 +145,9 @@ def test_no_variant_reads_the_others_networks(
     assert trained[""].num_coefficients == model.num_expression
     reports = sorted(path.name for path in (tmp_path / "together").glob("report*"))
     assert reports == [
-        "report-landmarks-2d-lstm.json",
-        "report-lstm.json",
-        "report-without-identity-removal-lstm.json",
+        "report-conv.json",
+        "report-landmarks-2d-conv.json",
+        "report-without-identity-removal-conv.json",
     ]
 
 
