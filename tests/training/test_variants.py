@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 from dubber.cli.train import app
+from dubber.cli.train import expression as train_command
+from dubber.config import DubConfig
 from dubber.engine.device import Device
 from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime
@@ -19,6 +22,7 @@ from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import ConfigError, WeightsError
 from dubber.models.expression import ExpressionNet, listen
 from dubber.models.morphable import LinearFaceModel
+from dubber.models.speech_net import TRANSLATORS
 from dubber.ops import mfcc
 from dubber.ops.landmarks import LOWER_INNER_LIP, MOUTH_JAW, UPPER_INNER_LIP, mouth_opening
 from dubber.training import variants
@@ -110,6 +114,19 @@ def test_both_targets_open_in_the_same_direction(talking: TalkingClip, model: Li
         target = mouth_target(name, model)
         curves.append(deviations(replace(talking, expression_TK=target.numbers(talking))) @ target.opening_K)
     assert np.corrcoef(curves)[0, 1] > 0.9
+
+
+def test_what_is_trained_by_default_is_what_runs_by_default() -> None:
+    default = DubConfig().translate.translator
+    (trained,) = (
+        parameter.default.value
+        for name, parameter in inspect.signature(train_command).parameters.items()
+        if name == "translator"
+    )
+    assert trained == ExpressionTraining().translator == default
+    assert ExpressionTraining() == ExpressionTraining.recipe(default)
+    rounds = {name: ExpressionTraining.recipe(name).identity_rounds > 0 for name in TRANSLATORS}
+    assert rounds == {"lstm": True, "conv": False}
 
 
 def test_variants_share_a_folder_unless_they_hear_other_sounds() -> None:
