@@ -58,6 +58,7 @@ _CONV = {"translate.translator": "conv"}
 VARIANTS: tuple[Variant, ...] = (
     Variant("conv, self-adapted", _CONV),
     Variant("conv", {**_CONV, **_NOT_ADAPTED}),
+    Variant("conv with identity removal, self-adapted", _CONV, trained_as="with-identity-removal"),
     Variant("conv with identity removal", {**_CONV, **_NOT_ADAPTED}, trained_as="with-identity-removal"),
     Variant("conv without phones", {**_CONV, **_NOT_ADAPTED}, trained_as="without-phones"),
     Variant(
@@ -68,6 +69,7 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("LSTM, self-adapted", _LSTM),
     Variant("LSTM", {**_LSTM, **_NOT_ADAPTED}),
+    Variant("LSTM without identity removal, self-adapted", _LSTM, trained_as="without-identity-removal"),
     Variant(
         "LSTM without identity removal", {**_LSTM, **_NOT_ADAPTED}, trained_as="without-identity-removal"
     ),
