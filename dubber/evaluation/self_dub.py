@@ -40,6 +40,7 @@ from dubber.media.reader import read_frames_at
 from dubber.models.morphable import LinearFaceModel
 from dubber.ops.warp import sample_crop
 from dubber.stages.blend import Blend
+from dubber.stages.fit import FACE_MODEL
 from dubber.stages.render import RenderParams, render_mouths
 from dubber.types import CROP_SIZE_PX, Bool, Float32, Mouths, UInt8
 
@@ -110,7 +111,7 @@ class _Settings:
 def _evaluate(path: Path, settings: _Settings) -> dict[str, Any]:
     config, runtime, progress = settings.config, settings.runtime, settings.progress
     footage = prepare(path, config, runtime, progress)
-    model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
+    model = LinearFaceModel.from_weight(runtime.weights.open(FACE_MODEL))
     driven_NK = footage.true_expression_NK
     if settings.drive == "speech":
         driven_NK = heard_expression(footage, config, runtime, progress)

@@ -28,6 +28,7 @@ from dubber.ops.align import apply_similarity, similarity_scale
 from dubber.ops.landmarks import MOUTH_JAW as MOUTH_JAW_POINTS
 from dubber.ops.landmarks import mouth_opening
 from dubber.ops.silence import RATE_HZ, level_db
+from dubber.stages.fit import FACE_MODEL
 from dubber.stages.translate import Translate
 from dubber.training.targets import TargetName, landmark_numbers, numbered_landmarks
 from dubber.types import Float32, Speech, StoredFile, Timeline
@@ -68,7 +69,7 @@ def evaluate_footage(
     Raises:
         DubberError: See `dubber.stages.translate`.
     """
-    model = LinearFaceModel.from_weight(runtime.weights.open("face_model"))
+    model = LinearFaceModel.from_weight(runtime.weights.open(FACE_MODEL))
     if target == "landmarks":
         heard_NM2 = heard_landmarks(footage, config, runtime, progress)
         metrics = {"expression_error": None, **landmark_measures(footage, heard_NM2)}

@@ -12,6 +12,8 @@ from dubber.types import Bool, Float32, Float64
 _MIN_STEPS = 50
 """Half a second: fewer common steps tell nothing about a lag."""
 
+_MAX_DELAY_S = 0.4
+
 _FLAT = 1e-6
 """Standard deviation of a curve that does not move."""
 
@@ -74,3 +76,25 @@ def best_lag(
         if correlation > best[0]:
             best = (correlation, lag)
     return best
+
+
+def sound_delay(
+    heard_F: Float32, seen_F: Float32, is_known_F: Bool, rate_hz: int, *, least_agreement: float
+) -> tuple[float, float]:
+    """By how much a clip's sound comes after its picture.
+
+    Args:
+        heard_F: (F,) mouth opening as the sound tells it, any unit.
+        seen_F: (F,) mouth opening in the picture.
+        is_known_F: (F,) bool, steps at which the picture shows it.
+        rate_hz: Steps per second.
+        least_agreement: Correlation below which the sound says nothing about its delay.
+
+    Returns:
+        Their correlation, and the delay in seconds, within 0.4 either way; 0 where they hardly agree, or
+        agree best at the limit.
+    """
+    reach = round(_MAX_DELAY_S * rate_hz)
+    agreement, lag = best_lag(heard_F, seen_F, reach, is_truth_known_N=is_known_F)
+    is_sure = agreement >= least_agreement and abs(lag) < reach
+    return agreement, lag / rate_hz if is_sure else 0.0

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 RATE_HZ = 100
 """Steps of the network per second."""
 
-_MAX_DELAY_S = 0.4
 _LEAST_AGREEMENT = 0.3
 """Correlation of heard and seen mouth opening below which the target's sound says nothing about its delay."""
 
@@ -100,14 +99,15 @@ def learned_answer(
 
 def _delay_s(modes_FZ: Float32, wanted_TZ: Float32, target: Target) -> float:
     """By how much the target's sound comes after its picture; 0 where they hardly agree."""
-    from dubber.ops.sync import at_media_times, best_lag
+    from dubber.ops.sync import at_media_times, sound_delay
 
     step_s_F = np.arange(len(modes_FZ)) / RATE_HZ
     seen_FZ, is_known_F = at_media_times(step_s_F, target.times_s_T, wanted_TZ, target.track.is_usable_T)
-    reach = round(_MAX_DELAY_S * RATE_HZ)
     # The first mode is the largest motion of the mouth: its opening.
-    agreement, lag = best_lag(modes_FZ[:, 0], seen_FZ[:, 0], reach, is_truth_known_N=is_known_F)
-    return lag / RATE_HZ if agreement >= _LEAST_AGREEMENT and abs(lag) < reach else 0.0
+    _, delay_s = sound_delay(
+        modes_FZ[:, 0], seen_FZ[:, 0], is_known_F, RATE_HZ, least_agreement=_LEAST_AGREEMENT
+    )
+    return delay_s
 
 
 def at_steps(values_FX: Float32, steps_N: Float64) -> Float32:

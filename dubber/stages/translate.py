@@ -10,6 +10,7 @@ from pydantic import Field
 from dubber.engine.device import torch_threads
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import NoFaceError, WeightsError
+from dubber.stages.fit import FACE_MODEL
 from dubber.stages.listening import (
     RATE_HZ,
     Target,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = {"lstm": "expression", "conv": "expression_conv"}
 """Weights of each translator."""
-
-FACE_MODEL = "face_model"
 
 
 class TranslateParams(Params):

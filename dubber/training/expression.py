@@ -19,7 +19,8 @@ from dubber.errors import ConfigError
 from dubber.models.expression import ExpressionNet
 from dubber.models.morphable import LinearFaceModel
 from dubber.ops import mfcc
-from dubber.stages.translate import FACE_MODEL, WEIGHTS
+from dubber.stages.fit import FACE_MODEL
+from dubber.stages.translate import WEIGHTS
 from dubber.training.dataset import provenance
 from dubber.training.expression_course import Course
 from dubber.training.expression_settings import ExpressionTraining

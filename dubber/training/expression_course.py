@@ -25,7 +25,7 @@ from dubber.models.expression import ExpressionNet, listen
 from dubber.models.morphable import LinearFaceModel
 from dubber.models.speech_net import RUN_UP, ConvTranslator, SpeechEncoder
 from dubber.ops import mfcc
-from dubber.ops.sync import at_media_times, best_lag
+from dubber.ops.sync import at_media_times, sound_delay
 from dubber.training.expression_settings import ExpressionTraining
 from dubber.training.identity import (
     IdentityTask,
@@ -41,8 +41,7 @@ from dubber.training.speech_data import Lesson, Lessons, TalkingClip, variants
 from dubber.training.targets import deviations, make_modes, mouth_target
 from dubber.types import Float32
 
-_MAX_DELAY_S = 0.4
-_MIN_AGREEMENT = 0.4
+_LEAST_AGREEMENT = 0.4
 """Correlation of mouth openings below which a clip's sound says nothing about its delay."""
 
 _NUM_BABBLERS = 40
@@ -269,10 +268,6 @@ def estimate_delays(
         seen_FZ, is_known_F = at_media_times(
             heard.media_s_F, lesson.clip.times_s_T, lesson.modes_TZ, lesson.clip.is_usable_T
         )
-        reach = round(_MAX_DELAY_S * mfcc.RATE_HZ)
-        agreement, lag = best_lag(
-            modes_FZ @ opening_Z, seen_FZ @ opening_Z, reach, is_truth_known_N=is_known_F
-        )
-        is_sure = agreement >= _MIN_AGREEMENT and abs(lag) < reach
-        out.append((agreement, lag / mfcc.RATE_HZ if is_sure else 0.0))
+        heard_F, seen_F = modes_FZ @ opening_Z, seen_FZ @ opening_Z
+        out.append(sound_delay(heard_F, seen_F, is_known_F, mfcc.RATE_HZ, least_agreement=_LEAST_AGREEMENT))
     return out

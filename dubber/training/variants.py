@@ -93,7 +93,7 @@ def train_variant(
         WeightsError: There is no face model yet.
         OutputFolderError: The folder cannot be written.
     """
-    from dubber.stages.translate import FACE_MODEL
+    from dubber.stages.fit import FACE_MODEL
     from dubber.training.expression import train_from_clips
     from dubber.training.release import copy_weight
 

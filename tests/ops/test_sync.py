@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dubber.ops.sync import at_media_times, best_lag
+from dubber.ops.sync import at_media_times, best_lag, sound_delay
 
 
 @pytest.fixture
@@ -43,6 +43,23 @@ def test_what_cannot_be_compared_has_no_lag(seen: np.ndarray) -> None:
 def test_noise_hardly_agrees(seen: np.ndarray) -> None:
     other = np.random.default_rng(1).standard_normal(500).astype(np.float32)
     assert best_lag(other, seen, 20)[0] < 0.3
+
+
+@pytest.mark.parametrize(("steps", "delay_s"), [(13, 0.13), (-39, -0.39), (40, 0.0), (45, 0.0)])
+def test_sound_is_late_by_less_than_the_limit(seen: np.ndarray, steps: int, delay_s: float) -> None:
+    everywhere = np.ones(500, np.bool_)
+    found = sound_delay(np.roll(seen, steps), seen, everywhere, 100, least_agreement=0.5)
+    assert found[1] == pytest.approx(delay_s)
+
+
+def test_sound_that_hardly_agrees_is_not_late(seen: np.ndarray) -> None:
+    everywhere = np.ones(500, np.bool_)
+    noise = np.random.default_rng(1).standard_normal(500).astype(np.float32)
+    agreement, delay_s = sound_delay(
+        np.roll(seen, 13) + 9 * noise, seen, everywhere, 100, least_agreement=0.8
+    )
+    assert 0 < agreement < 0.8
+    assert delay_s == 0.0
 
 
 def test_frames_are_read_between_their_times() -> None:
