@@ -237,7 +237,7 @@ def test_the_ablation_measures_landmarks_as_landmarks(
         "dev",
         variants=[
             Variant("2D", overrides, trained_as="landmarks", target="landmarks"),
-            Variant("2D, LSTM", trained_as="landmarks", target="landmarks"),
+            Variant("2D, LSTM", {"translate.translator": "lstm"}, trained_as="landmarks", target="landmarks"),
             Variant("2D for 3D", overrides, trained_as="landmarks"),
         ],
         config=DubConfig(),
