@@ -37,7 +37,7 @@ def test_a_run_says_what_an_imported_face_model_lacks(tmp_path: Path) -> None:
     plan = ("plan", video, line, "--weights", folder, "--cache", tmp_path / "cache")
     result = dubber(*plan)
     assert result.returncode == 4
-    assert "'expression'" in result.stderr and "dubber train" in result.stderr
+    assert "'expression_conv'" in result.stderr and "dubber train" in result.stderr
     assert dubber(*plan, "--translator", "neutral").returncode == 0
 
 

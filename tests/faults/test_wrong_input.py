@@ -85,7 +85,7 @@ def test_text_that_claims_to_be_video(good: tuple[Path, Path], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["absent", "changed", "no manifest"])
-@pytest.mark.parametrize("name", ["face_model", "expression"])
+@pytest.mark.parametrize("name", ["face_model", "expression_conv"])
 def test_wrong_weights(good: tuple[Path, Path], tmp_path: Path, damage: str, name: str) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(default_weights_dir(), weights)
