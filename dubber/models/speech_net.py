@@ -9,6 +9,7 @@ modes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -100,7 +101,7 @@ class SpeechEncoder(nn.Module):
         return functional.gelu(self.norm(x_BHW)).transpose(1, 2)
 
 
-class Translator(nn.Module):
+class Translator(nn.Module, ABC):
     """From features to modes of the mouth. `hidden` is what the last, linear layer sees.
 
     Attributes:
@@ -117,9 +118,9 @@ class Translator(nn.Module):
         self.last = nn.Linear(num_hidden, num_modes)
         self.dropout = nn.Dropout(dropout)
 
+    @abstractmethod
     def hidden(self, features_BWC: Tensor) -> Tensor:
         """(B, W - before - after, H)."""
-        raise NotImplementedError
 
     def answer(self, hidden_BWH: Tensor) -> Tensor:
         """(B, W, Z) modes in their standard deviations, of what `hidden` gives."""
