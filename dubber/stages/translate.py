@@ -52,7 +52,8 @@ class TranslateParams(Params):
             loud.
         mouth_gain: How lively the mouth is; 1 is the least-squares answer for the target's own range. More
             opens the mouth wider and costs accuracy.
-        rest_gain: How far silence closes the mouth: 1 to the target's own rest, 0 not at all.
+        rest_gain: How far silence closes the mouth: 1 to the target's own most shut, 0 not at all. Few people
+            shut their mouths in every pause.
         av_offset_ms: The user's correction: the mouth moves this much later, negative: earlier.
         lead_ms: The mouth moves this much before those of the clips that taught the network. Filmed mouths
             lead their sound a little, and a late mouth disturbs more than an early one.
@@ -64,7 +65,7 @@ class TranslateParams(Params):
     self_adaptation: bool = True
     voice_activity: Literal["silero", "volume"] = "silero"
     mouth_gain: float = Field(1.0, ge=0, le=3)
-    rest_gain: float = Field(1.0, ge=0, le=1)
+    rest_gain: float = Field(0.5, ge=0, le=1)
     av_offset_ms: float = Field(0.0, ge=-1000, le=1000)
     lead_ms: float = Field(50.0, ge=0, le=500)
     smoothing_ms: float = Field(50.0, ge=0, le=500)

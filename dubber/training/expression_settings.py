@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 IDENTITY_ROUNDS = {"conv": 0, "lstm": 4}
 """Rounds of removing identity, by translator: `lstm` is EBT's and has its identity remover; `conv` is Meta
-Talk's, which has none, and hears better without (docs/results.md)."""
+Talk's, which has none, and hears no worse without (docs/results.md)."""
 
 _OWN = ("translator", "variant", "target", "members", "iterations", "identity")
 """Settings, by how they begin, in which translators and variants differ."""

@@ -109,7 +109,7 @@ def run(ctx, tmp_path, mode="auto", said=None, own=None, clip=CLIP, face=None, *
 
 @pytest.mark.parametrize("translator", ["lstm", "conv"])
 def test_silence_is_found_and_shuts_the_mouth(ctx, tmp_path, translator):
-    track, timeline = run(ctx, tmp_path, translator=translator)
+    track, timeline = run(ctx, tmp_path, translator=translator, rest_gain=1)
     times_s = timeline.times_s_N
     assert track.expression_NK.shape == (50, 4)
     assert track.expression_NK.dtype == np.float32
@@ -117,8 +117,10 @@ def test_silence_is_found_and_shuts_the_mouth(ctx, tmp_path, translator):
     assert track.is_silent_N[(times_s < 0.4) | (times_s > 1.3)].all()
     assert track.expression_NK[times_s < 0.35, 0] == pytest.approx(0, abs=1e-3)
     assert track.expression_NK[(times_s > 0.55) & (times_s < 1.15), 0].min() > 2
-    ajar, _ = run(ctx, tmp_path, rest_gain=0.0)
+    ajar, _ = run(ctx, tmp_path, rest_gain=0.0, translator=translator)
     assert ajar.expression_NK[times_s < 0.35, 0].min() > 2
+    half, _ = run(ctx, tmp_path, rest_gain=0.5, translator=translator)
+    assert half.expression_NK == pytest.approx((track.expression_NK + ajar.expression_NK) / 2, abs=1e-3)
 
 
 def test_no_gain_is_the_target_s_mean(ctx, tmp_path):
@@ -144,18 +146,20 @@ def test_offset_and_lead_move_the_mouth_against_the_sound(ctx, tmp_path):
 @pytest.mark.parametrize("translator", ["lstm", "conv"])
 def test_a_minute_of_silence_is_a_mouth_at_rest(ctx, tmp_path, translator):
     said = speech(tmp_path, 62.0, (0.5, 1.2))
-    track, timeline = run(ctx, tmp_path, mode="loop", said=said, translator=translator)
+    track, timeline = run(ctx, tmp_path, mode="loop", said=said, translator=translator, rest_gain=1)
+    ajar, _ = run(ctx, tmp_path, mode="loop", said=said, translator=translator)
     after = timeline.times_s_N > 1.8
     assert after.sum() > 1500
     assert track.is_silent_N[after].all()
     resting = target()[0].expression_TK[::5].mean(axis=0)
     assert track.expression_NK[after] == pytest.approx(np.tile(resting, (after.sum(), 1)), abs=1e-3)
+    assert ajar.expression_NK[timeline.times_s_N > 3].std(axis=0).max() < 1e-3  # ajar, perhaps, but still
 
 
 def test_speech_beyond_the_timeline_and_silence_after_it(ctx, tmp_path):
     cut, timeline = run(ctx, tmp_path, mode="silence", said=speech(tmp_path, 5.0, (0.0, 5.0)))
     assert len(cut.expression_NK) == timeline.num_frames == 50
-    short, _ = run(ctx, tmp_path, mode="silence", said=speech(tmp_path, 0.5, (0.0, 0.5)))
+    short, _ = run(ctx, tmp_path, mode="silence", said=speech(tmp_path, 0.5, (0.0, 0.5)), rest_gain=1)
     assert short.is_silent_N[14:].all()
     assert short.expression_NK[17:, 0] == pytest.approx(0, abs=1e-3)
     mute, _ = run(ctx, tmp_path, said=speech(tmp_path, 2.0, (0.0, 0.0)))
