@@ -1,8 +1,8 @@
 """Learning from the target itself: its own speech, where the video has some, fits a last layer of its own.
 
 The network stays as it is. What its last layers see of the target's own speech is mapped linearly to the
-target's own mouth: ridge regression, which takes a second. Mode by mode, the new answer is heard
-only if it is better on parts of the footage it was not fitted to, and the more, the more footage there is.
+target's own mouth: ridge regression, which takes a second. Mode by mode, the new answer is
+heard only if it is better on parts of the footage it was not fitted to, and the more, the more there is.
 
 Index letters: T frames, F steps, H hidden units, Z modes, L strengths of the ridge.
 """
