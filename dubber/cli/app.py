@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -60,6 +61,7 @@ def main() -> NoReturn:
         code = exit_.code
         if code == EXIT_INTERRUPTED:
             say("[yellow]Interrupted.[/] Finished stages are kept: the same command goes on from there.")
+            _leave(EXIT_INTERRUPTED)
     except DubberError as error:
         code = _report(error, arguments)
     except Exception as error:
@@ -67,6 +69,17 @@ def main() -> NoReturn:
             stderr.print(traceback.format_exc(), markup=False)
         code = _report(StageError(f"{type(error).__name__}: {error}"), arguments)
     sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with exactly this code.
+
+    Where the interrupt hit code that was compiled from a string (a dataclass being made, while a library is
+    imported), `python -m dubber` would end by killing itself with SIGINT, whatever is passed to `sys.exit`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _report(error: DubberError, arguments: list[str]) -> int:

@@ -137,3 +137,23 @@ def test_sizes() -> None:
     ]
     with pytest.raises(ConfigError):
         parse_bytes("many")
+
+
+def test_interrupt_in_generated_code_still_ends_with_130(tmp_path: Path) -> None:
+    program = tmp_path / "interrupted.py"
+    program.write_text(
+        "from dubber.cli import app\n"
+        "def interrupted():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise SystemExit(130)\n"
+        "app.app = interrupted\n"
+        "app.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    process = subprocess.run(
+        [sys.executable, "-m", "interrupted"], env=environment, capture_output=True, text=True
+    )
+    assert process.returncode == 130
+    assert "Interrupted" in process.stderr
