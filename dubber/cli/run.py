@@ -11,6 +11,7 @@ from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
 
 if TYPE_CHECKING:
+    from dubber.config import DubConfig
     from dubber.pipeline import DubPlan, DubResult
 
 
@@ -44,6 +45,10 @@ def run(
         Path | None,
         typer.Option("--keep-stages", metavar="DIR", help="Write the intermediates as files to look at."),
     ] = None,
+    side_by_side: Annotated[
+        Path | None,
+        typer.Option("--side-by-side", metavar="FILE", help="Also write a video: source left, dub right."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the inputs and print the plan.")] = False,
     device: o.DeviceOption = "auto",
     threads: o.Threads = 0,
@@ -73,6 +78,10 @@ def run(
     if dry_run:
         _show_plan(*_plan(dub_config, video, audio, output, runtime), is_json=json, forced_from=from_stage)
         return
+    if side_by_side is not None:
+        _check_side_by_side(
+            side_by_side, video, audio, output, dub_config, until_stage, is_overwrite=overwrite
+        )
     with progress_display(is_quiet=quiet) as progress:
         result = pipeline.dub(
             video,
@@ -88,7 +97,15 @@ def run(
         if keep_stages is not None:
             dub_plan, _ = _plan(dub_config, video, audio, output, runtime)
             intermediates.export(dub_plan, runtime, keep_stages)
-    _show_result(result, keep_stages, is_quiet=quiet)
+        if side_by_side is not None:
+            dub_plan, _ = _plan(dub_config, video, audio, output, runtime)
+            intermediates.write_side_by_side(
+                dub_plan, runtime, side_by_side, progress=progress, is_overwrite=overwrite
+            )
+    for what, path in (("Intermediates", keep_stages), ("Side by side", side_by_side)):
+        if path is not None:
+            say(f"{what}: {escape(str(path))}", is_quiet=quiet)
+    _show_result(result, is_quiet=quiet)
     if json:
         print_json(result_document(result))
 
@@ -153,6 +170,29 @@ def _plan(config: Any, video: Path, audio: Path, output: Path | None, runtime: A
     return pipeline.plan_dub(config, video, audio, runtime=runtime), runtime
 
 
+def _check_side_by_side(
+    path: Path,
+    video: Path,
+    audio: Path,
+    output: Path | None,
+    config: DubConfig,
+    until_stage: str | None,
+    *,
+    is_overwrite: bool,
+) -> None:
+    """Find out before the work whether the comparison can be written."""
+    from dubber import pipeline
+    from dubber.errors import ConfigError
+
+    output = output or pipeline.default_output(video)
+    if until_stage is not None:
+        raise ConfigError("`--side-by-side` needs a finished dub; `--until` stops before it.")
+    if path.absolute() == output.absolute():
+        raise ConfigError("The dub and the comparison cannot both have this name.", where=str(path))
+    pipeline.check_output(path, inputs=(video, audio), is_overwrite=is_overwrite)
+    pipeline.check_encoding(config.with_overrides({"remux.container": pipeline.container_of(path)}))
+
+
 def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: str | None) -> None:
     from dubber.engine.execute import missing_stages
     from dubber.engine.store import Store
@@ -190,9 +230,7 @@ def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: s
     )
 
 
-def _show_result(result: DubResult, keep_stages: Path | None, *, is_quiet: bool) -> None:
-    if keep_stages is not None:
-        say(f"Intermediates: {escape(str(keep_stages))}", is_quiet=is_quiet)
+def _show_result(result: DubResult, *, is_quiet: bool) -> None:
     if result.output is None:
         say("Stopped where you asked; no output was written.", is_quiet=is_quiet)
         return

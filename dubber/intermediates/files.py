@@ -18,6 +18,14 @@ from matplotlib.figure import Figure
 from dubber.engine.execute import Run
 from dubber.engine.stage import Runtime
 from dubber.errors import OutputFolderError
+from dubber.intermediates.drawing import (
+    MESH_COLOR,
+    OWN_COLOR,
+    WANTED_COLOR,
+    draw_outline,
+    draw_points,
+    write_png,
+)
 from dubber.media.frame import Frame
 from dubber.media.patches import read_patches
 from dubber.media.reader import probe, read_frames_at
@@ -45,8 +53,6 @@ NUM_SNAPSHOTS = 8
 
 STRIP_FACE_PX = 192
 """Side of the faces in the before/after strip."""
-
-_OWN_COLOR, _WANTED_COLOR, _MESH_COLOR = (255, 160, 0), (0, 220, 90), (120, 170, 255)
 
 
 def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
@@ -147,7 +153,7 @@ def _write_patches(stem: Path, mouths: Mouths) -> None:
     chosen = set(_spread(num_patches))
     for index, patch in enumerate(read_patches([file.path for file in mouths.patches])):
         if index in chosen:
-            _write_png(stem.with_name(f"{stem.name}_{index:05d}.png"), patch)
+            write_png(stem.with_name(f"{stem.name}_{index:05d}.png"), patch)
 
 
 def _write_overlay(
@@ -171,15 +177,15 @@ def _write_overlay(
             rgb = frame.rgb()
             t = int(retime.source_index_N[n])
             if track.is_usable_T[t]:
-                _draw_points(rgb, track.landmarks_TL3[t, :, :2], _MESH_COLOR)
+                draw_points(rgb, track.landmarks_TL3[t, :, :2], MESH_COLOR)
             if mouths is not None and mouths.has_patch_N[n]:
                 back = invert_similarity(mouths.similarity_N23[n])
-                _draw_points(rgb, apply_similarity(back, mouths.source_landmarks_NM2[n]), _OWN_COLOR)
-                _draw_points(rgb, apply_similarity(back, mouths.landmarks_NM2[n]), _WANTED_COLOR)
+                draw_points(rgb, apply_similarity(back, mouths.source_landmarks_NM2[n]), OWN_COLOR)
+                draw_points(rgb, apply_similarity(back, mouths.landmarks_NM2[n]), WANTED_COLOR)
                 if compositor is not None and not mouths.is_own_pixels:
-                    _draw_outline(rgb, *compositor.mask(n, frame.size))
+                    draw_outline(rgb, *compositor.mask(n, frame.size))
             if n in chosen:
-                _write_png(folder / f"track_overlay_{n:05d}.png", rgb)
+                write_png(folder / f"track_overlay_{n:05d}.png", rgb)
             writer.write(_painted(frame, rgb), int(timeline.pts_N[n]))
 
 
@@ -199,7 +205,7 @@ def _write_strip(
             matrix = scale_similarity(track.similarity_T23[t], STRIP_FACE_PX / CROP_SIZE_PX)
             crops.append(cv2.warpAffine(rgb, matrix, (STRIP_FACE_PX, STRIP_FACE_PX), flags=cv2.INTER_AREA))
         rows.append(np.concatenate(crops, axis=1))
-    _write_png(path, np.concatenate(rows))
+    write_png(path, np.concatenate(rows))
 
 
 def _painted(frame: Frame, rgb: UInt8) -> Frame:
@@ -207,26 +213,6 @@ def _painted(frame: Frame, rgb: UInt8) -> Frame:
     return frame.replace_box((0, 0, width, height), rgb, np.ones((height, width), np.bool_))
 
 
-def _draw_points(rgb: UInt8, points_P2: Float32, color: tuple[int, int, int]) -> None:
-    radius = max(1, round(rgb.shape[1] / 700))
-    for x, y in points_P2:
-        cv2.circle(rgb, (round(float(x) - 0.5), round(float(y) - 0.5)), radius, color, -1, cv2.LINE_AA)
-
-
-def _draw_outline(rgb: UInt8, corner: tuple[int, int], mask_HW: Float32) -> None:
-    """The line along which a mask is one half."""
-    is_inside = np.asarray(mask_HW > 0.5, np.uint8)
-    contours, _ = cv2.findContours(is_inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=corner)
-    cv2.drawContours(rgb, contours, -1, (255, 255, 255), max(1, round(rgb.shape[1] / 700)), cv2.LINE_AA)
-
-
 def _spread(count: int) -> list[int]:
     """Up to `NUM_SNAPSHOTS` indices, evenly over `count`."""
     return sorted({int(i) for i in np.linspace(0, count - 1, NUM_SNAPSHOTS)}) if count else []
-
-
-def _write_png(path: Path, rgb: UInt8) -> None:
-    """Encode first, write then: OpenCV's own writer cannot open every path and does not say so."""
-    is_encoded, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    if is_encoded:
-        path.write_bytes(data.tobytes())
