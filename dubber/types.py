@@ -9,6 +9,7 @@ Convention:
     similarity  (2, 3) maps display pixels of a frame to the aligned crop: p_crop = S[:, :2] @ p + S[:, 2]
     crop        the aligned square of `CROP_SIZE_PX`; measures "in px of the crop" use this size whatever
                 resolution a renderer works at
+    patch       the part of the crop that is rendered, `MOUTH_WINDOW`, at the renderer's resolution
     time        integer ticks of a `Fraction` time base; frames are shown from their own pts on
 
 Index letters: T source frames, N output frames, L landmarks of the tracker (468), M = 39 mouth and jaw
@@ -36,6 +37,13 @@ Bool = NDArray[np.bool_]
 
 CROP_SIZE_PX = 384
 """Side of the aligned crop (EBT section 4: 384 x 384)."""
+
+MOUTH_WINDOW = (48, 168, 336, 360)
+"""The part of the crop that is rendered, xyxy in px of the crop: lips, jaw and nasolabial folds lie in it.
+
+It is the same for all clips, so that it says nothing about the mouth. Source: of 41,000 tracked frames of
+talking clips 99.9 % have their mouth in x 115..261 and y 189..303 and their chin above y 359.
+"""
 
 NUM_TRACKER_LANDMARKS = 468
 """Vertices of the tracker's face mesh (MediaPipe canonical face, without irises)."""
@@ -259,25 +267,31 @@ class RetimeMap:
 
 @dataclass(frozen=True)
 class Mouths:
-    """Rendered mouth patches, in aligned crop space at the renderer's resolution.
+    """Rendered mouth patches: the crop's `MOUTH_WINDOW` at the renderer's resolution.
 
     Attributes:
         patches: Lossless RGB video, one frame per output frame where `has_patch_N`, in output order.
-        size_px: Side of the square patches. Landmarks below are in px of this square.
+        crop_size_px: Side of the whole crop at the patches' resolution.
+        patch_size: (height, width) of a patch. Landmarks below are in its px.
         has_patch_N: (N,) bool; False where the source frame passes through untouched.
         similarity_N23: (N, 2, 3) float32, display px of the output frame to patch px.
         landmarks_NM2: (N, 39, 2) float32, the wanted mouth and jaw landmarks, patch px.
         source_landmarks_NM2: (N, 39, 2) float32, the same landmarks as the source frame has them, patch px.
         is_own_pixels: The patches are the source's own pixels (the `copy` renderer): nothing to blend.
+        renderer: Which renderer made them.
+        lends_T: (T,) bool, source frames that may lend their mouth.
     """
 
     patches: tuple[StoredFile, ...]
-    size_px: int
+    crop_size_px: int
+    patch_size: tuple[int, int]
     has_patch_N: Bool
     similarity_N23: Float32
     landmarks_NM2: Float32
     source_landmarks_NM2: Float32
     is_own_pixels: bool
+    renderer: str
+    lends_T: Bool
 
 
 @dataclass(frozen=True)

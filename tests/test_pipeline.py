@@ -119,7 +119,7 @@ def test_the_mouth_moves_as_it_is_told(case: Case, dubbed: Path) -> None:
     from dubber.ops.landmarks import MOUTH_JAW
 
     seen_opening = mouth_opening(apply_similarity(seen.similarity_T23, seen.landmarks_TL3[:, MOUTH_JAW, :2]))
-    unit = 384 / wanted.size_px
+    unit = 384 / wanted.crop_size_px
     correlation = np.corrcoef(seen_opening, mouth_opening(wanted.landmarks_NM2) * unit)[0, 1]
     assert correlation > 0.8
 

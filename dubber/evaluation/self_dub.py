@@ -38,11 +38,13 @@ from dubber.media.audio import read_speech
 from dubber.media.patches import read_patches
 from dubber.media.reader import read_frames_at
 from dubber.models.morphable import LinearFaceModel
+from dubber.ops.align import invert_similarity
 from dubber.ops.warp import sample_crop
 from dubber.stages.blend import Blend
 from dubber.stages.fit import FACE_MODEL
+from dubber.stages.mouth_geometry import patch_similarity
 from dubber.stages.render import RenderParams, render_mouths
-from dubber.types import CROP_SIZE_PX, Bool, Float32, Mouths, UInt8
+from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Float32, Mouths, UInt8
 
 Drive = Literal["speech", "truth"]
 
@@ -75,7 +77,7 @@ def evaluate_clips(
         `spoken.shape_measures`, driven by speech also `motion_without_sound`, and with pictures those of
         `dubber.evaluation.pictures` on the finished frames, before any encode. `remade_psnr_db`: in the mouth
         box over the pixels that dubber changed alone; the others are the filmed ones, which flatters the
-        box. `patch_psnr_db`, `patch_ssim`: the renderer's whole patch in the box, before blending. None
+        box. `patch_psnr_db`, `patch_ssim`: the renderer's patch in the box, before blending. None
         where a measure has no meaning.
 
     Raises:
@@ -160,7 +162,7 @@ class _SelfPair(Pair):
     """A pair of which more is known.
 
     Attributes:
-        patch: (384, 384, 3) uint8 RGB, the renderer's whole patch in the crop, before blending.
+        patch: (384, 384, 3) uint8 RGB, the renderer's patch in its place in the crop, before blending.
         is_remade_HW: (384, 384) bool, where dubber changed the crop.
     """
 
@@ -176,12 +178,17 @@ class _Remade:
 
     def add(self, pair: _SelfPair) -> None:
         """Compare a frame."""
-        made, filmed, patch = (
-            image[pair.mouth_box] for image in (pair.made_crop, pair.filmed_crop, pair.patch)
+        rows, columns = pair.mouth_box
+        made, filmed = pair.made_crop[rows, columns], pair.filmed_crop[rows, columns]
+        is_remade_HW = pair.is_remade_HW[rows, columns]
+        left, top, right, bottom = MOUTH_WINDOW
+        rendered = (
+            slice(max(rows.start, top), min(rows.stop, bottom)),
+            slice(max(columns.start, left), min(columns.stop, right)),
         )
-        is_remade_HW = pair.is_remade_HW[pair.mouth_box]
-        self._values["patch_psnr_db"].append(psnr_db(patch, filmed))
-        self._values["patch_ssim"].append(ssim(patch, filmed))
+        patch, filmed_patch = pair.patch[rendered], pair.filmed_crop[rendered]
+        self._values["patch_psnr_db"].append(psnr_db(patch, filmed_patch))
+        self._values["patch_ssim"].append(ssim(patch, filmed_patch))
         if is_remade_HW.any():
             self._values["remade_psnr_db"].append(psnr_db(made[is_remade_HW], filmed[is_remade_HW]))
 
@@ -225,11 +232,11 @@ def _pairs(
                 similarity_23=track.similarity_T23[index],
                 landmarks_L3=track.landmarks_TL3[index],
                 box_4=boxes_T4[index],
-                patch=sample_crop(next(patches), (0, 0), _to_crop(mouths.size_px), CROP_SIZE_PX),
+                patch=sample_crop(next(patches), (0, 0), _to_crop(mouths.crop_size_px), CROP_SIZE_PX),
                 is_remade_HW=sample_crop(is_changed, (0, 0), track.similarity_T23[index], CROP_SIZE_PX) > 127,
             )
 
 
-def _to_crop(size_px: int) -> Float32:
+def _to_crop(crop_size_px: int) -> Float32:
     """Similarity from a patch to the 384 crop."""
-    return np.asarray(np.eye(2, 3) * (CROP_SIZE_PX / size_px), np.float32)
+    return invert_similarity(patch_similarity(np.eye(2, 3, dtype=np.float32), crop_size_px))

@@ -39,6 +39,7 @@ def mouth_mask(
     size: tuple[int, int],
     shape: MaskShape | None = None,
     unit_px: float = 1.0,
+    patch_42: Float32 | None = None,
 ) -> Float32:
     """Feathered mask of the lower face.
 
@@ -48,6 +49,7 @@ def mouth_mask(
         size: (height, width) of the picture.
         shape: Distances.
         unit_px: Pixels that a pixel of the 384 crop is here.
+        patch_42: (4, 2) corners of what was rendered, crop px; the mask ends inside.
 
     Returns:
         (H, W) float32 in 0..1; exactly 0 outside the eroded hull's feather and near the rim.
@@ -57,6 +59,7 @@ def mouth_mask(
     rim = max(2.0, _RIM_PX * unit_px)
     edges = [
         *_hull_edges(np.concatenate(hulls)),
+        *([] if patch_42 is None else _hull_edges(patch_42)),
         _nose_edge(nose_base_B2, shape.below_nose * unit_px),
         (1.0, 0.0, -rim),
         (-1.0, 0.0, width - rim),

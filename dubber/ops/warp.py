@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from dubber.ops.landmarks import MOUTH_INNER, MOUTH_OUTER
-from dubber.types import CROP_SIZE_PX, Float32, Float64, UInt8
+from dubber.types import Float32, Float64, UInt8
 
 GRID_PX = 6
 """Distance of the nodes at which the spline is evaluated, in px of a 384 crop: lips are about 15 px thick."""
@@ -45,7 +45,7 @@ class ThinPlate:
     affine_32: Float64
 
 
-def rim_points(size: tuple[int, int], per_side: int = 5) -> Float32:
+def rim_points(size: tuple[float, float], per_side: int = 5) -> Float32:
     """Anchors evenly along the rim of a rectangle, corners included.
 
     Args:
@@ -169,15 +169,17 @@ def remap(image: UInt8, displacement_HW2: Float32) -> UInt8:
     """Pull a picture through a displacement field; outside it the border colour continues.
 
     Args:
-        image: (H, W, 3) or (H, W) uint8, as large as the field.
+        image: (I, J, 3) or (I, J) uint8, as large as the field, or larger by the same margin on opposite
+            sides.
         displacement_HW2: (H, W, 2) float32 px, source minus destination.
 
     Returns:
-        uint8, the picture's shape.
+        (H, W, 3) or (H, W) uint8.
     """
     height, width = displacement_HW2.shape[:2]
-    map_x = displacement_HW2[..., 0] + np.arange(width, dtype=np.float32)
-    map_y = displacement_HW2[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    above, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    map_x = displacement_HW2[..., 0] + np.arange(left, left + width, dtype=np.float32)
+    map_y = displacement_HW2[..., 1] + np.arange(above, above + height, dtype=np.float32)[:, None]
     warped = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, np.uint8)
 
@@ -188,8 +190,9 @@ def landmark_displacement(
     size: tuple[int, int],
     regularisation: float = 0.003,
     unit_px: float = 1.0,
+    still_box: tuple[float, float, float, float] | None = None,
 ) -> Float32:
-    """Field that moves landmarks while the rectangle's rim stays where it is.
+    """Field that moves landmarks while a rectangle's rim stays where it is.
 
     Args:
         wanted_P2: (P, 2) px, where the landmarks shall be.
@@ -197,51 +200,37 @@ def landmark_displacement(
         size: (height, width).
         regularisation: See `fit_thin_plate`; the rim is always met exactly.
         unit_px: Pixels that a pixel of the 384 crop is here.
+        still_box: xyxy px, the rectangle whose rim stays; that of the field if not given.
 
     Returns:
         (H, W, 2) float32 px, source minus destination.
     """
-    rim = rim_points(size)
+    left, top, right, bottom = still_box or (0.0, 0.0, float(size[1]), float(size[0]))
+    rim = rim_points((bottom - top, right - left)) + np.array([left, top], np.float32)
     strength = np.zeros(len(wanted_P2) + len(rim), np.float32)
     strength[: len(wanted_P2)] = regularisation * unit_px**2
     spline = fit_thin_plate(np.concatenate([wanted_P2, rim]), np.concatenate([source_P2, rim]), strength)
     return dense_displacement(spline, size, max(2, round(GRID_PX * unit_px)))
 
 
-def warp_to_landmarks(
-    image: UInt8,
-    wanted_P2: Float32,
-    source_P2: Float32,
-    regularisation: float = 0.003,
-) -> UInt8:
-    """Warp a square crop so that its landmarks land on the wanted ones and its rim stays.
-
-    Args:
-        image: (S, S, 3) uint8.
-        wanted_P2: (P, 2) px.
-        source_P2: (P, 2) px, the landmarks in `image`.
-        regularisation: See `fit_thin_plate`.
-
-    Returns:
-        (S, S, 3) uint8.
-    """
-    height, width = image.shape[:2]
-    unit_px = width / CROP_SIZE_PX
-    field = landmark_displacement(wanted_P2, source_P2, (height, width), regularisation, unit_px)
-    return remap(image, field)
-
-
 def sample_crop(image: UInt8, corner_xy: tuple[int, int], similarity_23: Float32, size_px: int) -> UInt8:
-    """Cut the aligned crop out of a part of a frame; beyond the part its border colour continues.
+    """Cut the aligned square out of a part of a frame; see `sample_patch`."""
+    return sample_patch(image, corner_xy, similarity_23, (size_px, size_px))
+
+
+def sample_patch(
+    image: UInt8, corner_xy: tuple[int, int], similarity_23: Float32, size: tuple[int, int]
+) -> UInt8:
+    """Cut an aligned rectangle out of a part of a frame; beyond the part its border colour continues.
 
     Args:
         image: (H, W, 3) uint8, part of a frame.
         corner_xy: Where the part's upper left corner lies in the frame, whole px.
-        similarity_23: (2, 3) frame px to crop px.
-        size_px: Side of the crop.
+        similarity_23: (2, 3) frame px to the rectangle's px.
+        size: (height, width) of the rectangle.
 
     Returns:
-        (size_px, size_px, 3) uint8.
+        (height, width, 3) uint8.
     """
     matrix = np.asarray(similarity_23, np.float64).copy()
     matrix[:, 2] += matrix[:, :2] @ np.asarray(corner_xy, np.float64)
@@ -253,7 +242,7 @@ def sample_crop(image: UInt8, corner_xy: tuple[int, int], similarity_23: Float32
         )
         matrix[:, 0] *= old_width / (old_width // 2)
         matrix[:, 1] *= old_height / (old_height // 2)
-    return _affine(image, matrix, (size_px, size_px))
+    return _affine(image, matrix, size)
 
 
 def paste_crop(
@@ -262,9 +251,9 @@ def paste_crop(
     """Turn a crop back into frame space, over a part of the frame.
 
     Args:
-        crop: (S, S, 3) uint8.
+        crop: (I, J, 3) uint8, the crop or a rectangle of it.
         corner_xy: Where the part's upper left corner lies in the frame, whole px.
-        similarity_23: (2, 3) frame px to crop px.
+        similarity_23: (2, 3) frame px to the crop's px.
         size: (height, width) of the part.
 
     Returns:

@@ -45,7 +45,7 @@ class Blend(Stage["FrameStream"]):
     """Put the mouths into the frames."""
 
     name = "blend"
-    version = 1
+    version = 2
     output_type = object  # a FrameStream, whose module takes long to load
     is_stored = False
     params: BlendParams

@@ -53,13 +53,16 @@ class Compositor:
         self.is_halfway_N: Bool = shown_halfway(track, retime)
         self._params = params
         self._similarity_N23 = mouths.similarity_N23
-        self._unit_px_N = mouths.size_px / CROP_SIZE_PX / similarity_scale(mouths.similarity_N23)
+        self._unit_px_N = mouths.crop_size_px / CROP_SIZE_PX / similarity_scale(mouths.similarity_N23)
         index_N = retime.source_index_N
         next_N = index_N + self.is_halfway_N
         shot_N = track.shot_id_T[index_N]
         to_display_N23 = _inverse_where(mouths.similarity_N23, mouths.has_patch_N)
         self._wanted_NM2 = apply_similarity(to_display_N23, mouths.landmarks_NM2)
         self._own_NM2 = apply_similarity(to_display_N23, mouths.source_landmarks_NM2)
+        height, width = mouths.patch_size
+        corners_42 = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        self._patch_N42 = apply_similarity(to_display_N23, corners_42)
         nose_TB2 = track.landmarks_TL3[:, NOSE_BASE, :2]
         self._nose_NB2 = np.asarray((nose_TB2[index_N] + nose_TB2[next_N]) / 2, np.float32)
         # The mask's edge must not tremble with the tracker, nor the jaw's warp.
@@ -78,7 +81,7 @@ class Compositor:
         Args:
             n: Its number.
             frame: The source picture.
-            patch: (S, S, 3) uint8.
+            patch: (height, width, 3) uint8.
 
         Returns:
             The frame; pixels outside the mask and the moved jaw are the source's, bit for bit.
@@ -144,7 +147,8 @@ class Compositor:
         hulls = [self._calm_wanted_NM2[n] - offset]
         if not params.is_jaw_moved:
             hulls.append(self._calm_own_NM2[n] - offset)
-        mask = mouth_mask(tuple(hulls), self._calm_nose_NB2[n] - offset, size, shape, unit_px)
+        nose, patch = self._calm_nose_NB2[n] - offset, self._patch_N42[n] - offset
+        mask = mouth_mask(tuple(hulls), nose, size, shape, unit_px, patch)
         return np.asarray(mask * self._strength_N[n], np.float32)
 
 

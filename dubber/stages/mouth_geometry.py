@@ -11,13 +11,44 @@ import numpy as np
 
 from dubber.models.morphable import MOUTH_JAW as MOUTH_JAW_SET
 from dubber.models.morphable import LinearFaceModel, project_TL2
-from dubber.ops.align import apply_similarity, invert_similarity
+from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
 from dubber.ops.landmarks import MOUTH_JAW, NOSE_BASE, NOSE_BRIDGE, NOSE_TIP
 from dubber.ops.warp import close_crossed_lips
-from dubber.types import Bool, ExpressionTrack, FaceCoeffs, FaceTrack, Float32, Int32, RetimeMap
+from dubber.types import (
+    CROP_SIZE_PX,
+    MOUTH_WINDOW,
+    Bool,
+    ExpressionTrack,
+    FaceCoeffs,
+    FaceTrack,
+    Float32,
+    Int32,
+    RetimeMap,
+)
 
 NOSE_ANCHORS: Int32 = np.concatenate([NOSE_BASE, NOSE_BRIDGE[2:], np.array([NOSE_TIP], np.int32)])
 """Points of the nose that a warp holds: base, lower bridge, tip."""
+
+
+def patch_size(crop_size_px: int) -> tuple[int, int]:
+    """(height, width) of the mouth window in a crop with a side of `crop_size_px`, a multiple of 16."""
+    left, top, right, bottom = MOUTH_WINDOW
+    return (bottom - top) * crop_size_px // CROP_SIZE_PX, (right - left) * crop_size_px // CROP_SIZE_PX
+
+
+def patch_similarity(similarity_23: Float32, crop_size_px: int) -> Float32:
+    """Similarities to a patch, from those to the 384 crop.
+
+    Args:
+        similarity_23: (..., 2, 3) display px to the 384 crop.
+        crop_size_px: Side of the whole crop at the patch's resolution.
+
+    Returns:
+        (..., 2, 3) float32 display px to patch px.
+    """
+    to_corner = np.array(similarity_23, np.float32)
+    to_corner[..., 2] -= np.array(MOUTH_WINDOW[:2], np.float32)
+    return scale_similarity(to_corner, crop_size_px / CROP_SIZE_PX)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class RenderParams(Params):
 
     Attributes:
         renderer: See `dubber methods`.
-        crop_size_px: Side of the patches; "auto" is the smallest size that keeps the footage's detail.
+        crop_size_px: Side of the crop of which the patches are a part; "auto" is the smallest size that keeps
+        the footage's detail.
         held_out_from_frame: Source frames from this one on lend no mouth; for measuring.
         num_candidates: Exemplars considered per frame.
         bank_frames: At most so many source frames are considered in all.
@@ -75,7 +76,7 @@ class Render(Stage[Mouths]):
     """Make the mouth patches."""
 
     name = "render"
-    version = 1
+    version = 2
     output_type = Mouths
     params: RenderParams
 
@@ -146,8 +147,8 @@ def render_mouths(
     from dubber.stages.renderers import RENDERERS
 
     source = source_geometry(track, coeffs, retime)
-    size_px = _crop_size(params, track)
-    job = _job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, size_px)
+    crop_size_px = _crop_size(params, track)
+    job = _job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, crop_size_px)
     if job.has_patch_N.any() and params.renderer != "copy" and not job.is_exemplar_T.any():
         raise ConfigError(
             "No frame of the video is left to lend its mouth.",
@@ -158,17 +159,20 @@ def render_mouths(
     patches = _write_segments(ctx, renderer, job)
     return Mouths(
         patches=patches,
-        size_px=size_px,
+        crop_size_px=crop_size_px,
+        patch_size=job.patch_size,
         has_patch_N=job.has_patch_N,
         similarity_N23=job.similarity_N23,
         landmarks_NM2=job.wanted_NP2[:, :39].copy(),
         source_landmarks_NM2=apply_similarity(job.similarity_N23, source.landmarks_NM2),
         is_own_pixels=renderer.is_own_pixels,
+        renderer=params.renderer,
+        lends_T=job.is_exemplar_T,
     )
 
 
 def _crop_size(params: RenderParams, track: FaceTrack) -> int:
-    """Side of the patches, px."""
+    """Side of the whole crop at the patches' resolution, px."""
     import numpy as np
 
     from dubber.ops.align import similarity_scale
@@ -192,18 +196,18 @@ def _job(
     retime: RetimeMap,
     source: SourceGeometry,
     wanted_NM2: Float32,
-    size_px: int,
+    crop_size_px: int,
 ) -> RenderJob:
     """Bring everything into the patches' px."""
     import numpy as np
 
     from dubber.ops.align import apply_similarity
     from dubber.ops.landmarks import MOUTH_JAW
-    from dubber.stages.mouth_geometry import NOSE_ANCHORS
-    from dubber.stages.renderers import RenderJob, patch_similarities
+    from dubber.stages.mouth_geometry import NOSE_ANCHORS, patch_similarity
+    from dubber.stages.renderers import RenderJob
 
-    similarity_T23 = patch_similarities(track.similarity_T23, size_px)
-    similarity_N23 = patch_similarities(source.similarity_N23, size_px)
+    similarity_T23 = patch_similarity(track.similarity_T23, crop_size_px)
+    similarity_N23 = patch_similarity(source.similarity_N23, crop_size_px)
     landmarks_TP2 = track.landmarks_TL3[:, np.concatenate([MOUTH_JAW, NOSE_ANCHORS]), :2]
     height, width = clip.size
     is_inside_T = ((landmarks_TP2 >= 0) & (landmarks_TP2 <= [width, height])).all((1, 2))
@@ -214,7 +218,7 @@ def _job(
         video=video.path,
         clip=clip,
         work_dir=ctx.work_dir,
-        size_px=size_px,
+        crop_size_px=crop_size_px,
         search=_search(params),
         source_index_N=retime.source_index_N,
         is_halfway_N=source.is_halfway_N,
@@ -269,7 +273,7 @@ def _write_segments(ctx: StageContext, renderer: Renderer, job: RenderJob) -> tu
             if path in finished and not path.is_file():
                 part = path.with_suffix(".part")
                 with (
-                    PatchWriter(part, job.size_px) as writer,
+                    PatchWriter(part, job.patch_size) as writer,
                     closing(prefetch(renderer.patches(start, stop), 4)) as patches,
                 ):
                     for patch in patches:

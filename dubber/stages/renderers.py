@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ import numpy as np
 
 from dubber.media.frame import Frame, even_box
 from dubber.media.reader import read_frames_at
-from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
+from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.exemplar import (
     HopCost,
     ShapeWeights,
@@ -24,10 +25,14 @@ from dubber.ops.exemplar import (
     shape_features,
 )
 from dubber.ops.optical_flow import halfway_picture
-from dubber.ops.warp import sample_crop, warp_to_landmarks
-from dubber.types import CROP_SIZE_PX, Bool, Clip, Float32, Int32, UInt8
+from dubber.ops.warp import landmark_displacement, remap, sample_patch
+from dubber.stages.mouth_geometry import patch_size
+from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Clip, Float32, Int32, UInt8
 
 _CACHED_CROPS = 16
+
+_MARGIN_PX = 24
+"""How far around its window an exemplar is kept, in px of the 384 crop: warps pull pixels in from there."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class RenderJob:
         video: The file.
         clip: What probing told.
         work_dir: For files that only this renderer reads.
-        size_px: Side of the patches.
+        crop_size_px: Side of the whole crop at the patches' resolution.
         search: Settings of the exemplar renderer.
         source_index_N: (N,) int32 source frame of each output frame.
         is_halfway_N: (N,) bool, the output frame lies between that one and the next.
@@ -68,7 +73,7 @@ class RenderJob:
     video: Path
     clip: Clip
     work_dir: Path
-    size_px: int
+    crop_size_px: int
     search: ExemplarSearch
     source_index_N: Int32
     is_halfway_N: Bool
@@ -82,6 +87,16 @@ class RenderJob:
     rotation_T3: Float32
     is_exemplar_T: Bool
 
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(height, width) of the patches."""
+        return patch_size(self.crop_size_px)
+
+    @property
+    def unit_px(self) -> float:
+        """Patch px that a px of the 384 crop is."""
+        return self.crop_size_px / CROP_SIZE_PX
+
 
 class Renderer(Protocol):
     """Makes mouth patches.
@@ -93,7 +108,7 @@ class Renderer(Protocol):
     is_own_pixels: ClassVar[bool]
 
     def patches(self, start: int, stop: int) -> Iterator[UInt8]:
-        """(S, S, 3) uint8 patches of those output frames in start..stop that have one.
+        """(height, width, 3) uint8 patches of those output frames in start..stop that have one.
 
         The bytes do not depend on how the frames are divided into calls.
         """
@@ -118,9 +133,9 @@ class CopyRenderer:
         with closing(read_frames_at(job.video, job.clip, indices)) as frames:
             for n in chosen:
                 similarity = job.similarity_N23[n]
-                patch = crop_of(next(frames), similarity, job.size_px)
+                patch = crop_of(next(frames), similarity, job.patch_size)
                 if job.is_halfway_N[n]:
-                    patch = halfway_picture(patch, crop_of(next(frames), similarity, job.size_px))
+                    patch = halfway_picture(patch, crop_of(next(frames), similarity, job.patch_size))
                 yield patch
 
 
@@ -144,14 +159,17 @@ class ExemplarRenderer:
 
     def _patch(self, n: int, shares: dict[int, float]) -> UInt8:
         job = self._job
-        total = np.zeros((job.size_px, job.size_px, 3), np.float32)
+        total = np.zeros((*job.patch_size, 3), np.float32)
         for frame, share in shares.items():
-            warped = warp_to_landmarks(
-                self._crops.read(frame),
+            field = landmark_displacement(
                 job.wanted_NP2[n],
                 job.landmarks_TP2[frame],
+                job.patch_size,
                 job.search.regularisation,
+                job.unit_px,
+                _crop_box(job.unit_px),
             )
+            warped = remap(self._crops.read(frame), field)
             if share == 1.0:
                 return warped
             total += np.float32(share) * warped
@@ -168,9 +186,9 @@ def choose_exemplars(job: RenderJob) -> list[dict[int, float]]:
     chosen = np.flatnonzero(job.has_patch_N)
     if len(chosen) == 0:
         return []
-    unit = np.float32(CROP_SIZE_PX / job.size_px)
-    footage = shape_features(job.landmarks_TP2[:, :39] * unit, job.rotation_T3, search.shape)
-    wanted = shape_features(job.wanted_NP2[chosen, :39] * unit, job.rotation_N3[chosen], search.shape)
+    unit = np.float32(job.unit_px)
+    footage = shape_features(job.landmarks_TP2[:, :39] / unit, job.rotation_T3, search.shape)
+    wanted = shape_features(job.wanted_NP2[chosen, :39] / unit, job.rotation_N3[chosen], search.shape)
     bank = bank_subset(footage, job.is_exemplar_T, search.bank_frames)
     positions, costs = nearest_candidates(wanted, footage[bank], search.num_candidates)
     # A gap or a cut between two patches lies between the frames, not on them.
@@ -181,7 +199,7 @@ def choose_exemplars(job: RenderJob) -> list[dict[int, float]]:
 
 
 class CropFile:
-    """Crops of some frames as raw bytes on disk, made in one pass over the video.
+    """Patches of some frames, with a margin around them, as raw bytes on disk; one pass over the video.
 
     The last few read are kept in memory.
 
@@ -194,19 +212,21 @@ class CropFile:
         self._job = job
         self._position = {frame: position for position, frame in enumerate(frames)}
         self._path = job.work_dir / "crops.raw"
-        self._num_bytes = 3 * job.size_px**2
+        self._margin_px = _MARGIN_PX * job.crop_size_px // CROP_SIZE_PX
+        height, width = job.patch_size
+        self._shape = (height + 2 * self._margin_px, width + 2 * self._margin_px, 3)
         self._recent: OrderedDict[int, UInt8] = OrderedDict()
 
     def read(self, frame: int) -> UInt8:
-        """The crop of a frame, (S, S, 3) uint8."""
+        """The patch of a frame and its margin, (height, width, 3) uint8."""
         if frame in self._recent:
             self._recent.move_to_end(frame)
             return self._recent[frame]
         if not self._path.is_file():
             self._write()
-        side = self._job.size_px
-        offset = self._position[frame] * self._num_bytes
-        crop = np.fromfile(self._path, np.uint8, self._num_bytes, offset=offset).reshape(side, side, 3)
+        num_bytes = math.prod(self._shape)
+        offset = self._position[frame] * num_bytes
+        crop = np.fromfile(self._path, np.uint8, num_bytes, offset=offset).reshape(self._shape)
         self._recent[frame] = crop
         if len(self._recent) > _CACHED_CROPS:
             self._recent.popitem(last=False)
@@ -220,28 +240,31 @@ class CropFile:
             closing(read_frames_at(job.video, job.clip, list(self._position))) as frames,
         ):
             for frame in frames:
-                file.write(crop_of(frame, job.similarity_T23[frame.index], job.size_px).tobytes())
+                similarity_23 = job.similarity_T23[frame.index] + [[0, 0, self._margin_px]]
+                file.write(crop_of(frame, similarity_23, self._shape[:2]).tobytes())
         part.rename(self._path)
 
 
-def crop_of(frame: Frame, similarity_23: Float32, size_px: int) -> UInt8:
-    """The aligned crop of a frame.
+def crop_of(frame: Frame, similarity_23: Float32, size: tuple[int, int]) -> UInt8:
+    """An aligned rectangle of a frame.
 
     Args:
         frame: The frame.
-        similarity_23: (2, 3) display px to crop px.
-        size_px: Side of the crop.
+        similarity_23: (2, 3) display px to the rectangle's px.
+        size: (height, width) of the rectangle.
 
     Returns:
-        (size_px, size_px, 3) uint8 RGB; beyond the frame its border colour continues.
+        (height, width, 3) uint8 RGB; beyond the frame its border colour continues.
     """
-    corners = np.array([[0, 0], [size_px, 0], [size_px, size_px], [0, size_px]], np.float32)
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     corners = apply_similarity(invert_similarity(similarity_23), corners)
     (x0, y0), (x1, y1) = corners.min(0) - 4, corners.max(0) + 4
     box = even_box((float(x0), float(y0), float(x1), float(y1)), frame.size)
-    return sample_crop(frame.rgb_box(box), box[:2], similarity_23, size_px)
+    return sample_patch(frame.rgb_box(box), box[:2], similarity_23, size)
 
 
-def patch_similarities(similarity_23: Float32, size_px: int) -> Float32:
-    """Similarities to a patch of some size, from those to the 384 crop."""
-    return scale_similarity(similarity_23, size_px / CROP_SIZE_PX)
+def _crop_box(unit_px: float) -> tuple[float, float, float, float]:
+    """Where the whole crop lies, xyxy in patch px."""
+    left, top = -MOUTH_WINDOW[0] * unit_px, -MOUTH_WINDOW[1] * unit_px
+    return left, top, left + CROP_SIZE_PX * unit_px, top + CROP_SIZE_PX * unit_px

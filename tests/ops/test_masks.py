@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -42,6 +43,17 @@ def test_the_union_of_two_jaws_reaches_the_lower() -> None:
     both = mouth_mask((face(), face(30)), NOSE, (384, 384))
     assert (both >= one - 1e-6).all()
     assert both[322, 192] > 0.5 > one[322, 192]
+
+
+def test_the_mask_ends_inside_what_was_rendered() -> None:
+    corners = np.array([[120, 150], [260, 160], [250, 280], [110, 270]], np.float32)
+    free, ended = (mouth_mask((face(),), NOSE, (384, 384), patch_42=patch) for patch in (None, corners))
+    inside = cv2.fillConvexPoly(np.zeros((384, 384), np.uint8), corners.astype(np.int32), 1) > 0
+    assert (ended[~inside] == 0).all()
+    assert (ended <= free).all()
+    deep = cv2.erode(inside.astype(np.uint8), np.ones((41, 41))) > 0
+    assert (ended[deep] == free[deep]).all()
+    assert max(np.abs(np.diff(ended, axis=axis)).max() for axis in (0, 1)) < 0.2
 
 
 def test_the_rim_stays_free() -> None:

@@ -19,7 +19,6 @@ from dubber.ops.warp import (
     remap,
     rim_points,
     sample_crop,
-    warp_to_landmarks,
 )
 
 
@@ -68,11 +67,11 @@ def test_landmarks_land_where_asked_and_the_rim_stays() -> None:
     picture = smooth_picture()
     source = np.array([[150, 200], [230, 200], [190, 230], [190, 215], [120, 120], [260, 120]], np.float32)
     wanted = source + np.array([[4, 0], [-4, 2], [0, 10], [0, -6], [0, 0], [0, 0]], np.float32)
-    warped = warp_to_landmarks(picture, wanted, source, 0.0)
+    field = landmark_displacement(wanted, source, (384, 384), 0.0)
+    warped = remap(picture, field)
     for (wx, wy), (sx, sy) in zip(wanted.astype(int), source.astype(int), strict=True):
         np.testing.assert_allclose(warped[wy, wx].astype(int), picture[sy, sx], atol=8)
     assert np.abs(warped.astype(int) - picture).max() > 20
-    field = landmark_displacement(wanted, source, (384, 384))
     rim = np.concatenate([field[0], field[-1], field[:, 0], field[:, -1]])
     assert np.abs(rim).max() < 1.0
 
@@ -91,6 +90,16 @@ def test_the_warp_is_the_same_at_every_scale() -> None:
     large = landmark_displacement(2 * wanted, 2 * source, (768, 768), 0.02, unit_px=2)
     halved = cv2.resize(large, (384, 384), interpolation=cv2.INTER_AREA) / 2
     np.testing.assert_allclose(small, halved, atol=0.05)
+
+
+def test_a_part_of_a_warp_is_that_part_of_the_whole() -> None:
+    picture, source = smooth_picture(), scattered(20)
+    wanted = source + np.random.default_rng(5).normal(0, 4, source.shape).astype(np.float32)
+    whole = remap(picture, landmark_displacement(wanted, source, (384, 384)))
+    corner, margin, size = np.array([48, 168], np.float32), 24, (192, 288)
+    field = landmark_displacement(wanted - corner, source - corner, size, still_box=(-48, -168, 336, 216))
+    part = remap(picture[168 - margin : 360 + margin, 48 - margin : 336 + margin], field)
+    np.testing.assert_allclose(part.astype(int), whole[168:360, 48:336], atol=3)
 
 
 def test_rim_points_lie_on_the_rim() -> None:
@@ -148,6 +157,6 @@ def test_a_warp_takes_milliseconds() -> None:
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        warp_to_landmarks(picture, wanted, source)
+        remap(picture, landmark_displacement(wanted, source, (384, 384)))
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.1

@@ -122,7 +122,7 @@ def test_the_new_mouth_is_there(context: StageContext, synthetic: SyntheticClip,
     assert len(telling) >= 3
 
     def mouth(frame: Frame, n: int) -> np.ndarray:
-        return crop_of(frame, track.similarity_T23[n], 384)[205:290, 140:245].astype(float)
+        return crop_of(frame, track.similarity_T23[n], (384, 384))[205:290, 140:245].astype(float)
 
     closer = [
         np.abs(mouth(frames[n], n) - mouth(sources[n + 6], n + 6)).mean()

@@ -91,7 +91,7 @@ def source_crops(mouths: Mouths, synthetic: SyntheticClip, clip: Clip, indices: 
     similarities = mouths.similarity_N23[mouths.has_patch_N]
     frames = read_frames_at(synthetic.path, clip, indices[mouths.has_patch_N])
     pairs = zip(frames, similarities, strict=True)
-    return np.stack([crop_of(frame, similarity, mouths.size_px) for frame, similarity in pairs])
+    return np.stack([crop_of(frame, similarity, mouths.patch_size) for frame, similarity in pairs])
 
 
 def mouth_psnr(patches: np.ndarray, truth: np.ndarray, mouths: Mouths) -> np.ndarray:
@@ -107,13 +107,19 @@ def test_own_landmarks_give_the_own_pixels(
     context: StageContext, synthetic: SyntheticClip, clip: Clip
 ) -> None:
     mouths = own_mouths(context, synthetic, clip)
-    assert mouths.size_px == 256
+    assert mouths.crop_size_px == 256
+    assert mouths.patch_size == (128, 192)
+    assert mouths.renderer == "exemplar"
+    assert (mouths.lends_T == synthetic.has_face_T).all()
     assert (mouths.has_patch_N == synthetic.has_face_T).all()
     assert not mouths.is_own_pixels
     patches = patches_of(mouths)
-    assert patches.shape == (NUM_FRAMES - 3, 256, 256, 3)
+    assert patches.shape == (NUM_FRAMES - 3, 128, 192, 3)
     truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
-    assert np.abs(patches.astype(int) - truth).max() <= 1
+    difference = np.abs(patches.astype(int) - truth)
+    # The exemplar is cut out with a margin, and OpenCV rounds places in the picture to 1/32 px.
+    assert difference.mean() < 0.1
+    assert difference.max() <= 8
     np.testing.assert_allclose(mouths.landmarks_NM2, mouths.source_landmarks_NM2)
 
 
