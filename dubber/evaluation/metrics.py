@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dubber.types import CROP_SIZE_PX, Float32, UInt8
+from dubber.types import CROP_SIZE_PX, Bool, Float32, UInt8
 
 MOUTH_BOX_GROWTH = 0.25
 """The mouth box is the 39 landmarks' bounding box, grown by this part of its size in all."""
@@ -13,6 +13,9 @@ MOUTH_BOX_GROWTH = 0.25
 _SSIM_REACH_PX, _SSIM_SIGMA_PX = 5, 1.5
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SEAM_BLUR_PX = 2.0
+_COARSE_PX = 3.0
+"""Standard deviation of the blur that leaves what the eye sees as shade rather than as grain."""
+
 _FLAT = 1e-6
 
 
@@ -72,29 +75,33 @@ def _similarities(image: Float32, truth: Float32) -> Float32:
     return np.asarray(luminance * (2 * shared + _SSIM_C2) / (spread + _SSIM_C2), np.float32)
 
 
-def sharpness(luma_HW: UInt8) -> float:
-    """Fine detail: variance of the Laplacian.
+def sharpness(luma_HW: UInt8, is_inside_HW: Bool) -> float:
+    """Fine detail: mean square of the Laplacian.
 
     Args:
         luma_HW: (H, W) uint8.
+        is_inside_HW: (H, W) bool, pixels that count.
 
     Returns:
-        Squared levels. Compare it with that of the source at the same place: below its value the picture is
-        blurred, above it noisy or over-sharpened.
+        Squared levels; 0 where no pixel counts. Compare it with that of the source at the same place: below
+        its value the picture is blurred, above it noisy or over-sharpened.
 
-    Source: Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy".
+    Source: the focus measure of Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy";
+        the Laplacian's mean is next to 0, so its variance is its mean square.
     """
-    return float(cv2.Laplacian(luma_HW, cv2.CV_32F).var())
+    if not is_inside_HW.any():
+        return 0.0
+    return float(np.square(cv2.Laplacian(luma_HW, cv2.CV_32F)[is_inside_HW]).mean())
 
 
-def seam_energy(luma_HW: UInt8, mask_HW: Float32) -> float:
+def seam_energy(luma_HW: UInt8 | Float32, mask_HW: Float32) -> float:
     """Squared gradient across a mask's border, averaged along the border.
 
     The mask is blurred a little; its gradient's length says how much a pixel belongs to the border, its
     direction what "across" means there. So soft and hard masks are served alike.
 
     Args:
-        luma_HW: (H, W) uint8.
+        luma_HW: (H, W) levels. Of a picture, edges a pixel wide count most; blurred (`coarse`), soft steps.
         mask_HW: (H, W) float32 in 0..1.
 
     Returns:
@@ -111,8 +118,8 @@ def seam_energy(luma_HW: UInt8, mask_HW: Float32) -> float:
     return float((weight_HW * across_HW**2).sum() / total)
 
 
-def flicker_energy(before_HW: UInt8, luma_HW: UInt8, after_HW: UInt8) -> float:
-    """What of a picture is not explained by motion: its second difference in time, motion compensated.
+def unrest(before_HW: UInt8, luma_HW: UInt8, after_HW: UInt8) -> Float32:
+    """What of a picture is not explained by motion: half its second difference in time, motion compensated.
 
     Both neighbours are brought onto the picture by optical flow (DIS, Kroeger et al. 2016). What moves
     steadily vanishes, and so do slow changes of light; what jumps and comes back stays.
@@ -123,15 +130,21 @@ def flicker_energy(before_HW: UInt8, luma_HW: UInt8, after_HW: UInt8) -> float:
         after_HW: (H, W) uint8 luma of the frame after.
 
     Returns:
-        Mean absolute |before - 2 * luma + after| / 2 of the compensated neighbours, levels. Compare it with
-        that of the source: the codec's and the camera's noise is in both.
+        (H, W) float32 levels, luma - (before + after) / 2 of the compensated neighbours. Compare its mean
+        size with that of the source: the codec's and the camera's noise is in both. Blurred (`coarse`), noise
+        vanishes and patches that pop stay.
 
     Source: the warping error of Lai et al. 2018, "Learning Blind Video Temporal Consistency", with both
         neighbours in the place of one.
     """
     here_HW = np.ascontiguousarray(luma_HW)
     neighbours = [_brought_onto(here_HW, np.ascontiguousarray(other)) for other in (before_HW, after_HW)]
-    return float(np.abs(luma_HW.astype(np.float32) - (neighbours[0] + neighbours[1]) / 2).mean())
+    return np.asarray(luma_HW.astype(np.float32) - (neighbours[0] + neighbours[1]) / 2, np.float32)
+
+
+def coarse(levels_HW: UInt8 | Float32) -> Float32:
+    """(H, W) float32 the picture without its finest detail and without most of its noise."""
+    return np.asarray(cv2.GaussianBlur(levels_HW.astype(np.float32), (0, 0), _COARSE_PX), np.float32)
 
 
 def _brought_onto(luma_HW: UInt8, other_HW: UInt8) -> Float32:

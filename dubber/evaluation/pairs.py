@@ -17,9 +17,10 @@ from scipy.ndimage import median_filter
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.metrics import mouth_box
 from dubber.ops.align import apply_similarity
-from dubber.ops.landmarks import MOUTH_JAW
+from dubber.ops.landmarks import MOUTH_JAW, MOUTH_OUTER, NOSE_BASE
+from dubber.ops.masks import mouth_mask
 from dubber.ops.warp import sample_crop
-from dubber.types import CROP_SIZE_PX, FaceTrack, Float32, Int32, UInt8
+from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, FaceTrack, Float32, Int32, UInt8
 
 _BOX_FRAMES = 13
 """Source: joonson/syncnet_python, which smooths its detector's boxes so."""
@@ -72,6 +73,22 @@ class Pair:
         """Rows and columns of the crop: the 39 filmed landmarks' box, grown by a quarter."""
         x0, y0, x1, y1 = mouth_box(self.in_crop(MOUTH_JAW))
         return slice(y0, y1), slice(x0, x1)
+
+    @cached_property
+    def mask_HW(self) -> Float32:
+        """(384, 384) in 0..1, where the mouth is made: the compositor's mask for the filmed landmarks."""
+        left, top, right, bottom = MOUTH_WINDOW
+        window_42 = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+        size = (CROP_SIZE_PX, CROP_SIZE_PX)
+        return mouth_mask((self.in_crop(MOUTH_JAW),), self.in_crop(NOSE_BASE), size, patch_42=window_42)
+
+    @cached_property
+    def is_lips_HW(self) -> Bool:
+        """(384, 384) bool, the filmed lips and what lies between them: the hull of their outline."""
+        is_lips_HW = np.zeros((CROP_SIZE_PX, CROP_SIZE_PX), np.uint8)
+        hull = cv2.convexHull(np.rint(self.in_crop(MOUTH_OUTER) - 0.5).astype(np.int32))
+        cv2.fillConvexPoly(is_lips_HW, hull, 1)
+        return is_lips_HW > 0
 
 
 class PairMeasure(Protocol):

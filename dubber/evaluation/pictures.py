@@ -9,12 +9,14 @@ import numpy as np
 
 from dubber.evaluation import motion
 from dubber.evaluation.measures import Measures
-from dubber.evaluation.metrics import flicker_energy, psnr_db, seam_energy, sharpness, ssim
+from dubber.evaluation.metrics import coarse, psnr_db, seam_energy, sharpness, ssim, unrest
 from dubber.evaluation.pairs import Pair
-from dubber.ops.landmarks import MOUTH_JAW, NOSE_BASE, mouth_opening
-from dubber.ops.masks import mouth_mask
+from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
-from dubber.types import CROP_SIZE_PX, Bool, Float32, Float64
+from dubber.types import Bool, Float32, Float64
+
+_INSIDE = 0.5
+"""Where a mask is above this, the made picture is mostly what is seen."""
 
 
 class Fidelity:
@@ -46,45 +48,55 @@ class Fidelity:
 
 
 class Detail:
-    """`sharpness_ratio`: detail of the made mouth box over the filmed one's (`metrics.sharpness`)."""
+    """Detail of the made picture over that of the filmed one (`metrics.sharpness`); 1 is as sharp.
 
-    def __init__(self) -> None:
-        self._ratio = _Ratio()
-
-    def add(self, pair: Pair) -> None:
-        """Sum both sides."""
-        self._ratio.add(*(sharpness(luma[pair.mouth_box]) for luma in pair.lumas))
-
-    def measures(self) -> Measures:
-        """The ratio."""
-        return {"sharpness_ratio": self._ratio.value()}
-
-
-class Seam:
-    """`seam_index`: gradient energy across the mask's border, made over filmed (`metrics.seam_energy`).
-
-    The mask is the compositor's, for the filmed landmarks. 1 is no seam.
+    `sharpness_ratio`: where the mask is above one half. `lips_sharpness_ratio`: of the lips and what lies
+    between them. Pixels that are the source's own would draw the ratio to 1, so none are counted.
     """
 
     def __init__(self) -> None:
-        self._ratio = _Ratio()
+        self._ratio, self._lips = _Ratio(), _Ratio()
 
     def add(self, pair: Pair) -> None:
         """Sum both sides."""
-        hull, nose = pair.in_crop(MOUTH_JAW), pair.in_crop(NOSE_BASE)
-        mask_HW = mouth_mask((hull,), nose, (CROP_SIZE_PX, CROP_SIZE_PX))
-        self._ratio.add(*(seam_energy(luma, mask_HW) for luma in pair.lumas))
+        is_made_HW = pair.mask_HW > _INSIDE
+        self._ratio.add(*(sharpness(luma, is_made_HW) for luma in pair.lumas))
+        self._lips.add(*(sharpness(luma, pair.is_lips_HW) for luma in pair.lumas))
 
     def measures(self) -> Measures:
-        """The ratio."""
-        return {"seam_index": self._ratio.value()}
+        """The ratios."""
+        return {"sharpness_ratio": self._ratio.value(), "lips_sharpness_ratio": self._lips.value()}
+
+
+class Seam:
+    """Gradient energy across the mask's border, made over filmed (`metrics.seam_energy`); 1 is no seam.
+
+    `seam_index`: of the picture as it is. `soft_seam_index`: without its finest detail, which shows steps of
+    shade that a wide feather spreads too thin for the first.
+    """
+
+    def __init__(self) -> None:
+        self._ratio, self._soft = _Ratio(), _Ratio()
+
+    def add(self, pair: Pair) -> None:
+        """Sum both sides."""
+        self._ratio.add(*(seam_energy(luma, pair.mask_HW) for luma in pair.lumas))
+        self._soft.add(*(seam_energy(coarse(luma), pair.mask_HW) for luma in pair.lumas))
+
+    def measures(self) -> Measures:
+        """The ratios."""
+        return {"seam_index": self._ratio.value(), "soft_seam_index": self._soft.value()}
 
 
 class Flicker:
-    """`flicker_index`: unrest of the made mouth box over the filmed one's (`metrics.flicker_energy`)."""
+    """Unrest of the made pixels over the filmed ones' (`metrics.unrest`), where the mask is above one half.
+
+    `flicker_index`: of the picture as it is, noise and all. `soft_flicker_index`: without noise, which would
+    hide textures and shades that pop.
+    """
 
     def __init__(self) -> None:
-        self._ratio = _Ratio()
+        self._ratio, self._soft = _Ratio(), _Ratio()
         self._last: list[Pair] = []
 
     def add(self, pair: Pair) -> None:
@@ -92,14 +104,20 @@ class Flicker:
         if self._last and pair.n != self._last[-1].n + 1:
             self._last = []
         self._last = [*self._last[-2:], pair]
-        if len(self._last) == 3:
-            box = self._last[1].mouth_box
-            made, filmed = zip(*(frame.lumas for frame in self._last), strict=True)
-            self._ratio.add(*(flicker_energy(*(luma[box] for luma in side)) for side in (made, filmed)))
+        if len(self._last) < 3:
+            return
+        box = self._last[1].mouth_box
+        is_made_HW = self._last[1].mask_HW[box] > _INSIDE
+        if not is_made_HW.any():
+            return
+        sides = zip(*(frame.lumas for frame in self._last), strict=True)
+        residuals = [unrest(*(luma[box] for luma in side)) for side in sides]
+        self._ratio.add(*(float(np.abs(residual_HW[is_made_HW]).mean()) for residual_HW in residuals))
+        self._soft.add(*(float(np.abs(coarse(residual_HW)[is_made_HW]).mean()) for residual_HW in residuals))
 
     def measures(self) -> Measures:
-        """The ratio."""
-        return {"flicker_index": self._ratio.value()}
+        """The ratios."""
+        return {"flicker_index": self._ratio.value(), "soft_flicker_index": self._soft.value()}
 
 
 class SeenMouth:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from dubber.evaluation.metrics import flicker_energy, mouth_box, psnr_db, seam_energy, sharpness, ssim
+from dubber.evaluation.metrics import coarse, mouth_box, psnr_db, seam_energy, sharpness, ssim, unrest
 
 
 def test_psnr_of_a_known_error() -> None:
@@ -62,7 +62,21 @@ def textured(rng: np.random.Generator, size: int = 128, grain_px: float = 5) -> 
 def test_blur_is_less_sharp_and_noise_more() -> None:
     picture = textured(np.random.default_rng(0), grain_px=1)
     noisy = np.clip(picture + np.random.default_rng(1).normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
-    assert sharpness(cv2.GaussianBlur(picture, (0, 0), 2)) < 0.2 * sharpness(picture) < sharpness(noisy)
+    blurred = cv2.GaussianBlur(picture, (0, 0), 2)
+    everywhere = np.ones(picture.shape, np.bool_)
+    own, soft, grainy = (sharpness(luma, everywhere) for luma in (picture, blurred, noisy))
+    assert soft < 0.2 * own < grainy
+
+
+def test_sharpness_is_that_of_the_pixels_that_count() -> None:
+    picture = textured(np.random.default_rng(0), grain_px=1)
+    half = np.zeros(picture.shape, np.bool_)
+    half[:, :60] = True
+    blurred = picture.copy()
+    blurred[:, 64:] = cv2.GaussianBlur(picture, (0, 0), 2)[:, 64:]
+    assert sharpness(blurred, half) == sharpness(picture, half)
+    assert sharpness(blurred, ~half) < 0.5 * sharpness(picture, ~half)
+    assert sharpness(picture, np.zeros_like(half)) == 0
 
 
 @pytest.mark.parametrize("is_soft", [False, True])
@@ -80,6 +94,18 @@ def test_a_step_along_the_mask_s_border_is_a_seam_and_one_elsewhere_is_none(is_s
     assert there == pytest.approx(1, abs=0.25)
 
 
+def test_a_feathered_step_of_shade_is_a_soft_seam() -> None:
+    rng = np.random.default_rng(0)
+    shade = cv2.GaussianBlur(rng.normal(0, 1, (128, 128)), (0, 0), 20)
+    picture = np.clip(128 + 20 * shade / shade.std() + rng.normal(0, 4, shade.shape), 0, 255).astype(np.uint8)
+    mask = np.zeros(picture.shape, np.float32)
+    mask[40:90, 40:90] = 1
+    mask = cv2.GaussianBlur(mask, (0, 0), 6)
+    made = np.clip(picture + 20 * mask, 0, 255).astype(np.uint8)
+    assert seam_energy(made, mask) / seam_energy(picture, mask) < 1.2
+    assert seam_energy(coarse(made), mask) / seam_energy(coarse(picture), mask) > 1.5
+
+
 def test_no_border_has_no_seam() -> None:
     assert seam_energy(textured(np.random.default_rng(0)), np.ones((128, 128), np.float32)) == 0
 
@@ -92,10 +118,25 @@ def test_flicker_is_not_motion_and_not_slow_light() -> None:
         picture = big[16 : 16 + 128, 16 + shift : 16 + shift + 128] + light + rng.normal(0, 1, (128, 128))
         return np.clip(picture, 0, 255).astype(np.uint8)
 
-    still = flicker_energy(shot(0, 0), shot(0, 0), shot(0, 0))
-    moving = flicker_energy(shot(0, 0), shot(3, 0), shot(6, 0))
-    fading = flicker_energy(shot(0, 0), shot(0, 3), shot(0, 6))
-    flickering = flicker_energy(shot(0, -6), shot(0, 6), shot(0, -6))
+    def flicker(*shots: np.ndarray) -> float:
+        return float(np.abs(unrest(*shots)).mean())
+
+    still = flicker(shot(0, 0), shot(0, 0), shot(0, 0))
+    moving = flicker(shot(0, 0), shot(3, 0), shot(6, 0))
+    fading = flicker(shot(0, 0), shot(0, 3), shot(0, 6))
+    flickering = flicker(shot(0, -6), shot(0, 6), shot(0, -6))
     assert moving < 1.6 * still
     assert fading < 1.6 * still
     assert flickering > 8 * still
+
+
+def test_a_shade_that_pops_shows_through_noise_once_blurred() -> None:
+    rng = np.random.default_rng(2)
+    flat = np.full((96, 96), 120.0)
+
+    def shot(light: float) -> np.ndarray:
+        return np.clip(flat + light + rng.normal(0, 6, flat.shape), 0, 255).astype(np.uint8)
+
+    still, popping = unrest(shot(0), shot(0), shot(0)), unrest(shot(0), shot(3), shot(0))
+    assert np.abs(popping).mean() < 1.3 * np.abs(still).mean()
+    assert np.abs(coarse(popping)).mean() > 3 * np.abs(coarse(still)).mean()
