@@ -21,7 +21,7 @@ _SLOPE = 0.2
 
 
 def level_widths(base_width: int, num_levels: int) -> list[int]:
-    """Channels of each encoder level: doubling, at most eightfold (EBT Tables 7, 8: 64, 128, 256, 512, 512)."""
+    """Channels of each encoder level: doubling, at most eightfold (EBT Tables 7, 8: 64 to 512)."""
     return [base_width * min(2**level, 8) for level in range(num_levels)]
 
 
