@@ -87,7 +87,7 @@ class Pair:
         """(384, 384) bool, the filmed lips and what lies between them: the hull of their outline."""
         is_lips_HW = np.zeros((CROP_SIZE_PX, CROP_SIZE_PX), np.uint8)
         hull = cv2.convexHull(np.rint(self.in_crop(MOUTH_OUTER) - 0.5).astype(np.int32))
-        cv2.fillConvexPoly(is_lips_HW, hull, 1)
+        cv2.fillConvexPoly(is_lips_HW, hull, (1,))
         return is_lips_HW > 0
 
 
