@@ -1,4 +1,4 @@
-"""The picture half-way between two frames, for footage that is slowed down.
+"""Motion between pictures, and the picture half-way between two, for footage that is slowed down.
 
 Source: method.md section 1: a repeated frame becomes the mean of two half-warps; the flow is OpenCV's DIS
 (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016).
@@ -12,6 +12,39 @@ import numpy as np
 from dubber.types import Float32, UInt8
 
 _FLOW_SIDE_PX = 640
+
+
+def flow_to(here_HW: UInt8, there_HW: UInt8) -> Float32:
+    """Where each pixel of a picture is found in another; the fast setting, for pictures that differ little.
+
+    Args:
+        here_HW: (H, W) uint8 luma, at least 16 px each way.
+        there_HW: (H, W) uint8 luma.
+
+    Returns:
+        (H, W, 2) float32 px, to be added to a pixel's place; `pulled` takes it.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    start = np.zeros((*here_HW.shape, 2), np.float32)
+    return np.asarray(search.calc(here_HW, there_HW, start), np.float32)
+
+
+def pulled(image_HW: Float32, displacement_HW2: Float32, interpolation: int = cv2.INTER_LINEAR) -> Float32:
+    """Pull a picture or field through a displacement; outside it the border value continues.
+
+    Args:
+        image_HW: (H, W) or (H, W, C) float32.
+        displacement_HW2: (H, W, 2) float32 px, source minus destination.
+        interpolation: OpenCV's flag.
+
+    Returns:
+        float32, the picture's shape.
+    """
+    height, width = displacement_HW2.shape[:2]
+    map_x = displacement_HW2[..., 0] + np.arange(width, dtype=np.float32)
+    map_y = displacement_HW2[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    warped = cv2.remap(image_HW, map_x, map_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32)
 
 
 def half_flow(first_HW: UInt8, second_HW: UInt8) -> tuple[Float32, Float32]:
@@ -35,17 +68,10 @@ def half_flow(first_HW: UInt8, second_HW: UInt8) -> tuple[Float32, Float32]:
     scale = np.array([width / size[0], height / size[1]], np.float32)
     # The flow at a pixel of the half-way picture is read where that pixel comes from, to first order.
     halves = [
-        _pulled(np.asarray(flow, np.float32), np.asarray(-0.5 * flow, np.float32)) * -0.5
+        pulled(np.asarray(flow, np.float32), np.asarray(-0.5 * flow, np.float32)) * -0.5
         for flow in (forward, backward)
     ]
     return _enlarged(halves[0] * scale, (width, height)), _enlarged(halves[1] * scale, (width, height))
-
-
-def _pulled(field_HW2: Float32, displacement_HW2: Float32) -> Float32:
-    height, width = field_HW2.shape[:2]
-    map_x = displacement_HW2[..., 0] + np.arange(width, dtype=np.float32)
-    map_y = displacement_HW2[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    return np.asarray(cv2.remap(field_HW2, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _enlarged(field_HW2: Float32, size: tuple[int, int]) -> Float32:
@@ -71,7 +97,7 @@ def halfway_plane(first_HW: UInt8, second_HW: UInt8, half_flows: tuple[Float32, 
         field = (
             flow if (height, width) == (flow_height, flow_width) else _enlarged(flow, (width, height)) * scale
         )
-        total += 0.5 * _pulled(np.asarray(plane, np.float32), field)
+        total += 0.5 * pulled(np.asarray(plane, np.float32), field)
     return np.asarray(np.clip(np.rint(total), 0, 255), np.uint8)
 
 

@@ -84,6 +84,14 @@ def shown_halfway(track: FaceTrack, retime: RetimeMap) -> Bool:
     return np.asarray(retime.is_halfway_N & (next_N > index_N) & is_same_shot_N, np.bool_)
 
 
+def starts_anew(track: FaceTrack, retime: RetimeMap) -> Bool:
+    """(N,) bool, output frames that do not continue the one before: a cut, or the footage jumps."""
+    index_N = retime.source_index_N
+    jumps = np.abs(np.diff(index_N)) > 2
+    cuts = np.diff(track.shot_id_T[index_N]) != 0
+    return np.concatenate([[True], jumps | cuts])[: len(index_N)]
+
+
 def source_geometry(track: FaceTrack, coeffs: FaceCoeffs, retime: RetimeMap) -> SourceGeometry:
     """Look up, for each output frame, the geometry of its source picture.
 
@@ -99,8 +107,6 @@ def source_geometry(track: FaceTrack, coeffs: FaceCoeffs, retime: RetimeMap) -> 
     def between(values_T: Float32) -> Float32:
         return np.asarray((values_T[index_N] + values_T[next_N]) / 2, np.float32)
 
-    jumps = np.abs(np.diff(index_N)) > 2
-    cuts = np.diff(track.shot_id_T[index_N]) != 0
     return SourceGeometry(
         landmarks_NM2=between(track.landmarks_TL3[:, MOUTH_JAW, :2]),
         nose_NA2=between(track.landmarks_TL3[:, NOSE_ANCHORS, :2]),
@@ -108,7 +114,7 @@ def source_geometry(track: FaceTrack, coeffs: FaceCoeffs, retime: RetimeMap) -> 
         rotation_N3=between(coeffs.rotation_T3),
         is_halfway_N=is_halfway_N,
         has_face_N=track.is_usable_T[index_N] & track.is_usable_T[next_N],
-        starts_anew_N=np.concatenate([[True], jumps | cuts])[: len(index_N)],
+        starts_anew_N=starts_anew(track, retime),
     )
 
 
