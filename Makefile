@@ -74,8 +74,9 @@ variants: install ## train the variants that `make results` measures, into the c
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant landmarks-2d --translator conv
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant without-identity-removal --translator lstm
 
-results: install ## measure the variants on the split 'dev' of CLIPS=CSV, into docs/results.md
+results: install ## measure the variants on the split 'dev' of CLIPS=CSV, into docs/results*.md (hours)
 	$(BIN)/dubber eval ablation --clips "$(CLIPS)" --split dev -o docs/results.md
+	$(BIN)/dubber eval ablation --clips "$(CLIPS)" --split dev --of renderer -o docs/results_pictures.md
 
 clean: ## remove .venv, out and the tools' caches
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -43,6 +43,13 @@ class Drive(str, Enum):
     truth = "truth"
 
 
+class Part(str, Enum):
+    """What an ablation takes apart."""
+
+    translator = "translator"
+    renderer = "renderer"
+
+
 @app.callback()
 def _root() -> None:
     pass
@@ -146,6 +153,11 @@ def ablation(
         Path, typer.Option("--clips", help="CSV with the columns file, split, speaker.", show_default=False)
     ],
     split: Annotated[str, typer.Option(help="Which rows are measured.")] = "dev",
+    part: Annotated[
+        Part,
+        typer.Option("--of", help="translator: from speech to mouth. renderer: from mouth to picture, slow."),
+    ] = Part.translator,
+    min_seconds: Annotated[float, typer.Option(help="Leave shorter clips out.", min=0)] = 0.0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Markdown page to write.", show_default="none")
     ] = None,
@@ -159,27 +171,38 @@ def ablation(
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
 ) -> None:
-    """Measure what each part of the way from speech to mouth brings, over all clips of a split."""
+    """Measure what each part of the method brings, over all clips of a split."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
     dub_config = o.build_config(config, settings)
     from dubber.evaluation.ablation import evaluate_variants
-    from dubber.evaluation.results import check_page, results_page, write_page
+    from dubber.evaluation.page import check_page, write_page
+    from dubber.evaluation.renderer_ablation import evaluate_renderers
+    from dubber.evaluation.results import results_page
+    from dubber.evaluation.results_pictures import pictures_page
 
     if output is not None:
         check_page(output)
+    is_renderer = part is Part.renderer
+    evaluate, page = (evaluate_renderers, pictures_page) if is_renderer else (evaluate_variants, results_page)
     runtime = o.build_runtime(cache, weights, device, threads)
     with progress_display(is_quiet=quiet) as progress:
-        document = evaluate_variants(clips, split, config=dub_config, runtime=runtime, progress=progress)
+        document = evaluate(
+            clips, split, min_seconds=min_seconds, config=dub_config, runtime=runtime, progress=progress
+        )
     if output is not None:
-        write_page(results_page(document, f"dubber eval ablation --clips CSV --split {split}"), output)
+        command = f"dubber eval ablation --clips CSV --split {split}"
+        command += " --of renderer" if is_renderer else ""
+        command += f" --min-seconds {min_seconds:g}" if min_seconds else ""
+        write_page(page(document, command), output)
         say(f"Written: {escape(str(output))}", is_quiet=quiet)
     if not quiet:
-        for length in ("long", "short"):
+        tables = _RENDERER_TABLES if is_renderer else _TRANSLATOR_TABLES
+        for length, (title, columns) in tables.items():
             rows: list[_Row] = [
                 (variant["name"], variant["missing"] or "", variant[length], variant[length])
                 for variant in document["variants"]
             ]
-            _show_tables(rows, {_ABLATION_TITLES[length]: _ABLATION_COLUMNS}, ("", ""))
+            _show_tables(rows, {title: columns}, ("", ""))
     if json:
         print_json(document)
 
@@ -231,10 +254,13 @@ _PICTURE_TABLES = {
         "crop SSIM": ("", "crop_ssim"),
         "mouth SSIM": ("", "mouth_ssim"),
     },
-    "Mouth box against the filmed one; 1 is as filmed": {
+    "The made pixels against the filmed ones; 1 is as filmed": {
         "sharpness": ("", "sharpness_ratio"),
+        "lips' sharpness": ("", "lips_sharpness_ratio"),
         "seam": ("", "seam_index"),
+        "soft seam": ("", "soft_seam_index"),
         "flicker": ("", "flicker_index"),
+        "soft flicker": ("", "soft_flicker_index"),
     },
     "Seen by a tracker: 39 landmarks and LMD in px of the 384 crop; mouth opening; lips in silence": {
         "E_ldmk": ("", "rendered_landmark_error_px"),
@@ -284,14 +310,33 @@ _SPEECH_TABLES = {
         "no sound": ("", "motion_without_sound"),
     },
 }
-_ABLATION_TITLES = {"long": "Clips, medians", "short": "Sentences of a few seconds, medians"}
-_ABLATION_COLUMNS = {
+_TRANSLATOR_COLUMNS = {
     "E_exp": ("", "expression_error"),
     "E_ldmk": ("", "landmark_error_px"),
     "LMD": ("", "lmd_px"),
     "opening r": ("", "mouth_opening_correlation"),
     "lag": ("", "av_lag_frames"),
     "swing": ("", "opening_amplitude_ratio"),
+}
+_RENDERER_COLUMNS = {
+    "PSNR": ("", "mouth_psnr_db"),
+    "SSIM": ("", "mouth_ssim"),
+    "re-made": ("", "remade_psnr_db"),
+    "patch": ("", "patch_psnr_db"),
+    "sharp": ("", "sharpness_ratio"),
+    "seam": ("", "seam_index"),
+    "soft": ("", "soft_seam_index"),
+    "flicker": ("", "flicker_index"),
+    "soft flicker": ("", "soft_flicker_index"),
+    "E_ldmk": ("", "rendered_landmark_error_px"),
+}
+_TRANSLATOR_TABLES = {
+    "long": ("Clips, medians", _TRANSLATOR_COLUMNS),
+    "short": ("Sentences of a few seconds, medians", _TRANSLATOR_COLUMNS),
+}
+_RENDERER_TABLES = {
+    "long": ("Clips with enough footage, medians of the mouth box", _RENDERER_COLUMNS),
+    "short": ("Shorter clips, medians of the mouth box", _RENDERER_COLUMNS),
 }
 """Title; heading of each column; whose number it is ("" for dubber's own) and its key."""
 

@@ -18,7 +18,7 @@ from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightsFolder
 from dubber.errors import ConfigError, MediaError, NoFaceError, WeightsError
-from dubber.evaluation.footage import Footage, prepare
+from dubber.evaluation.footage import Footage, longest_first, prepare
 from dubber.evaluation.measures import medians
 from dubber.evaluation.spoken import evaluate_footage
 from dubber.stages.translate import WEIGHTS
@@ -83,16 +83,18 @@ def evaluate_variants(
     split: str,
     *,
     variants: Sequence[Variant] = VARIANTS,
+    min_seconds: float = 0.0,
     config: DubConfig,
     runtime: Runtime,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Measure every variant on every clip of a split.
+    """Measure every variant on every clip of a split, long clips first.
 
     Args:
         manifest: See `dubber.training.dataset.read_manifest`.
         split: Which rows.
         variants: What is compared.
+        min_seconds: Shorter clips are not measured.
         config: What the variants' settings are laid over.
         runtime: Device, cache and weights.
         progress: Is told of each clip.
@@ -109,7 +111,7 @@ def evaluate_variants(
     rows = [_start(variant, config, runtime) for variant in variants]
     trivial: dict[str, list[dict[str, Any]]] = {}
     left_out: list[dict[str, str]] = []
-    clips = read_manifest(manifest, split)
+    clips = longest_first(read_manifest(manifest, split), min_seconds, runtime)
     progress.start("clips", len(clips))
     for clip in clips:
         try:

@@ -9,6 +9,7 @@ Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmark
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from dubber.config import DubConfig
 from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
-from dubber.errors import ConfigError
+from dubber.errors import ConfigError, MediaError
 from dubber.media.audio import read_speech
 from dubber.models.morphable import LinearFaceModel
 from dubber.ops import silence
@@ -26,6 +27,7 @@ from dubber.ops.align import apply_similarity
 from dubber.ops.landmarks import MOUTH_JAW
 from dubber.pipeline import plan_dub
 from dubber.stages.mouth_geometry import wanted_landmarks
+from dubber.training.dataset import ManifestRow, plan_clip
 from dubber.types import (
     Bool,
     Clip,
@@ -145,6 +147,37 @@ def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress)
         coeffs=run.get(plan.coeffs),
         held_out_from_frame=held_out,
     )
+
+
+def longest_first(clips: Sequence[ManifestRow], min_seconds: float, runtime: Runtime) -> list[ManifestRow]:
+    """Clips by their length, so that the numbers that tell most come first.
+
+    Args:
+        clips: Rows of a manifest.
+        min_seconds: Shorter clips are left out.
+        runtime: Names the cache.
+
+    Returns:
+        The clips; files that cannot be read come last, for `prepare` to say why.
+
+    Raises:
+        ConfigError: No clip lasts so long.
+    """
+    seconds: dict[ManifestRow, float] = {}
+    unreadable = []
+    for row in clips:
+        try:
+            planned = plan_clip(row.path, runtime)
+            seconds[row] = Run(planned.plan, runtime).get(planned.clip).duration_s
+        except MediaError:
+            unreadable.append(row)
+    chosen = sorted((row for row in seconds if seconds[row] >= min_seconds), key=lambda row: -seconds[row])
+    if not chosen and not unreadable:
+        raise ConfigError(
+            f"No clip lasts {min_seconds:g} s; the longest has {max(seconds.values()):.1f} s.",
+            where="--min-seconds",
+        )
+    return chosen + unreadable
 
 
 def on_own_heads(model: LinearFaceModel, footage: Footage, expression: Float32) -> Float32:

@@ -1,16 +1,13 @@
-"""The ablation as a page people read: docs/results.md."""
+"""The translators' ablation as a page: docs/results.md."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from dubber.errors import OutputFolderError
 from dubber.evaluation.ablation import SHORT_CLIP_S
 from dubber.evaluation.footage import HELD_OUT_SHARE
-from dubber.pipeline import publish
+from dubber.evaluation.page import cell, number, table
 
 _COLUMNS: dict[str, tuple[str, str]] = {
     "E_exp": ("expression_error", "{:.2f}"),
@@ -68,20 +65,20 @@ def results_page(document: dict[str, Any], command: str) -> str:
         sections += [_medians_section(title, variants, "short"), _SHORT_NOTE]
     sections += [_papers_section(), _clips_section(measured)]
     if document["left_out"]:
-        rows = [[_cell(clip["clip"]), _cell(clip["reason"])] for clip in document["left_out"]]
-        sections.append("## Left out\n\n" + _table(["clip", "why"], rows))
+        rows = [[cell(clip["clip"]), cell(clip["reason"])] for clip in document["left_out"]]
+        sections.append("## Left out\n\n" + table(["clip", "why"], rows))
     return "\n\n".join(sections) + "\n"
 
 
 def _medians_section(title: str, variants: Sequence[dict[str, Any]], length: str) -> str:
     rows = [
         [
-            _cell(_TRIVIAL.get(variant["name"], variant["name"])),
+            cell(_TRIVIAL.get(variant["name"], variant["name"])),
             *_numbers(variant[length], variant["missing"]),
         ]
         for variant in variants
     ]
-    return f"## {title}\n\n" + _table(["", *_COLUMNS], rows)
+    return f"## {title}\n\n" + table(["", *_COLUMNS], rows)
 
 
 def _papers_section() -> str:
@@ -89,55 +86,20 @@ def _papers_section() -> str:
         "## The papers' own numbers\n\n"
         "Printed by their authors, measured on their clips, in the scale of another face model: E_exp does "
         "not compare with the tables above, E_ldmk only roughly.\n\n"
-        + _table(["", "E_exp", "E_ldmk"], [list(row) for row in _PAPERS])
+        + table(["", "E_exp", "E_ldmk"], [list(row) for row in _PAPERS])
     )
 
 
 def _clips_section(variant: dict[str, Any]) -> str:
     rows = [
-        [_cell(clip["clip"]), f"{clip['seconds']:.0f}", str(clip["frames"]), *_numbers(clip["metrics"], None)]
+        [cell(clip["clip"]), f"{clip['seconds']:.0f}", str(clip["frames"]), *_numbers(clip["metrics"], None)]
         for clip in variant["clips"]
     ]
     header = ["clip", "s", "frames measured", *_COLUMNS]
-    return f"## Clip by clip: {variant['name']}\n\n" + _table(header, rows)
+    return f"## Clip by clip: {variant['name']}\n\n" + table(header, rows)
 
 
 def _numbers(measures: dict[str, float | None], missing: str | None) -> list[str]:
     if missing is not None:
-        return [_cell(missing), *[""] * (len(_COLUMNS) - 1)]
-    return [_number(measures.get(key), form) for key, form in _COLUMNS.values()]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def check_page(output: Path) -> None:
-    """Find out before the work whether its page has a folder to lie in.
-
-    Raises:
-        OutputFolderError: It has not.
-    """
-    if not output.parent.is_dir():
-        raise OutputFolderError("The page's folder does not exist.", where=str(output.parent))
-
-
-def write_page(page: str, output: Path) -> None:
-    """Write the page whole or not at all.
-
-    Raises:
-        OutputFolderError: The folder cannot be written.
-    """
-    with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
-        finished = Path(folder) / output.name
-        finished.write_text(page, encoding="utf-8")
-        publish(finished, output, is_overwrite=True)
+        return [cell(missing), *[""] * (len(_COLUMNS) - 1)]
+    return [number(measures.get(key), form) for key, form in _COLUMNS.values()]

@@ -23,7 +23,7 @@ from torch import nn
 
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.pairs import Pair
-from dubber.evaluation.user_weights import load_state
+from dubber.models.user_weights import load_state
 from dubber.types import Float32, Float64, Int64, UInt8
 
 FRAME_RATE_HZ = 25

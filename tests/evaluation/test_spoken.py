@@ -17,7 +17,8 @@ from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import ConfigError, OutputFolderError
 from dubber.evaluation.ablation import Variant, evaluate_variants
 from dubber.evaluation.footage import Footage, on_own_heads, prepare
-from dubber.evaluation.results import check_page, results_page, write_page
+from dubber.evaluation.page import check_page, write_page
+from dubber.evaluation.results import results_page
 from dubber.evaluation.self_dub import evaluate_clips
 from dubber.evaluation.spoken import (
     evaluate_footage,

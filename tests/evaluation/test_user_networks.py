@@ -14,9 +14,10 @@ from dubber.errors import WeightsError
 from dubber.evaluation.arcface import FIVE_POINTS_52, Identity, five_points
 from dubber.evaluation.frechet import FrechetDistance, frechet_distance
 from dubber.evaluation.pairs import Pair
-from dubber.evaluation.perceptual import VggDistance, VggFeatures, vgg_distance
+from dubber.evaluation.perceptual import VggDistance, vgg_distance
 from dubber.evaluation.user_networks import UserNetworks
-from dubber.evaluation.user_weights import load_state
+from dubber.models.user_weights import load_state
+from dubber.models.vgg import VggFeatures
 from dubber.ops.landmarks import EYE_LEFT, EYE_RIGHT, MOUTH_JAW, MOUTH_OUTER, NOSE_TIP
 from tests.conftest import REAL_CLIPS
 
