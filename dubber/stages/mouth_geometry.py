@@ -89,7 +89,7 @@ def starts_anew(track: FaceTrack, retime: RetimeMap) -> Bool:
     index_N = retime.source_index_N
     jumps = np.abs(np.diff(index_N)) > 2
     cuts = np.diff(track.shot_id_T[index_N]) != 0
-    return np.concatenate([[True], jumps | cuts])[: len(index_N)]
+    return np.asarray(np.concatenate([[True], jumps | cuts])[: len(index_N)], np.bool_)
 
 
 def source_geometry(track: FaceTrack, coeffs: FaceCoeffs, retime: RetimeMap) -> SourceGeometry:
