@@ -19,6 +19,9 @@ _INNER_TOP, _INNER_BOTTOM = 14, 18
 _CORNER_RIGHT, _CORNER_LEFT = 0, len(MOUTH_OUTER) // 2
 _CHUNK = 512
 
+_PROHIBITIVE = 1e6
+"""Squared px, more than any mouth is away from another."""
+
 
 @dataclass(frozen=True)
 class ShapeWeights:
@@ -122,6 +125,22 @@ def nearest_candidates(wanted_ND: Float32, bank_BD: Float32, num_candidates: int
         indices[start : start + _CHUNK] = best
         costs[start : start + _CHUNK] = np.maximum(np.take_along_axis(squared, best, 1), 0)
     return indices, costs
+
+
+def shunned(candidates_NC: Int32, costs_NC: Float32, path_N: Int32, radius: int) -> Float32:
+    """Costs that keep the next path away from one that is taken.
+
+    Args:
+        candidates_NC: (N, C) int32 frames of the footage.
+        costs_NC: (N, C) float32.
+        path_N: (N,) int32 frames of the footage.
+        radius: Candidates within so many frames of the path are only taken where there are no others.
+
+    Returns:
+        (N, C) float32.
+    """
+    is_near_NC = np.abs(candidates_NC - path_N[:, None]) <= radius
+    return np.where(is_near_NC, costs_NC + np.float32(_PROHIBITIVE), costs_NC)
 
 
 @dataclass(frozen=True)

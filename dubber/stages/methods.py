@@ -26,6 +26,12 @@ METHODS = (
     Method(
         "renderer", "exemplar", True, "the target's own best-matching frames, warped onto the wanted mouth"
     ),
+    Method(
+        "renderer",
+        "unet",
+        False,
+        "a network paints the mouth from its landmarks and the face around it, as in Everybody's Talkin'",
+    ),
     Method("renderer", "copy", False, "null twin: the source's own pixels; nothing changes"),
     Method("translator", "conv", True, "convolutions over seven frames' worth of sounds, as in Meta Talk"),
     Method(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -19,18 +18,17 @@ from dubber.types import (
     Mouths,
     RetimeMap,
     SourceFile,
-    StoredFile,
 )
 
 if TYPE_CHECKING:
     from dubber.stages.mouth_geometry import SourceGeometry
-    from dubber.stages.renderers import ExemplarSearch, Renderer, RenderJob
-
-SEGMENT_FRAMES = 250
-"""Output frames per patch file; a killed run repeats at most so many."""
+    from dubber.stages.renderers.base import ExemplarSearch, RenderJob
 
 CROP_SIZES_PX = (256, 384, 512, 768, 1024)
 _ENLARGING_ALLOWED = 1.05
+
+_NETWORKS = {"unet": ("renderer_unet",)}
+"""Weights of the renderers that have some."""
 
 
 class RenderParams(Params):
@@ -53,9 +51,11 @@ class RenderParams(Params):
         switch: Price of leaving the footage's own order, squared px.
         hop_limit: Highest price of one change of exemplar, squared px.
         regularisation: How much the warp forgives noisy landmarks.
+        window_stride: Frames from one window of the `unet` renderer to the next; frames that several windows
+        show become their mean.
     """
 
-    renderer: Literal["exemplar", "copy"] = "exemplar"
+    renderer: Literal["exemplar", "unet", "copy"] = "exemplar"
     crop_size_px: Literal["auto", 256, 384, 512, 768, 1024] = "auto"
     held_out_from_frame: int | None = Field(None, ge=0)
     num_candidates: int = Field(32, ge=1, le=256)
@@ -70,6 +70,7 @@ class RenderParams(Params):
     switch: float = Field(4.0, ge=0)
     hop_limit: float = Field(60.0, ge=0)
     regularisation: float = Field(0.003, ge=0)
+    window_stride: int = Field(1, ge=1)
 
 
 class Render(Stage[Mouths]):
@@ -81,8 +82,8 @@ class Render(Stage[Mouths]):
     params: RenderParams
 
     def weights(self) -> tuple[str, ...]:
-        """The face model says where the wanted landmarks are."""
-        return ("face_model",)
+        """The face model says where the wanted landmarks are; a renderer may have its network."""
+        return ("face_model", *_NETWORKS.get(self.params.renderer, ()))
 
     def run(self, ctx: StageContext, *inputs: Any) -> Mouths:
         """Make the patches.
@@ -144,11 +145,12 @@ def render_mouths(
     """
     from dubber.ops.align import apply_similarity
     from dubber.stages.mouth_geometry import source_geometry
+    from dubber.stages.patch_segments import write_segments
     from dubber.stages.renderers import RENDERERS
 
     source = source_geometry(track, coeffs, retime)
     crop_size_px = _crop_size(params, track)
-    job = _job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, crop_size_px)
+    job = make_job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, crop_size_px)
     if job.has_patch_N.any() and params.renderer != "copy" and not job.is_exemplar_T.any():
         raise ConfigError(
             "No frame of the video is left to lend its mouth.",
@@ -156,7 +158,7 @@ def render_mouths(
             advice="Hold out fewer frames.",
         )
     renderer = RENDERERS[params.renderer](job)
-    patches = _write_segments(ctx, renderer, job)
+    patches = write_segments(ctx, "mouths", job.has_patch_N, job.patch_size, renderer.patches)
     return Mouths(
         patches=patches,
         crop_size_px=crop_size_px,
@@ -186,7 +188,7 @@ def _crop_size(params: RenderParams, track: FaceTrack) -> int:
     return next((size for size in CROP_SIZES_PX if size >= needed), CROP_SIZES_PX[-1])
 
 
-def _job(
+def make_job(
     ctx: StageContext,
     params: RenderParams,
     video: SourceFile,
@@ -204,7 +206,7 @@ def _job(
     from dubber.ops.align import apply_similarity
     from dubber.ops.landmarks import MOUTH_JAW
     from dubber.stages.mouth_geometry import NOSE_ANCHORS, patch_similarity
-    from dubber.stages.renderers import RenderJob
+    from dubber.stages.renderers.base import RenderJob
 
     similarity_T23 = patch_similarity(track.similarity_T23, crop_size_px)
     similarity_N23 = patch_similarity(source.similarity_N23, crop_size_px)
@@ -218,8 +220,10 @@ def _job(
         video=video.path,
         clip=clip,
         work_dir=ctx.work_dir,
+        runtime=ctx.runtime,
         crop_size_px=crop_size_px,
         search=_search(params),
+        window_stride=params.window_stride,
         source_index_N=retime.source_index_N,
         is_halfway_N=source.is_halfway_N,
         has_patch_N=source.has_face_N,
@@ -237,7 +241,7 @@ def _job(
 def _search(params: RenderParams) -> ExemplarSearch:
     """The exemplar renderer's settings."""
     from dubber.ops.exemplar import HopCost, ShapeWeights
-    from dubber.stages.renderers import ExemplarSearch
+    from dubber.stages.renderers.base import ExemplarSearch
 
     return ExemplarSearch(
         shape=ShapeWeights(
@@ -253,38 +257,3 @@ def _search(params: RenderParams) -> ExemplarSearch:
         dissolve_frames=params.dissolve_frames,
         regularisation=params.regularisation,
     )
-
-
-def _write_segments(ctx: StageContext, renderer: Renderer, job: RenderJob) -> tuple[StoredFile, ...]:
-    """Write the patches in files of `SEGMENT_FRAMES` output frames; those a killed run finished are kept."""
-    from contextlib import closing
-
-    from dubber.media.flow import prefetch
-    from dubber.media.patches import PatchWriter
-
-    num_frames = len(job.has_patch_N)
-    finished = []
-    with ctx.frames(num_frames):
-        for start in range(0, num_frames, SEGMENT_FRAMES):
-            stop = min(start + SEGMENT_FRAMES, num_frames)
-            path = ctx.work_dir / f"mouths_{start // SEGMENT_FRAMES:05d}.mkv"
-            if job.has_patch_N[start:stop].any():
-                finished.append(path)
-            if path in finished and not path.is_file():
-                part = path.with_suffix(".part")
-                with (
-                    PatchWriter(part, job.patch_size) as writer,
-                    closing(prefetch(renderer.patches(start, stop), 4)) as patches,
-                ):
-                    for patch in patches:
-                        writer.write(patch)
-                        ctx.advance()
-                part.rename(path)
-                ctx.advance(stop - start - int(job.has_patch_N[start:stop].sum()))
-            else:
-                ctx.advance(stop - start)
-    files = []
-    for path in finished:
-        files.append(StoredFile(ctx.new_file(path.name)))
-        shutil.move(path, files[-1].path)
-    return tuple(files)

@@ -16,7 +16,7 @@ from dubber.stages.blend import Blend, BlendParams
 from dubber.stages.compositor import fade_strength, halfway_frame
 from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import RenderParams, render_mouths
-from dubber.stages.renderers import crop_of
+from dubber.stages.renderers.crops import crop_of
 from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile
 from tests.stages.test_render import still_coeffs, straight, true_track
 from tests.synth import SyntheticClip, make_clip

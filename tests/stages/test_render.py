@@ -15,10 +15,10 @@ from dubber.media.reader import probe, read_frames_at
 from dubber.models.morphable import project_TL2
 from dubber.ops.align import apply_similarity, identity_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
-from dubber.stages import render
+from dubber.stages import patch_segments, render
 from dubber.stages.mouth_geometry import source_geometry, wanted_landmarks
 from dubber.stages.render import RenderParams, render_mouths
-from dubber.stages.renderers import crop_of
+from dubber.stages.renderers.crops import crop_of
 from dubber.types import Clip, ExpressionTrack, FaceCoeffs, FaceTrack, Mouths, RetimeMap, SourceFile
 from tests.models.face import formula_face, random_poses
 from tests.synth import SyntheticClip, make_clip
@@ -160,7 +160,7 @@ def test_a_killed_run_continues_and_gives_the_same_bytes(
     clip: Clip,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(render, "SEGMENT_FRAMES", 8)
+    monkeypatch.setattr(patch_segments, "SEGMENT_FRAMES", 8)
     whole = own_mouths(context, synthetic, clip, held_out_from_frame=30)
     reference = [file.path.read_bytes() for file in whole.patches]
     assert len(reference) == 5

@@ -1,0 +1,118 @@
+"""The target's own frames with the nearest mouth, warped onto the wanted landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from dubber.ops.exemplar import (
+    bank_subset,
+    dissolve_weights,
+    exemplar_path,
+    nearest_candidates,
+    shape_features,
+    shunned,
+)
+from dubber.ops.warp import landmark_displacement, remap
+from dubber.stages.renderers.base import RenderJob
+from dubber.stages.renderers.crops import CropFile
+from dubber.types import CROP_SIZE_PX, UInt8
+
+_APART_FRAMES = 5
+"""A second exemplar is at least so many frames away from the first, or it would be the same mouth again."""
+
+Shares = dict[int, float]
+"""Source frames that share in a patch; see `dubber.ops.exemplar.dissolve_weights`."""
+
+
+class ExemplarSource:
+    """Warped exemplars of the output's frames; the ground of the renderers that start from one.
+
+    Args:
+        job: Where footage and landmarks are.
+        num_paths: How many different exemplars each output frame is given.
+    """
+
+    def __init__(self, job: RenderJob, num_paths: int = 1) -> None:
+        self._job = job
+        self._position = {int(n): place for place, n in enumerate(np.flatnonzero(job.has_patch_N))}
+        self._paths = choose_exemplars(job, num_paths)
+        needed = sorted({frame for path in self._paths for shares in path for frame in shares})
+        self._crops = CropFile(job, needed)
+        unit_px = job.unit_px
+        left, top = job.corner_xy
+        self._crop_box = (-left, -top, CROP_SIZE_PX * unit_px - left, CROP_SIZE_PX * unit_px - top)
+
+    def patch(self, n: int, path: int = 0) -> UInt8:
+        """The exemplar of an output frame that has a patch, warped onto the wanted landmarks.
+
+        Args:
+            n: The output frame.
+            path: Which of its exemplars, the best first.
+
+        Returns:
+            (height, width, 3) uint8 RGB. Any order of calls gives the same bytes; in order it is fastest.
+        """
+        job = self._job
+        total = np.zeros((*job.patch_size, 3), np.float32)
+        for frame, share in self._paths[path][self._position[n]].items():
+            field = landmark_displacement(
+                job.wanted_NP2[n],
+                job.landmarks_TP2[frame],
+                job.patch_size,
+                job.search.regularisation,
+                job.unit_px,
+                self._crop_box,
+            )
+            warped = remap(self._crops.read(frame), field)
+            if share == 1.0:
+                return warped
+            total += np.float32(share) * warped
+        return np.asarray(np.clip(np.rint(total), 0, 255), np.uint8)
+
+
+class ExemplarRenderer:
+    """The warped exemplar as it is."""
+
+    is_own_pixels: ClassVar[bool] = False
+
+    def __init__(self, job: RenderJob) -> None:
+        self._has_patch_N = job.has_patch_N
+        self._exemplars = ExemplarSource(job)
+
+    def patches(self, start: int, stop: int) -> Iterator[UInt8]:
+        """See `Renderer`."""
+        for n in range(start, stop):
+            if self._has_patch_N[n]:
+                yield self._exemplars.patch(n)
+
+
+def choose_exemplars(job: RenderJob, num_paths: int = 1) -> list[list[Shares]]:
+    """Exemplars and shares for each output frame that has a patch.
+
+    Args:
+        job: Landmarks of the footage and of the output.
+        num_paths: Different choices wanted. Each keeps away, frame by frame, from those before it, as far as
+            there is other footage.
+
+    Returns:
+        For each path, the best first, the shares of each output frame that has a patch, in order.
+    """
+    search = job.search
+    chosen, starts_anew = job.patched_frames()
+    if len(chosen) == 0:
+        return [[] for _ in range(num_paths)]
+    unit = np.float32(job.unit_px)
+    footage = shape_features(job.landmarks_TP2[:, :39] / unit, job.rotation_T3, search.shape)
+    wanted = shape_features(job.wanted_NP2[chosen, :39] / unit, job.rotation_N3[chosen], search.shape)
+    bank = bank_subset(footage, job.is_exemplar_T, search.bank_frames)
+    positions, costs = nearest_candidates(wanted, footage[bank], search.num_candidates)
+    candidates = bank[positions]
+    paths = []
+    for _ in range(num_paths):
+        path = exemplar_path(wanted, footage, candidates, costs, starts_anew, search.hop)
+        paths.append(dissolve_weights(path, starts_anew, job.is_exemplar_T, search.dissolve_frames))
+        costs = shunned(candidates, costs, path, _APART_FRAMES)
+    return paths

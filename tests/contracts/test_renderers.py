@@ -1,0 +1,148 @@
+"""What every renderer promises, whoever writes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dubber.engine.stage import StageContext
+from dubber.engine.weights import WeightsFolder, default_weights_dir
+from dubber.errors import WeightsError
+from dubber.media.reader import probe
+from dubber.models.frame_painter import FramePainter
+from dubber.stages.mouth_geometry import source_geometry
+from dubber.stages.render import Render, RenderParams, make_job
+from dubber.stages.renderers import RENDERERS
+from dubber.stages.renderers.base import RenderJob
+from dubber.stages.renderers.crops import source_pictures
+from dubber.stages.renderers.exemplar import ExemplarSource
+from dubber.stages.renderers.unet import window_starts
+from dubber.training.release import copy_weight, save_weight
+from dubber.types import RetimeMap, SourceFile
+from tests.stages.test_render import still_coeffs, true_track
+from tests.synth import SyntheticClip, make_clip
+
+NUM_FRAMES = 24
+
+INDEX_N = np.array([*range(16), 14, 13, 13, 12, 20, 21, 22, 23, 2, 3], np.int32)
+"""The footage in another order, with a gap at 8, 9 and jumps."""
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> SyntheticClip:
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", num_frames=NUM_FRAMES, faceless=range(8, 10)
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> WeightsFolder:
+    """Small untrained networks: contracts do not ask for beauty."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    entry = {
+        "kind": "renderer",
+        "licence": "none",
+        "is_commercial_use_allowed": True,
+        "training_data": "none",
+        "recipe": "none",
+        "description": "untrained",
+    }
+    save_weight(folder, "renderer_unet", FramePainter(5, 4, 5).to_arrays(), entry)
+    copy_weight(WeightsFolder(default_weights_dir()), "face_model", folder)
+    return WeightsFolder(folder)
+
+
+@pytest.fixture
+def job(context: StageContext, synthetic: SyntheticClip, weights: WeightsFolder) -> RenderJob:
+    """Every frame wants its own mouth; two show the picture half-way to the next."""
+    context = replace(context, runtime=replace(context.runtime, weights=weights))
+    clip, track = probe(synthetic.path), true_track(synthetic)
+    retime = RetimeMap(INDEX_N, np.isin(np.arange(len(INDEX_N)), [3, 20]))
+    coeffs = still_coeffs(clip.num_frames)
+    source = source_geometry(track, coeffs, retime)
+    video = SourceFile(synthetic.path, "0" * 64)
+    params = RenderParams(crop_size_px=256, window_stride=2)
+    return make_job(context, params, video, clip, track, coeffs, retime, source, source.landmarks_NM2, 256)
+
+
+def rendered(job: RenderJob, name: str, divisions: list[int]) -> np.ndarray:
+    renderer = RENDERERS[name](job)
+    edges = [0, *divisions, len(INDEX_N)]
+    made = [patch for a, b in pairwise(edges) for patch in renderer.patches(a, b)]
+    return np.stack(made)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_bytes_do_not_depend_on_how_frames_are_divided_into_calls(name: str, job: RenderJob) -> None:
+    whole = rendered(job, name, [])
+    assert whole.shape == (job.has_patch_N.sum(), 128, 192, 3)
+    assert whole.dtype == np.uint8
+    assert (whole == rendered(job, name, [0, 1, 7, 12, 19])).all()
+    backwards = RENDERERS[name](job)
+    later, earlier = list(backwards.patches(12, len(INDEX_N))), list(backwards.patches(0, 12))
+    assert (whole == np.stack(earlier + later)).all()
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_frames_without_a_face_have_no_patch(name: str, job: RenderJob) -> None:
+    nobody = replace(job, has_patch_N=np.zeros_like(job.has_patch_N))
+    assert list(RENDERERS[name](nobody).patches(0, len(INDEX_N))) == []
+    assert not job.has_patch_N[8]
+
+
+@pytest.mark.parametrize("name", ["exemplar", "copy"])
+def test_the_own_mouth_comes_back(name: str, job: RenderJob) -> None:
+    frames = np.flatnonzero(job.has_patch_N)
+    at_once = replace(job, search=replace(job.search, dissolve_frames=0))
+    made = rendered(at_once, name, []).astype(int)
+    filmed = np.stack(list(source_pictures(job, frames.tolist()))).astype(int)
+    tolerance = np.where(job.is_halfway_N[frames], 3.0, 0.2 if name == "exemplar" else 0.0)
+    assert (np.abs(made - filmed).mean((1, 2, 3)) <= tolerance).all()
+
+
+def test_the_source_is_shown_as_patch_and_as_whole_crop(job: RenderJob) -> None:
+    (patch,), (crop,) = (list(source_pictures(job, [3], is_whole_crop=whole)) for whole in (False, True))
+    assert crop.shape == (256, 256, 3)
+    left, top = job.corner_xy
+    part = crop[top : top + 128, left : left + 192]
+    assert np.abs(part.astype(int) - patch).mean() < 0.3
+
+
+def test_a_second_exemplar_is_another_one(job: RenderJob) -> None:
+    exemplars = ExemplarSource(job, 2)
+    one, two = ([exemplars.patch(n, path) for n in (0, 12)] for path in (0, 1))
+    assert all(np.abs(a.astype(int) - b).mean() > 0.3 for a, b in zip(one, two, strict=True))
+    assert all((a == ExemplarSource(job).patch(n)).all() for a, n in zip(one, (0, 12), strict=True))
+
+
+def test_the_unet_paints_the_window_from_all_it_may_see_and_nothing_else(job: RenderJob) -> None:
+    """Other landmarks change the patch; the source's own pixels inside the window cannot."""
+    patches = rendered(job, "unet", [])
+    moved = replace(job, wanted_NP2=job.wanted_NP2 + np.float32(4))
+    assert (rendered(moved, "unet", []) != patches).any((1, 2, 3)).all()
+    strided = rendered(replace(job, window_stride=5), "unet", [])
+    assert (strided != patches).any()
+
+
+@pytest.mark.parametrize(("num_frames", "stride"), [(1, 1), (5, 3), (7, 1), (8, 7), (30, 4), (30, 50)])
+def test_windows_cover_every_frame(num_frames: int, stride: int) -> None:
+    starts = window_starts(num_frames, 7, stride)
+    covered = {place for start in starts for place in range(start, start + 7)}
+    assert covered >= set(range(num_frames))
+    assert starts == sorted(set(starts))
+    assert starts[-1] == max(num_frames - 7, 0)
+
+
+def test_a_renderer_without_its_weights_says_so(runtime: object, tmp_path: Path) -> None:
+    assert Render(RenderParams(renderer="unet")).weights() == ("face_model", "renderer_unet")
+    folder = tmp_path / "weights"
+    copy_weight(WeightsFolder(default_weights_dir()), "face_model", folder)
+    with pytest.raises(WeightsError, match="renderer_unet") as found:
+        WeightsFolder(folder).open("renderer_unet")
+    assert "dubber train" in str(found.value.advice)
