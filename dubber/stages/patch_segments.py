@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 
 from dubber.engine.stage import StageContext
 from dubber.media.flow import prefetch
@@ -50,7 +49,7 @@ def write_segments(
         for start in range(0, num_frames, SEGMENT_FRAMES):
             stop = min(start + SEGMENT_FRAMES, num_frames)
             num_patches = int(has_patch_N[start:stop].sum())
-            path = _work_path(ctx, name, start)
+            path = ctx.work_dir / f"{name}_{start // SEGMENT_FRAMES:05d}.mkv"
             if num_patches:
                 finished.append(path)
             if not num_patches or path.is_file():
@@ -86,24 +85,3 @@ def read_segment(files: Sequence[StoredFile], has_patch_N: Bool, start: int) -> 
     """
     before = sum(bool(has_patch_N[s : s + SEGMENT_FRAMES].any()) for s in range(0, start, SEGMENT_FRAMES))
     return read_patches([files[before].path])
-
-
-def read_written(ctx: StageContext, name: str, start: int) -> Generator[UInt8]:
-    """The patches of a segment that `write_segments` has written already; for a `make` that continues it.
-
-    Args:
-        ctx: What `write_segments` was given.
-        name: What `write_segments` was given.
-        start: First output frame of the segment.
-
-    Returns:
-        Generator of (height, width, 3) uint8 patches.
-
-    Raises:
-        MediaError: The file is missing or damaged.
-    """
-    return read_patches([_work_path(ctx, name, start)])
-
-
-def _work_path(ctx: StageContext, name: str, start: int) -> Path:
-    return ctx.work_dir / f"{name}_{start // SEGMENT_FRAMES:05d}.mkv"
