@@ -149,7 +149,7 @@ def render_mouths(
     from dubber.stages.renderers import RENDERERS
 
     source = source_geometry(track, coeffs, retime)
-    crop_size_px = _crop_size(params, track)
+    crop_size_px = crop_size(params, track)
     job = make_job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, crop_size_px)
     if job.has_patch_N.any() and params.renderer != "copy" and not job.is_exemplar_T.any():
         raise ConfigError(
@@ -173,7 +173,7 @@ def render_mouths(
     )
 
 
-def _crop_size(params: RenderParams, track: FaceTrack) -> int:
+def crop_size(params: RenderParams, track: FaceTrack) -> int:
     """Side of the whole crop at the patches' resolution, px."""
     import numpy as np
 

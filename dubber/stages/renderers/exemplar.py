@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -32,13 +32,13 @@ class ExemplarSource:
 
     Args:
         job: Where footage and landmarks are.
-        num_paths: How many different exemplars each output frame is given.
+        paths: Exemplars of each output frame that has a patch, as `choose_exemplars` gives them.
     """
 
-    def __init__(self, job: RenderJob, num_paths: int = 1) -> None:
+    def __init__(self, job: RenderJob, paths: Sequence[Sequence[Shares]]) -> None:
         self._job = job
         self._position = {int(n): place for place, n in enumerate(np.flatnonzero(job.has_patch_N))}
-        self._paths = choose_exemplars(job, num_paths)
+        self._paths = paths
         needed = sorted({frame for path in self._paths for shares in path for frame in shares})
         self._crops = CropFile(job, needed)
         unit_px = job.unit_px
@@ -80,7 +80,7 @@ class ExemplarRenderer:
 
     def __init__(self, job: RenderJob) -> None:
         self._has_patch_N = job.has_patch_N
-        self._exemplars = ExemplarSource(job)
+        self._exemplars = ExemplarSource(job, choose_exemplars(job))
 
     def patches(self, start: int, stop: int) -> Iterator[UInt8]:
         """See `Renderer`."""

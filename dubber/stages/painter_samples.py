@@ -1,0 +1,221 @@
+"""Lessons for a painter of mouths: frames of a clip, and exemplars as it would be shown for them.
+
+Index letters: n lessons, K exemplars, T source frames, H height, W width, C channels, M = 39 mouth and jaw
+landmarks, A = 5 points along the nose's base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from dubber.engine.stage import StageContext
+from dubber.ops.exemplar import shape_features
+from dubber.ops.landmarks import NUM_MOUTH
+from dubber.ops.painter_input import lower_face, painter_input
+from dubber.stages.mouth_geometry import source_geometry
+from dubber.stages.render import RenderParams, crop_size, make_job
+from dubber.stages.renderers.base import RenderJob
+from dubber.stages.renderers.crops import source_pictures
+from dubber.stages.renderers.exemplar import ExemplarSource, Shares
+from dubber.types import (
+    CROP_SIZE_PX,
+    Bool,
+    Clip,
+    FaceCoeffs,
+    FaceTrack,
+    Float32,
+    Int32,
+    RetimeMap,
+    SourceFile,
+    UInt8,
+)
+
+_APART_FRAMES = 5
+"""As at run time: exemplars of one frame are at least so far from each other."""
+
+_NUM_MOUTH_JAW = 39
+_NUM_NOSE_BASE = 5
+_AROUND = 0.1
+"""What the pixels around the lower face count."""
+
+
+@dataclass(frozen=True)
+class PainterSamples:
+    """Lessons of one size, mostly of one clip; pictures stay on disk until they are asked for.
+
+    Attributes:
+        pictures_nKHW3: (n, 1 + K, H, W, 3) uint8 RGB: what was filmed, then the exemplars, best first.
+        wanted_nM2: (n, M, 2) float32 px, the frame's own landmarks.
+        other_nM2: (n, M, 2) float32 px, those of another frame: at run time the source frame's mouth is
+            another than the wanted one, and both are hidden.
+        nose_nA2: (n, A, 2) float32 px.
+        unit_px: Pixels that a px of the 384 crop is.
+    """
+
+    pictures_nKHW3: UInt8
+    wanted_nM2: Float32
+    other_nM2: Float32
+    nose_nA2: Float32
+    unit_px: float
+
+    def __len__(self) -> int:
+        return len(self.pictures_nKHW3)
+
+    @property
+    def num_exemplars(self) -> int:
+        """K."""
+        return self.pictures_nKHW3.shape[1] - 1
+
+    def subset(self, chosen_n: Bool) -> PainterSamples:
+        """Some of the lessons; their pictures are read."""
+        return PainterSamples(
+            self.pictures_nKHW3[chosen_n],
+            self.wanted_nM2[chosen_n],
+            self.other_nM2[chosen_n],
+            self.nose_nA2[chosen_n],
+            self.unit_px,
+        )
+
+    def batch(
+        self, indices: Sequence[int], is_flipped: Sequence[bool], mouth_weight: float = 0.0
+    ) -> PainterBatch:
+        """Put lessons together.
+
+        Args:
+            indices: Which.
+            is_flipped: Of each, whether it is shown mirrored.
+            mouth_weight: Extra weight of the pixels within the outer lips.
+        """
+        inputs, truths, weights = [], [], []
+        for index, flip in zip(indices, is_flipped, strict=True):
+            truth, *exemplars = np.asarray(self.pictures_nKHW3[index])
+            size = truth.shape[0], truth.shape[1]
+            wanted, nose = self.wanted_nM2[index], self.nose_nA2[index]
+            shown = painter_input(exemplars, truth, wanted, self.other_nM2[index], nose, self.unit_px)
+            weight = _AROUND + (1 - _AROUND) * lower_face(wanted, nose, size, self.unit_px)
+            if mouth_weight:
+                lips = lower_face(wanted[:NUM_MOUTH], nose, size, self.unit_px)
+                weight = weight + mouth_weight * lips
+            step = -1 if flip else 1
+            inputs.append(shown[:, ::step])
+            truths.append(truth[:, ::step])
+            weights.append(weight[:, ::step])
+        return PainterBatch(np.stack(inputs), np.stack(truths), np.stack(weights).astype(np.float32))
+
+    @classmethod
+    def load(cls, folder: Path) -> PainterSamples:
+        """Read what `make_samples` wrote."""
+        points = load_file(folder / "points.safetensors")
+        return cls(
+            np.load(folder / "pictures.npy", mmap_mode="r"),
+            points["wanted_nM2"],
+            points["other_nM2"],
+            points["nose_nA2"],
+            float(points["unit_px"]),
+        )
+
+
+@dataclass(frozen=True)
+class PainterBatch:
+    """Lessons side by side.
+
+    Attributes:
+        inputs_BHWC: (B, H, W, 3 K + 5) uint8, see `dubber.ops.painter_input`.
+        truth_BHW3: (B, H, W, 3) uint8 RGB, what was filmed.
+        weight_BHW: (B, H, W) float32, what each pixel counts.
+    """
+
+    inputs_BHWC: UInt8
+    truth_BHW3: UInt8
+    weight_BHW: Float32
+
+
+def make_samples(
+    ctx: StageContext,
+    folder: Path,
+    video: SourceFile,
+    clip: Clip,
+    track: FaceTrack,
+    coeffs: FaceCoeffs,
+    frames_n: Int32,
+    lends_T: Bool,
+    apart_n: Int32,
+    *,
+    params: RenderParams,
+    num_exemplars: int,
+    seed: int,
+) -> PainterSamples:
+    """Make lessons of a clip's frames, and write them.
+
+    Args:
+        ctx: Lends its folders; told of each lesson.
+        folder: Made if absent; `PainterSamples.load` reads it.
+        video: The footage.
+        clip: What probing told.
+        track: The tracked face.
+        coeffs: Its head rotation is part of the search.
+        frames_n: (n,) sorted usable source frames to be painted.
+        lends_T: (T,) bool, frames that may be exemplars, at least one.
+        apart_n: (n,) no exemplar is nearer in time than so many frames, unless there is no other. Frames
+            beside each other look alike, and at run time there are none from beside.
+        params: Of the renderer: crop size and search.
+        num_exemplars: K.
+        seed: Chooses the other mouths.
+
+    Raises:
+        MediaError: The video can no longer be read.
+    """
+    retime = RetimeMap(frames_n, np.zeros(len(frames_n), np.bool_))
+    source = source_geometry(track, coeffs, retime)
+    size_px = crop_size(params, track)
+    job = make_job(ctx, params, video, clip, track, coeffs, retime, source, source.landmarks_NM2, size_px)
+    paths = _nearest_apart(job, np.flatnonzero(lends_T & job.is_exemplar_T), apart_n, num_exemplars)
+    exemplars = ExemplarSource(job, paths)
+    rng = np.random.default_rng(seed)
+    other_T = rng.choice(np.flatnonzero(track.is_usable_T), len(frames_n))
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "pictures.part"
+    shape = (len(frames_n), 1 + num_exemplars, *job.patch_size, 3)
+    pictures = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        part, mode="w+", dtype=np.uint8, shape=shape
+    )
+    for n, truth in enumerate(source_pictures(job, range(len(frames_n)))):
+        pictures[n] = [truth, *(exemplars.patch(n, path) for path in range(num_exemplars))]
+        ctx.advance()
+    pictures.flush()
+    del pictures
+    part.rename(folder / "pictures.npy")
+    points_nP2 = job.wanted_NP2
+    save_file(
+        {
+            "wanted_nM2": points_nP2[:, :_NUM_MOUTH_JAW].copy(),
+            "other_nM2": job.landmarks_TP2[other_T, :_NUM_MOUTH_JAW].copy(),
+            "nose_nA2": points_nP2[:, _NUM_MOUTH_JAW : _NUM_MOUTH_JAW + _NUM_NOSE_BASE].copy(),
+            "unit_px": np.array(size_px / CROP_SIZE_PX),
+        },
+        folder / "points.safetensors",
+    )
+    return PainterSamples.load(folder)
+
+
+def _nearest_apart(job: RenderJob, bank_b: Int32, apart_n: Int32, count: int) -> list[list[Shares]]:
+    """For each output frame the nearest mouths, away from it and from each other in time."""
+    unit = np.float32(job.unit_px)
+    footage_TD = shape_features(
+        job.landmarks_TP2[:, :_NUM_MOUTH_JAW] / unit, job.rotation_T3, job.search.shape
+    )
+    paths: list[list[Shares]] = [[] for _ in range(count)]
+    for frame, apart in zip(job.source_index_N.tolist(), apart_n.tolist(), strict=True):
+        left_b = bank_b[np.abs(bank_b - frame) >= apart]
+        left_b = left_b if len(left_b) else bank_b
+        for path in paths:
+            chosen = int(left_b[((footage_TD[left_b] - footage_TD[frame]) ** 2).sum(1).argmin()])
+            path.append({chosen: 1.0})
+            others_b = left_b[np.abs(left_b - chosen) > _APART_FRAMES]
+            left_b = others_b if len(others_b) else left_b
+    return paths
