@@ -4,7 +4,8 @@ Source: Bookstein, "Principal Warps: Thin-Plate Splines and the Decomposition of
 regularised form of Wahba (1990): the spline minimises the residual plus `regularisation` times the bending
 energy.
 
-Index letters: P control points, G nodes of the coarse grid, M = 39 mouth and jaw landmarks.
+Index letters: P control points, G nodes of the coarse grid, D numbers displaced at once, K source pictures,
+M = 39 mouth and jaw landmarks.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ _INNER_PAIRS = tuple(
 class ThinPlate:
     """A displacement field: where in the source picture the colour of a destination point is found.
 
+    Splines that share their destination points are kept together: D is 2, or 2 K for K source pictures.
+
     Attributes:
         centers_P2: (P, 2) float64 destination points, px.
-        weights_P2: (P, 2) float64 coefficients of the kernel r^2 log r^2, r in units of 128 px.
-        affine_32: (3, 2) float64, displacement = [1, x, y] @ affine + kernel part; x, y in units of 128 px.
+        weights_PD: (P, D) float64 coefficients of the kernel r^2 log r^2, r in units of 128 px.
+        affine_3D: (3, D) float64, displacement = [1, x, y] @ affine + kernel part; x, y in units of 128 px.
     """
 
     centers_P2: Float64
-    weights_P2: Float64
-    affine_32: Float64
+    weights_PD: Float64
+    affine_3D: Float64
 
 
 def rim_points(size: tuple[float, float], per_side: int = 5) -> Float32:
@@ -70,7 +73,7 @@ def fit_thin_plate(
 
     Args:
         destination_P2: (P, 2) px where the points shall be; distinct unless regularised, not all on a line.
-        source_P2: (P, 2) px where they are in the source picture.
+        source_P2: (P, 2) px where they are in the source picture; (K, P, 2) for several pictures at once.
         regularisation: Scalar or (P,), >= 0; 0 meets the point exactly, about 0.01 forgives a pixel of noise.
 
     Returns:
@@ -88,8 +91,9 @@ def fit_thin_plate(
     system[:count, count] = system[count, :count] = 1.0
     system[:count, count + 1 :] = points
     system[count + 1 :, :count] = points.T
-    right = np.zeros((count + 3, 2))
-    right[:count] = np.asarray(source_P2, np.float64) - np.asarray(destination_P2, np.float64)
+    moved_KP2 = np.asarray(source_P2, np.float64) - np.asarray(destination_P2, np.float64)
+    moved_PD = np.moveaxis(moved_KP2.reshape(-1, count, 2), 1, 0).reshape(count, -1)
+    right = np.concatenate([moved_PD, np.zeros((3, moved_PD.shape[1]))])
     try:
         solution = np.linalg.solve(system, right)
     except np.linalg.LinAlgError as error:
@@ -105,7 +109,7 @@ def evaluate_thin_plate(spline: ThinPlate, points_X2: Float32 | Float64) -> Floa
         points_X2: (X, 2) px.
 
     Returns:
-        (X, 2) float32 px.
+        (X, D) float32 px.
     """
     points = np.asarray(points_X2, np.float32) / np.float32(_UNIT_PX)
     centers = (spline.centers_P2 / _UNIT_PX).astype(np.float32)
@@ -115,9 +119,9 @@ def evaluate_thin_plate(spline: ThinPlate, points_X2: Float32 | Float64) -> Floa
     np.square(dy, out=dy)
     squared = np.maximum(np.add(dx, dy, out=dx), np.float32(1e-12), out=dx)
     kernel = np.multiply(squared, cv2.log(squared), out=dy)
-    affine = spline.affine_32.astype(np.float32)
+    affine = spline.affine_3D.astype(np.float32)
     return np.asarray(
-        kernel @ spline.weights_P2.astype(np.float32) + affine[0] + points @ affine[1:], np.float32
+        kernel @ spline.weights_PD.astype(np.float32) + affine[0] + points @ affine[1:], np.float32
     )
 
 
@@ -130,15 +134,16 @@ def dense_displacement(spline: ThinPlate, size: tuple[int, int], grid_px: int = 
         grid_px: Distance of the grid's nodes.
 
     Returns:
-        (H, W, 2) float32 px.
+        (H, W, D) float32 px; each of the D planes is contiguous.
     """
     rows_HG, columns_WG = (_upsampling(side, grid_px) for side in size)
     nodes_y, nodes_x = (
         (np.arange(m.shape[1], dtype=np.float32) - 1) * grid_px for m in (rows_HG, columns_WG)
     )
     grid_GG2 = np.stack(np.meshgrid(nodes_x, nodes_y), -1)
-    coarse = evaluate_thin_plate(spline, grid_GG2.reshape(-1, 2)).reshape(grid_GG2.shape)
-    return np.stack([rows_HG @ coarse[..., axis] @ columns_WG.T for axis in range(2)], -1)
+    coarse = evaluate_thin_plate(spline, grid_GG2.reshape(-1, 2)).reshape(*grid_GG2.shape[:2], -1)
+    coarse_DGG = np.ascontiguousarray(np.moveaxis(coarse, -1, 0))
+    return np.moveaxis(rows_HG @ (coarse_DGG @ columns_WG.T), 0, -1)
 
 
 @lru_cache(maxsize=64)
@@ -196,21 +201,28 @@ def landmark_displacement(
 
     Args:
         wanted_P2: (P, 2) px, where the landmarks shall be.
-        source_P2: (P, 2) px, where they are in the source picture.
+        source_P2: (P, 2) px, where they are in the source picture; (K, P, 2) for several pictures at once,
+            which costs little more than one.
         size: (height, width).
         regularisation: See `fit_thin_plate`; the rim is always met exactly.
         unit_px: Pixels that a pixel of the 384 crop is here.
         still_box: xyxy px, the rectangle whose rim stays; that of the field if not given.
 
     Returns:
-        (H, W, 2) float32 px, source minus destination.
+        (H, W, 2) float32 px, source minus destination; (K, H, W, 2) for several.
     """
     left, top, right, bottom = still_box or (0.0, 0.0, float(size[1]), float(size[0]))
     rim = rim_points((bottom - top, right - left)) + np.array([left, top], np.float32)
     strength = np.zeros(len(wanted_P2) + len(rim), np.float32)
     strength[: len(wanted_P2)] = regularisation * unit_px**2
-    spline = fit_thin_plate(np.concatenate([wanted_P2, rim]), np.concatenate([source_P2, rim]), strength)
-    return dense_displacement(spline, size, max(2, round(GRID_PX * unit_px)))
+    rims = np.broadcast_to(rim, (*source_P2.shape[:-2], *rim.shape))
+    spline = fit_thin_plate(
+        np.concatenate([wanted_P2, rim]), np.concatenate([source_P2, rims], axis=-2), strength
+    )
+    field_HWD = dense_displacement(spline, size, max(2, round(GRID_PX * unit_px)))
+    if source_P2.ndim == 2:
+        return field_HWD
+    return np.moveaxis(field_HWD.reshape(*size, -1, 2), 2, 0)
 
 
 def sample_crop(image: UInt8, corner_xy: tuple[int, int], similarity_23: Float32, size_px: int) -> UInt8:

@@ -20,7 +20,7 @@ from dubber.stages.render import Render, RenderParams, make_job
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import source_pictures
-from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars
+from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars, weighted_mean
 from dubber.stages.renderers.unet import window_starts
 from dubber.training.release import copy_weight, save_weight
 from dubber.types import RetimeMap, SourceFile
@@ -112,6 +112,14 @@ def test_the_source_is_shown_as_patch_and_as_whole_crop(job: RenderJob) -> None:
     left, top = job.corner_xy
     part = crop[top : top + 128, left : left + 192]
     assert np.abs(part.astype(int) - patch).mean() < 0.3
+
+
+def test_a_dissolve_is_the_weighted_mean() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), np.uint8)
+    shares = [0.2, 0.5, 0.3]
+    expected = np.tensordot(np.array(shares), images.astype(float), 1)
+    assert np.abs(weighted_mean(list(images), shares) - expected).max() <= 0.51
+    assert (weighted_mean(list(images[:1]), [1.0]) == images[0]).all()
 
 
 def test_a_second_exemplar_is_another_one(job: RenderJob) -> None:

@@ -102,6 +102,15 @@ def test_a_part_of_a_warp_is_that_part_of_the_whole() -> None:
     np.testing.assert_allclose(part.astype(int), whole[168:360, 48:336], atol=3)
 
 
+def test_several_pictures_at_once_move_as_one_by_one() -> None:
+    wanted = scattered(20)
+    sources = wanted + np.random.default_rng(6).normal(0, 4, (3, *wanted.shape)).astype(np.float32)
+    together = landmark_displacement(wanted, sources, (120, 160))
+    assert together.shape == (3, 120, 160, 2)
+    for field, source in zip(together, sources, strict=True):
+        np.testing.assert_allclose(field, landmark_displacement(wanted, source, (120, 160)), atol=1e-3)
+
+
 def test_rim_points_lie_on_the_rim() -> None:
     points = rim_points((100, 200), 4)
     assert points.shape == (16, 2)

@@ -227,8 +227,8 @@ def test_a_clip_without_a_face_gives_no_patches(
 def test_the_patches_are_as_fine_as_the_footage(synthetic: SyntheticClip, scale: float, size_px: int) -> None:
     track = true_track(synthetic)
     matrices = np.tile(np.array([[scale, 0, 0], [0, scale, 0]], np.float32), (NUM_FRAMES, 1, 1))
-    assert render._crop_size(RenderParams(), replace(track, similarity_T23=matrices)) == size_px
-    assert render._crop_size(RenderParams(crop_size_px=512), track) == 512
+    assert render.crop_size(RenderParams(), replace(track, similarity_T23=matrices)) == size_px
+    assert render.crop_size(RenderParams(crop_size_px=512), track) == 512
 
 
 def fitted(num_frames: int) -> tuple[FaceTrack, FaceCoeffs]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+import cv2
 import numpy as np
 
 from dubber.ops.exemplar import (
@@ -56,21 +57,19 @@ class ExemplarSource:
             (height, width, 3) uint8 RGB. Any order of calls gives the same bytes; in order it is fastest.
         """
         job = self._job
-        total = np.zeros((*job.patch_size, 3), np.float32)
-        for frame, share in self._paths[path][self._position[n]].items():
-            field = landmark_displacement(
-                job.wanted_NP2[n],
-                job.landmarks_TP2[frame],
-                job.patch_size,
-                job.search.regularisation,
-                job.unit_px,
-                self._crop_box,
-            )
-            warped = remap(self._crops.read(frame), field)
-            if share == 1.0:
-                return warped
-            total += np.float32(share) * warped
-        return np.asarray(np.clip(np.rint(total), 0, 255), np.uint8)
+        shares = self._paths[path][self._position[n]]
+        fields_KHW2 = landmark_displacement(
+            job.wanted_NP2[n],
+            job.landmarks_TP2[list(shares)],
+            job.patch_size,
+            job.search.regularisation,
+            job.unit_px,
+            self._crop_box,
+        )
+        warped = [
+            remap(self._crops.read(frame), field) for frame, field in zip(shares, fields_KHW2, strict=True)
+        ]
+        return weighted_mean(warped, list(shares.values()))
 
 
 class ExemplarRenderer:
@@ -87,6 +86,25 @@ class ExemplarRenderer:
         for n in range(start, stop):
             if self._has_patch_N[n]:
                 yield self._exemplars.patch(n)
+
+
+def weighted_mean(images: Sequence[UInt8], weights: Sequence[float]) -> UInt8:
+    """The mean of pictures of one size, rounded.
+
+    Args:
+        images: (H, W, 3) uint8 each, at least one.
+        weights: Positive, one per picture.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    if len(images) == 1:
+        return images[0]
+    mean_HW3 = images[0].astype(np.float32)
+    for place, image in enumerate(images[1:], 1):
+        # A running mean: the new picture's share of all so far.
+        cv2.accumulateWeighted(image, mean_HW3, weights[place] / sum(weights[: place + 1]))
+    return np.asarray(cv2.convertScaleAbs(mean_HW3), np.uint8)
 
 
 def choose_exemplars(job: RenderJob, num_paths: int = 1) -> list[list[Shares]]:
