@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command(name="run")(run.run)
 app.command(name="plan")(run.plan)
 app.command(name="batch")(batch.batch)
+app.command(name="inspect")(inspect.inspect)
 app.command(name="methods")(inspect.methods)
 app.add_typer(cache.app, name="cache")
 app.add_typer(weights.app, name="weights")

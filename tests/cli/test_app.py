@@ -32,7 +32,9 @@ def test_version() -> None:
     assert (result.returncode, result.stdout) == (0, f"dubber {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "batch", "methods", "cache", "weights", "eval", "train"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "batch", "inspect", "methods", "cache", "weights", "eval", "train"]
+)
 def test_every_command_is_listed_and_has_help(command: str) -> None:
     assert command in dubber("--help").stdout
     result = dubber(command, "--help")
@@ -81,6 +83,9 @@ def test_errors_are_json_when_asked(tmp_path: Path) -> None:
         (["--crf", "99"], "crf"),
         (["--renderer", "magic"], "renderer"),
         (["-o", "out.gif"], ".gif"),
+        (["--side-by-side", "both.gif"], ".gif"),
+        (["-o", "same.mp4", "--side-by-side", "same.mp4"], "both"),
+        (["--side-by-side", "both.mp4", "--until", "fit"], "--until"),
         (["--config", "absent.toml"], "absent.toml"),
     ],
 )

@@ -1,0 +1,130 @@
+"""Contact sheets of a short dub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dubber.engine.execute import Run
+from dubber.engine.progress import SilentProgress
+from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
+from dubber.intermediates import check_sheet, stage_sheet, write_sheet
+from dubber.intermediates.drawing import contact_sheet, difference, draw_text
+from dubber.intermediates.sheets import CLOSE_UP_PX, SHEETS
+from dubber.pipeline import DubPlan
+from dubber.types import UInt8
+from tests.intermediates.conftest import Dub
+
+
+def draw(finished: Dub, stage: str, dub_plan: DubPlan | None = None, num_frames: int = 2) -> UInt8:
+    return stage_sheet(
+        stage, dub_plan or finished.plan, finished.runtime, SilentProgress(), num_frames=num_frames
+    )
+
+
+@pytest.mark.parametrize("stage", ["track", "fit", "render", "blend"])
+def test_close_ups_are_large_and_as_many_as_asked_for(finished: Dub, stage: str) -> None:
+    one, four = draw(finished, stage, num_frames=1), draw(finished, stage, num_frames=4)
+    pictures = {"track": 2, "fit": 2, "render": 3, "blend": 4}[stage]
+    assert one.shape[1] >= pictures * CLOSE_UP_PX
+    grown = (four.shape[0] - one.shape[0]) / one.shape[0] + (four.shape[1] - one.shape[1]) / one.shape[1]
+    assert grown > 0.9
+    assert one.std() > 20  # something is to be seen
+
+
+@pytest.mark.parametrize("stage", ["translate", "retime"])
+def test_curves_are_drawn(finished: Dub, stage: str) -> None:
+    sheet = draw(finished, stage)
+    assert sheet.shape[2] == 3 and min(sheet.shape[:2]) > 700
+    assert (sheet != 255).any(axis=2).mean() > 0.01
+
+
+def test_the_sheet_of_blend_shows_source_patch_mask_and_result(finished: Dub) -> None:
+    """Outside the mask the result is the source; inside it is not."""
+    sheet = draw(finished, "blend", num_frames=1)
+    height = round(CLOSE_UP_PX * 192 / 288)
+    top = sheet.shape[0] - height
+    source, _, mask, result = (
+        sheet[top + 40 :, index * (CLOSE_UP_PX + 6) : index * (CLOSE_UP_PX + 6) + CLOSE_UP_PX].astype(
+            np.float32
+        )
+        for index in range(4)
+    )
+    change = np.abs(result - source).max(axis=2)
+    inside = mask[..., 0] > 200
+    assert inside.mean() > 0.1
+    assert change[inside].mean() > 2
+    assert change[:, -8:].mean() < 0.5
+
+
+def test_a_stage_is_drawn_from_the_cache(finished: Dub) -> None:
+    run_before = Run(finished.plan.plan, finished.runtime)
+    assert run_before.peek(finished.plan.mouths) is not None
+    told: list[str] = []
+
+    class Told(SilentProgress):
+        def finish(self, name: str, seconds: float, *, is_hit: bool) -> None:
+            if not is_hit:
+                told.append(name)
+
+    stage_sheet("render", finished.plan, finished.runtime, Told(), num_frames=1)
+    assert told == []
+
+
+def test_what_cannot_be_drawn_is_said(finished: Dub) -> None:
+    with pytest.raises(ConfigError, match="no sheet of 'demux'") as caught:
+        draw(finished, "demux")
+    assert all(stage in (caught.value.advice or "") for stage in SHEETS)
+
+
+def test_a_sheet_is_written_whole_and_replaces_nothing_unasked(tmp_path: Path) -> None:
+    picture = np.arange(12 * 8 * 3, dtype=np.uint8).reshape(12, 8, 3)
+    path = tmp_path / "ein Blatt ü.png"
+    check_sheet(path, is_overwrite=False)
+    write_sheet(picture, path, is_overwrite=False)
+    read = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(read[..., ::-1], picture)
+    for check in (
+        lambda: check_sheet(path, is_overwrite=False),
+        lambda: write_sheet(picture, path, is_overwrite=False),
+    ):
+        with pytest.raises(OutputExistsError):
+            check()
+    check_sheet(path, is_overwrite=True)
+    with pytest.raises(ConfigError):
+        check_sheet(tmp_path / "sheet.jpg", is_overwrite=False)
+    with pytest.raises(OutputFolderError):
+        check_sheet(tmp_path / "absent" / "sheet.png", is_overwrite=False)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_moments_stand_side_by_side_in_order() -> None:
+    def plain(level: int) -> UInt8:
+        return np.full((90, 120, 3), level, np.uint8)
+
+    sheet = contact_sheet([(str(i), [plain(50 * i), plain(50 * i + 20)]) for i in range(5)], ["a", "b"])
+    found = [int(level) for level in sheet[80, :, 0]]
+    order = [
+        level for level, last in zip(found, [None, *found], strict=False) if level != last and level != 32
+    ]
+    assert order[:4] == [0, 20, 50, 70]
+    with pytest.raises(ValueError, match="moment"):
+        contact_sheet([], ["a"])
+
+
+def test_a_difference_is_amplified_around_grey_and_does_not_wrap() -> None:
+    before = np.full((2, 2, 3), 100, np.uint8)
+    assert (difference(before, before, 6) == 128).all()
+    assert (difference(before, before + 5, 6) == 158).all()
+    assert (difference(before, np.full_like(before, 200), 6) == 255).all()
+    assert (difference(before, np.zeros_like(before), 6) == 0).all()
+
+
+def test_text_is_readable_on_white_and_on_black() -> None:
+    for level in (0, 255):
+        picture = np.full((40, 200, 3), level, np.uint8)
+        draw_text(picture, "frame 12", (5, 5), 16)
+        assert picture.min() < 40 and picture.max() > 215
