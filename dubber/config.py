@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dubber.errors import ConfigError
 from dubber.stages.blend import BlendParams
+from dubber.stages.deflicker import DeflickerParams
 from dubber.stages.demux import DemuxParams
 from dubber.stages.fit import FitParams
 from dubber.stages.remux import RemuxParams
@@ -40,6 +41,7 @@ class DubConfig(BaseModel):
     translate: TranslateParams = TranslateParams()
     retime: RetimeParams = RetimeParams()
     render: RenderParams = RenderParams()
+    deflicker: DeflickerParams = DeflickerParams()
     blend: BlendParams = BlendParams()
     remux: RemuxParams = RemuxParams()
 

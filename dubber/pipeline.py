@@ -24,6 +24,7 @@ from dubber.engine.store import Store
 from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
 from dubber.stages.blend import Blend
+from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
 from dubber.stages.fit import Fit
 from dubber.stages.remux import Remux
@@ -64,7 +65,11 @@ _KEPT_CONTAINERS = ("mp4", "mov", "mkv")
 
 @dataclass(frozen=True)
 class DubPlan:
-    """A planned dub: every intermediate is named and has its key before any work is done."""
+    """A planned dub: every intermediate is named and has its key before any work is done.
+
+    A finishing stage that is switched off is not in the plan; what it would have made is what it would have
+    been given.
+    """
 
     config: DubConfig
     plan: Plan
@@ -78,6 +83,7 @@ class DubPlan:
     timeline: Ref[Timeline]
     expression: Ref[ExpressionTrack]
     retime: Ref[RetimeMap]
+    rendered: Ref[Mouths]
     mouths: Ref[Mouths]
     frames: Ref[FrameStream]
     dubbed: Ref[DubbedVideo]
@@ -109,7 +115,10 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     own_speech = plan.add(ExtractOwnSpeech(), video)
     expression = plan.add(Translate(config.translate), speech, timeline, coeffs, track, clip, own_speech)
     retime = plan.add(Retime(config.retime), timeline, expression, coeffs, track)
-    mouths = plan.add(Render(config.render), video, clip, track, coeffs, expression, retime)
+
+    mouths = rendered = plan.add(Render(config.render), video, clip, track, coeffs, expression, retime)
+    if config.deflicker.is_on:
+        mouths = plan.add(Deflicker(config.deflicker), track, retime, mouths)
 
     frames = plan.add(Blend(config.blend), video, clip, track, retime, mouths)
     dubbed = plan.add(Remux(config.remux), frames, audio, clip, timeline)
@@ -126,6 +135,7 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
         timeline=timeline,
         expression=expression,
         retime=retime,
+        rendered=rendered,
         mouths=mouths,
         frames=frames,
         dubbed=dubbed,

@@ -33,7 +33,7 @@ from tests.synth import SyntheticClip, make_clip, talking_sound, write_wav
 NUM_FRAMES = 40
 STAGES = [
     *("demux", "speech", "timeline", "track", "fit", "own_speech"),
-    *("translate", "retime", "render", "blend", "remux"),
+    *("translate", "retime", "render", "deflicker", "blend", "remux"),
 ]
 
 
@@ -306,3 +306,15 @@ def test_interrupt_ends_with_130_and_leaves_nothing(case: Case, tmp_path: Path) 
     assert "Interrupted" in rest
     assert not output.exists()
     assert list((tmp_path / "cache" / "tmp").iterdir()) == []
+
+
+def test_finishing_stages_can_be_switched_off(case: Case) -> None:
+    config = DubConfig().with_overrides({"deflicker.is_on": False})
+    plan = plan_dub(config, case.clip.path, case.line, runtime=case.runtime())
+    assert plan.mouths == plan.rendered
+    assert "deflicker" not in plan.plan.stage_names()
+    with_all = plan_dub(DubConfig(), case.clip.path, case.line, runtime=case.runtime())
+    assert with_all.rendered == plan.rendered, "what was rendered stays in the cache"
+    assert with_all.mouths != with_all.rendered
+    with pytest.raises(ConfigError, match="deflicker"):
+        dub(case.clip.path, case.line, config=config, runtime=case.runtime(), until_stage="deflicker")
