@@ -31,6 +31,7 @@ from dubber.ops.align import invert_similarity
 from dubber.ops.warp import sample_crop
 from dubber.stages.blend import Blend
 from dubber.stages.compositor import Compositor
+from dubber.stages.deflicker import Deflicker
 from dubber.stages.mouth_geometry import patch_similarity
 from dubber.stages.render import render_mouths
 from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Float32, Mouths, UInt8
@@ -98,7 +99,7 @@ def finished_mouths(
         DubberError: See the stages.
     """
     params = config.render.model_copy(update={"held_out_from_frame": footage.held_out_from_frame})
-    return render_mouths(
+    mouths = render_mouths(
         _context(runtime, folder, "render"),
         params,
         footage.video,
@@ -108,6 +109,10 @@ def finished_mouths(
         footage.retime,
         wanted_NM2,
     )
+    if config.deflicker.is_on:
+        context = _context(runtime, folder, "deflicker")
+        mouths = Deflicker(config.deflicker).run(context, footage.track, footage.retime, mouths)
+    return mouths
 
 
 def _context(runtime: Runtime, folder: Path, stage_name: str) -> StageContext:

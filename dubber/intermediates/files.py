@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dubber.engine.execute import Run
+from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime
 from dubber.errors import OutputFolderError
 from dubber.intermediates.drawing import (
@@ -26,6 +27,7 @@ from dubber.intermediates.drawing import (
     draw_points,
     write_png,
 )
+from dubber.intermediates.sheets import around, stage_sheet
 from dubber.media.frame import Frame
 from dubber.media.patches import read_patches
 from dubber.media.reader import probe, read_frames_at
@@ -51,6 +53,9 @@ from dubber.types import (
 NUM_SNAPSHOTS = 8
 """Overlay and patch pictures written, spread evenly over the clip."""
 
+FINISHING = ("teeth", "deflicker")
+"""Stages that rewrite patches, each with a sheet of its before and after."""
+
 STRIP_FACE_PX = 192
 """Side of the faces in the before/after strip."""
 
@@ -70,7 +75,7 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
     clip, track, coeffs = run.peek(dub_plan.clip), run.peek(dub_plan.track), run.peek(dub_plan.coeffs)
     speech, timeline = run.peek(dub_plan.speech), run.peek(dub_plan.timeline)
     expression, retime = run.peek(dub_plan.expression), run.peek(dub_plan.retime)
-    mouths = run.peek(dub_plan.mouths)
+    rendered, mouths = run.peek(dub_plan.rendered), run.peek(dub_plan.mouths)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if clip is not None:
@@ -95,7 +100,9 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
             _write_curves(folder / "retime_source_frame", timeline.times_s_N, "source_frame", indices)
         if timeline is not None and mouths is not None:
             _write_openings(folder / "render_mouth_opening_px", timeline, mouths)
-            _write_patches(folder / "render", mouths)
+        if rendered is not None:
+            _write_patches(folder / "render", rendered)
+        _write_finishing(folder, dub_plan, runtime, run)
         if clip is not None and track is not None and retime is not None and timeline is not None:
             source = run.get(dub_plan.video)
             compositor = Compositor(dub_plan.config.blend, track, retime, mouths) if mouths else None
@@ -154,6 +161,17 @@ def _write_patches(stem: Path, mouths: Mouths) -> None:
     for index, patch in enumerate(read_patches([file.path for file in mouths.patches])):
         if index in chosen:
             write_png(stem.with_name(f"{stem.name}_{index:05d}.png"), patch)
+
+
+def _write_finishing(folder: Path, dub_plan: DubPlan, runtime: Runtime, run: Run) -> None:
+    """Before and after of the stages that rewrite patches."""
+    for stage in FINISHING:
+        if stage not in dub_plan.plan.stage_names():
+            continue
+        before, after = (run.peek(ref) for ref in around(dub_plan, stage))
+        if before is not None and after is not None and after.has_patch_N.any():
+            sheet = stage_sheet(stage, dub_plan, runtime, SilentProgress(), num_frames=NUM_SNAPSHOTS)
+            write_png(folder / f"{stage}.png", sheet)
 
 
 def _write_overlay(

@@ -94,6 +94,13 @@ def stage_sheet(
     return SHEETS[stage](_Look(dub_plan, runtime, Run(dub_plan.plan, runtime, progress), num_frames))
 
 
+def around(dub_plan: DubPlan, stage: str) -> tuple[Ref[Mouths], Ref[Mouths]]:
+    """The patches that a finishing stage takes, its last input, and those that it makes."""
+    nodes, made = dub_plan.plan.nodes, dub_plan.plan.index_of(stage)
+    taken = nodes[made].inputs[-1]
+    return Ref(nodes[taken].key, taken), Ref(nodes[made].key, made)
+
+
 def check_sheet(output: Path, *, is_overwrite: bool) -> None:
     """Find out before the work whether a sheet can be written.
 
@@ -176,18 +183,6 @@ class _Look:
         """As many of the candidates, of which there is one at least, as are to be shown, evenly spread."""
         places = np.linspace(0, len(candidates_n) - 1, min(self.num_frames, len(candidates_n)))
         return np.asarray(candidates_n[np.rint(places).astype(np.int64)], np.int64)
-
-    def made_by(self, stage: str) -> Ref[Mouths]:
-        """The patches that a stage makes."""
-        return self._ref(self.dub.plan.index_of(stage))
-
-    def around(self, stage: str) -> tuple[Ref[Mouths], Ref[Mouths]]:
-        """The patches that a stage takes, its last input, and those that it makes."""
-        index = self.dub.plan.index_of(stage)
-        return self._ref(self.dub.plan.nodes[index].inputs[-1]), self._ref(index)
-
-    def _ref(self, index: int) -> Ref[Mouths]:
-        return Ref(self.dub.plan.nodes[index].key, index)
 
     def name(self, n: int) -> str:
         """The frame's number and time, and the source frame's number."""
@@ -331,7 +326,7 @@ def _retime(look: _Look) -> UInt8:
 def _render(look: _Look) -> UInt8:
     mouths, chosen_n = look.mouths, look.chosen_n
     rows = []
-    patches = look.patches(look.made_by("render"), chosen_n)
+    patches = look.patches(look.dub.rendered, chosen_n)
     for n, picture, patch in zip(chosen_n.tolist(), look.sources(chosen_n), patches, strict=True):
         source = look.close_up(picture, n)
         marked = source.copy()
@@ -346,7 +341,7 @@ def _teeth(look: _Look) -> UInt8:
     opening_n = mouth_opening(look.mouths.landmarks_NM2[look.whole_n])
     chosen_n = look.spread(look.whole_n[opening_n >= np.median(opening_n)])
     rows = []
-    patches = (look.patches(ref, chosen_n) for ref in look.around("teeth"))
+    patches = (look.patches(ref, chosen_n) for ref in around(look.dub, "teeth"))
     for n, before, after in zip(chosen_n.tolist(), *patches, strict=True):
         pictures = (before, after, difference(before, after, _CHANGE_GAIN))
         rows.append((look.name(n), [look.mouth(picture, n, _UNMOVED_23) for picture in pictures]))
@@ -368,7 +363,7 @@ def _deflicker(look: _Look) -> UInt8:
     y_3 = np.clip(np.rint(list(lines.values())), 0, look.mouths.patch_size[0] - 1).astype(np.int64)
     before, after = (
         np.stack([patch[y_3] for patch in look.patches(ref, shown_n)], axis=1)
-        for ref in look.around("deflicker")
+        for ref in around(look.dub, "deflicker")
     )
     rows = []
     for line, old, new in zip(lines, before, after, strict=True):

@@ -11,9 +11,10 @@ import pytest
 from dubber.engine.execute import Run
 from dubber.engine.progress import SilentProgress
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
-from dubber.intermediates import check_sheet, stage_sheet, write_sheet
+from dubber.intermediates import check_sheet, export, stage_sheet, write_sheet
 from dubber.intermediates.drawing import contact_sheet, difference, draw_text
-from dubber.intermediates.sheets import CLOSE_UP_PX, SHEETS
+from dubber.intermediates.sheets import CLOSE_UP_PX, SHEETS, around
+from dubber.media.patches import read_patches
 from dubber.pipeline import DubPlan
 from dubber.types import UInt8
 from tests.intermediates.conftest import Dub
@@ -58,6 +59,32 @@ def test_the_sheet_of_blend_shows_source_patch_mask_and_result(finished: Dub) ->
     assert inside.mean() > 0.1
     assert change[inside].mean() > 2
     assert change[:, -8:].mean() < 0.5
+
+
+def test_the_sheet_of_deflicker_shows_lines_through_time(finished: Dub) -> None:
+    """Above, through and below the mouth: before, after, and their difference around grey."""
+    sheet = draw(finished, "deflicker")
+    before, after = (
+        list(read_patches([file.path for file in Run(finished.plan.plan, finished.runtime).get(ref).patches]))
+        for ref in around(finished.plan, "deflicker")
+    )
+    height, width = before[0].shape[:2]
+    left, middle, right = (sheet[:, i * (width + 6) : i * (width + 6) + width] for i in range(3))
+    # The last moment of the slice that is nearest to the sheet's foot: a line of the last frame.
+    assert any(np.array_equal(left[-1], before[-1][y]) for y in range(height))
+    assert any(np.array_equal(middle[-1], after[-1][y]) for y in range(height))
+    assert right[-60:].mean() == pytest.approx(128, abs=12)
+
+
+def test_a_stage_that_is_off_has_no_sheet(finished: Dub) -> None:
+    with pytest.raises(ConfigError, match="'deflicker' is switched off"):
+        draw(finished, "deflicker", finished.replan({"deflicker.is_on": False}))
+
+
+def test_kept_stages_show_what_finishing_changes(finished: Dub, tmp_path: Path) -> None:
+    export(finished.plan, finished.runtime, tmp_path / "look")
+    names = {path.name for path in (tmp_path / "look").iterdir()}
+    assert {"deflicker.png", "render_00000.png"} <= names
 
 
 def test_a_stage_is_drawn_from_the_cache(finished: Dub) -> None:
