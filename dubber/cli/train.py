@@ -27,7 +27,9 @@ class TrainedTranslator(str, Enum):
     lstm = "lstm"
 
 
-app = typer.Typer(help="Train the face model and the audio-to-expression network.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train the face model, the audio-to-expression network and the renderer.", no_args_is_help=True
+)
 
 Clips = Annotated[
     Path,
@@ -106,6 +108,37 @@ def expression(
         train = partial(train_variant, settings=settings, teacher=teacher)
         output = variant_folder(runtime, variant)
     _train(train, clips, output, runtime, is_json=json, is_quiet=quiet)
+
+
+@app.command("renderer")
+def renderer(
+    clips: Clips,
+    output: Out = Path("weights"),
+    vgg: Annotated[
+        Path | None,
+        typer.Option(
+            help="Normalised VGG-19 (see docs/method.md, Measures), whose features are compared too.",
+            show_default=False,
+        ),
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(help="Steps.", show_default="8000")] = None,
+    base_width: Annotated[
+        int | None, typer.Option(help="Channels of the first level.", show_default="24")
+    ] = None,
+    device: o.DeviceOption = "auto",
+    threads: o.Threads = 0,
+    cache: o.CacheDir = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Teach the hybrid renderer's network to paint mouths. A killed training goes on from its checkpoint."""
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    from dubber.training.renderer import RendererTraining, train_from_clips
+
+    settings = RendererTraining.recipe(vgg=vgg, iterations=iterations, base_width=base_width)
+    runtime = o.build_runtime(cache, output, device, threads)
+    _train(partial(train_from_clips, settings=settings), clips, output, runtime, is_json=json, is_quiet=quiet)
 
 
 def _train(

@@ -32,6 +32,8 @@ MOUTH_JAW: Int32 = np.concatenate([MOUTH_OUTER, MOUTH_INNER, JAW])
 NUM_MOUTH = len(MOUTH_OUTER) + len(MOUTH_INNER)
 """The first 20 of the 39 belong to the mouth, the others to the jaw."""
 
+NUM_MOUTH_JAW = len(MOUTH_JAW)
+
 UPPER_INNER_LIP = 13
 LOWER_INNER_LIP = 14
 """Middle of the inner lips; their distance is the mouth's opening."""
@@ -45,6 +47,7 @@ EYE_LEFT: Int32 = np.array([263, 362, 386, 374], np.int32)
 
 NOSE_BRIDGE: Int32 = np.array([168, 6, 197, 195], np.int32)
 NOSE_BASE: Int32 = np.array([98, 97, 2, 326, 327], np.int32)
+NUM_NOSE_BASE = len(NOSE_BASE)
 NOSE_TIP = 4
 
 RIGID: Int32 = np.concatenate([EYE_CORNERS, NOSE_BRIDGE, NOSE_BASE, np.array([NOSE_TIP], np.int32)])

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from dubber.engine.stage import StageContext
 from dubber.ops.exemplar import shape_features
-from dubber.ops.landmarks import NUM_MOUTH
+from dubber.ops.landmarks import NUM_MOUTH, NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import lower_face, painter_input
 from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import RenderParams, crop_size, make_job
@@ -38,8 +38,6 @@ from dubber.types import (
 _APART_FRAMES = 5
 """As at run time: exemplars of one frame are at least so far from each other."""
 
-_NUM_MOUTH_JAW = 39
-_NUM_NOSE_BASE = 5
 _AROUND = 0.1
 """What the pixels around the lower face count."""
 
@@ -193,9 +191,9 @@ def make_samples(
     points_nP2 = job.wanted_NP2
     save_file(
         {
-            "wanted_nM2": points_nP2[:, :_NUM_MOUTH_JAW].copy(),
-            "other_nM2": job.landmarks_TP2[other_T, :_NUM_MOUTH_JAW].copy(),
-            "nose_nA2": points_nP2[:, _NUM_MOUTH_JAW : _NUM_MOUTH_JAW + _NUM_NOSE_BASE].copy(),
+            "wanted_nM2": points_nP2[:, :NUM_MOUTH_JAW].copy(),
+            "other_nM2": job.landmarks_TP2[other_T, :NUM_MOUTH_JAW].copy(),
+            "nose_nA2": points_nP2[:, NUM_MOUTH_JAW : NUM_MOUTH_JAW + NUM_NOSE_BASE].copy(),
             "unit_px": np.array(size_px / CROP_SIZE_PX),
         },
         folder / "points.safetensors",
@@ -207,7 +205,7 @@ def _nearest_apart(job: RenderJob, bank_b: Int32, apart_n: Int32, count: int) ->
     """For each output frame the nearest mouths, away from it and from each other in time."""
     unit = np.float32(job.unit_px)
     footage_TD = shape_features(
-        job.landmarks_TP2[:, :_NUM_MOUTH_JAW] / unit, job.rotation_T3, job.search.shape
+        job.landmarks_TP2[:, :NUM_MOUTH_JAW] / unit, job.rotation_T3, job.search.shape
     )
     paths: list[list[Shares]] = [[] for _ in range(count)]
     for frame, apart in zip(job.source_index_N.tolist(), apart_n.tolist(), strict=True):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CROP_SIZES_PX = (256, 384, 512, 768, 1024)
 _ENLARGING_ALLOWED = 1.05
 
-_NETWORKS = {"unet": ("renderer_unet",)}
+_NETWORKS = {"hybrid": ("renderer_hybrid",), "unet": ("renderer_unet",)}
 """Weights of the renderers that have some."""
 
 
@@ -55,7 +55,7 @@ class RenderParams(Params):
         show become their mean.
     """
 
-    renderer: Literal["exemplar", "unet", "copy"] = "exemplar"
+    renderer: Literal["exemplar", "hybrid", "unet", "copy"] = "exemplar"
     crop_size_px: Literal["auto", 256, 384, 512, 768, 1024] = "auto"
     held_out_from_frame: int | None = Field(None, ge=0)
     num_candidates: int = Field(32, ge=1, le=256)
@@ -143,7 +143,6 @@ def render_mouths(
         ConfigError: No frame is left to lend its mouth.
         MediaError: The video can no longer be read.
     """
-    from dubber.ops.align import apply_similarity
     from dubber.stages.mouth_geometry import source_geometry
     from dubber.stages.patch_segments import write_segments
     from dubber.stages.renderers import RENDERERS
@@ -166,7 +165,7 @@ def render_mouths(
         has_patch_N=job.has_patch_N,
         similarity_N23=job.similarity_N23,
         landmarks_NM2=job.wanted_NP2[:, :39].copy(),
-        source_landmarks_NM2=apply_similarity(job.similarity_N23, source.landmarks_NM2),
+        source_landmarks_NM2=job.own_NM2,
         is_own_pixels=renderer.is_own_pixels,
         renderer=params.renderer,
         lends_T=job.is_exemplar_T,
@@ -230,6 +229,7 @@ def make_job(
         starts_anew_N=source.starts_anew_N,
         similarity_N23=similarity_N23,
         wanted_NP2=apply_similarity(similarity_N23, np.concatenate([wanted_NM2, source.nose_NA2], 1)),
+        own_NM2=apply_similarity(similarity_N23, source.landmarks_NM2),
         rotation_N3=source.rotation_N3,
         similarity_T23=similarity_T23,
         landmarks_TP2=apply_similarity(similarity_T23, landmarks_TP2),

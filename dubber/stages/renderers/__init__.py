@@ -16,8 +16,15 @@ def _unet(job: RenderJob) -> Renderer:
     return UNetRenderer(job)
 
 
+def _hybrid(job: RenderJob) -> Renderer:
+    from dubber.stages.renderers.hybrid import HybridRenderer
+
+    return HybridRenderer(job)
+
+
 RENDERERS: dict[str, Callable[[RenderJob], Renderer]] = {
     "exemplar": ExemplarRenderer,
+    "hybrid": _hybrid,
     "unet": _unet,
     "copy": CopyRenderer,
 }

@@ -45,6 +45,7 @@ class RenderJob:
         starts_anew_N: (N,) bool, the output frame does not continue the one before.
         similarity_N23: (N, 2, 3) display px to patch px.
         wanted_NP2: (N, P, 2) wanted landmarks: 39 of mouth and jaw, then anchors that stay.
+        own_NM2: (N, 39, 2) where the source picture has mouth and jaw.
         rotation_N3: (N, 3) head rotation of the output frame, axis-angle, radians.
         similarity_T23: (T, 2, 3) display px to patch px, of the source frames.
         landmarks_TP2: (T, P, 2) tracked landmarks of the source frames, the same points.
@@ -65,6 +66,7 @@ class RenderJob:
     starts_anew_N: Bool
     similarity_N23: Float32
     wanted_NP2: Float32
+    own_NM2: Float32
     rotation_N3: Float32
     similarity_T23: Float32
     landmarks_TP2: Float32
