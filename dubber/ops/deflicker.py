@@ -29,7 +29,10 @@ from dubber.types import Float32, UInt8
 Detail = Literal["gradient", "laplacian"]
 
 _DIFFERENCE_BLUR_PX = 1.5
-"""Differences are judged over a few px of the 384 crop: single ones are noise."""
+"""Differences are judged over a few px: those of single ones are noise."""
+
+_CAUTION_PX = 9
+"""Side of the square around a pixel whose largest difference counts: next to a lip that opens nothing is sure."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,6 @@ def deflickered(
     filtered_HW3: Float32,
     motion_px: float,
     consistency: Consistency,
-    unit_px: float = 1.0,
 ) -> Float32:
     """Filter a picture.
 
@@ -69,7 +71,6 @@ def deflickered(
         filtered_HW3: (H, W, 3) float32 levels, the filtered picture before.
         motion_px: The mouth's motion between the two, px of the 384 crop.
         consistency: How strongly.
-        unit_px: Pixels that a pixel of the 384 crop is here.
 
     Returns:
         (H, W, 3) float32 levels, within 0..255.
@@ -77,9 +78,9 @@ def deflickered(
     now = now_HW3.astype(np.float32)
     # Linear interpolation would blur a little more with each picture that is handed on.
     difference = _brought_onto(now_HW3, before_HW3, filtered_HW3, cv2.INTER_CUBIC) - now
-    difference *= _confidence(difference, consistency.confidence_levels, unit_px)[..., None]
+    difference *= _confidence(difference, consistency.confidence_levels)[..., None]
     weight = consistency.weight * float(np.exp(-motion_px / consistency.motion_px))
-    correction = screened(difference, weight, consistency.data, consistency.detail, unit_px)
+    correction = screened(difference, weight, consistency.data, consistency.detail)
     return np.clip(now + correction, 0, 255)
 
 
@@ -113,23 +114,20 @@ def literal_deflickered(
     return np.asarray(levels, np.float32)
 
 
-def screened(
-    difference_HWC: Float32, weight: float, data: float, detail: Detail, unit_px: float = 1.0
-) -> Float32:
+def screened(difference_HWC: Float32, weight: float, data: float, detail: Detail) -> Float32:
     """The x of least |D x|^2 + data |x|^2 + weight |x - difference|^2, mirrored at the rim.
 
     Args:
         difference_HWC: (H, W, C) float32; height and width are even.
-        weight: Of the difference, >= 0; per px of the 384 crop.
+        weight: Of the difference, >= 0.
         data: Of x itself, > 0.
         detail: D: the forward difference ("gradient") or the 5-point Laplacian.
-        unit_px: Pixels that a pixel of the 384 crop is here.
 
     Returns:
         (H, W, C) float32.
     """
     height, width, channels = difference_HWC.shape
-    eigenvalues_HW = _laplacian_eigenvalues(height, width) * np.float32(unit_px**2)
+    eigenvalues_HW = _laplacian_eigenvalues(height, width)
     bending_HW = eigenvalues_HW if detail == "gradient" else eigenvalues_HW**2
     gain_HW = np.asarray(weight / (bending_HW + (data + weight)), np.float32)
     planes = (np.ascontiguousarray(difference_HWC[..., channel]) for channel in range(channels))
@@ -148,7 +146,8 @@ def _brought_onto(now_HW3: UInt8, before_HW3: UInt8, filtered_HW3: Float32, inte
     return pulled(filtered_HW3, flow_to(*lumas), interpolation)
 
 
-def _confidence(difference_HW3: Float32, levels: float, unit_px: float) -> Float32:
-    """(H, W) float32 in 0..1: Bonneel's exp(-|d|^2 / 2 s^2), d blurred."""
-    size_HW = cv2.GaussianBlur(np.abs(difference_HW3).mean(axis=-1), (0, 0), _DIFFERENCE_BLUR_PX * unit_px)
-    return np.asarray(cv2.exp(size_HW**2 * (-0.5 / levels**2)), np.float32)
+def _confidence(difference_HW3: Float32, levels: float) -> Float32:
+    """(H, W) float32 in 0..1: Bonneel's exp(-|d|^2 / 2 s^2), d blurred and the largest around."""
+    size_HW = cv2.GaussianBlur(np.abs(difference_HW3).mean(axis=-1), (0, 0), _DIFFERENCE_BLUR_PX)
+    largest_HW = cv2.dilate(size_HW, np.ones((_CAUTION_PX, _CAUTION_PX), np.uint8))
+    return np.asarray(cv2.exp(largest_HW**2 * (-0.5 / levels**2)), np.float32)

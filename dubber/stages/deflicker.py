@@ -102,12 +102,11 @@ class _Chain:
         from dubber.stages.mouth_geometry import starts_anew
 
         self._ctx, self._params, self._mouths = ctx, params, mouths
-        self._unit_px = mouths.crop_size_px / CROP_SIZE_PX
         has_patch_N = mouths.has_patch_N
         follows_gap_N = np.concatenate([[True], ~has_patch_N[:-1]])[: len(has_patch_N)]
         self._begins_N = starts_anew(track, retime) | follows_gap_N
         motion_N = mouth_motion(mouths.landmarks_NM2, of_centre=params.method == "literal")
-        self._motion_px_N = motion_N / self._unit_px
+        self._motion_px_N = motion_N * (CROP_SIZE_PX / mouths.crop_size_px)
         self._last: tuple[int, UInt8, Float32] | None = None
         """Number, unfiltered and filtered patch of the last output frame that was made."""
 
@@ -139,7 +138,7 @@ class _Chain:
         consistency = Consistency(
             params.weight, params.data, params.detail, params.confidence_levels, params.motion_px
         )
-        return deflickered(patch, before, filtered_before, motion_px, consistency, self._unit_px)
+        return deflickered(patch, before, filtered_before, motion_px, consistency)
 
     def _before(self, n: int) -> tuple[UInt8, Float32]:
         """Patch n - 1, unfiltered and filtered."""
