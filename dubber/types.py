@@ -266,6 +266,23 @@ class RetimeMap:
 
 
 @dataclass(frozen=True)
+class AdaptedPainter:
+    """The hybrid renderer's network after it has learned the target.
+
+    Attributes:
+        painter: Its weights; none where learning gained too little and the network is used as it ships.
+        before_db: PSNR of the lower face on frames held out, before.
+        after_db: After; both 0 where the footage was too short to learn from.
+        num_steps: Steps of learning.
+    """
+
+    painter: tuple[StoredFile, ...]
+    before_db: float
+    after_db: float
+    num_steps: int
+
+
+@dataclass(frozen=True)
 class Mouths:
     """Rendered mouth patches: the crop's `MOUTH_WINDOW` at the renderer's resolution.
 

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from dubber.engine.stage import StageContext
+from dubber.models.hybrid import to_pictures, to_tensor
+from dubber.models.learning import Painted
 from dubber.ops.exemplar import shape_features
 from dubber.ops.landmarks import NUM_MOUTH, NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import lower_face, painter_input
@@ -40,6 +44,10 @@ _APART_FRAMES = 5
 
 _AROUND = 0.1
 """What the pixels around the lower face count."""
+
+_LOOK_BOX_PX = (80, 26, 208, 106)
+"""Lips and what is around them, xyxy in the mouth window, px of the 384 crop: what VGG looks at. All of the
+window would cost three times the painter."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +207,51 @@ def make_samples(
         folder / "points.safetensors",
     )
     return PainterSamples.load(folder)
+
+
+def paint_batch(net: nn.Module, batch: PainterBatch, unit_px: float, device: torch.device) -> Painted:
+    """Let a hybrid painter paint lessons.
+
+    Args:
+        net: A `HybridPainter`.
+        batch: B lessons.
+        unit_px: Pixels that a px of the 384 crop is.
+        device: Where.
+    """
+    inputs = to_tensor(batch.inputs_BHWC).to(device)
+    truth = to_tensor(batch.truth_BHW3).to(device)
+    painting = net(inputs)
+    x0, y0, x1, y1 = (round(edge * unit_px) for edge in _LOOK_BOX_PX)
+    # Half of the batch is enough for a loss that costs as much as all others.
+    looked = slice(0, max(1, len(truth) // 2))
+    return Painted(
+        picture_BCHW=painting.picture_B3HW,
+        truth_BCHW=truth,
+        weight_B1HW=torch.from_numpy(batch.weight_BHW)[:, None].to(device),
+        mixture_BCHW=painting.mixture_B3HW,
+        seen_BCHW=inputs[:, -1:],
+        look_B3HW=painting.picture_B3HW[looked, :, y0:y1, x0:x1],
+        look_truth_B3HW=truth[looked, :, y0:y1, x0:x1],
+    )
+
+
+def psnr_of_lessons(net: nn.Module, lessons: PainterSamples, count: int = 8) -> tuple[float, float]:
+    """Mean PSNR, dB, of the painter and of the best exemplar, in the lower face, over some lessons."""
+    painted_db, exemplar_db = [], []
+    for index in np.linspace(0, len(lessons) - 1, min(count, len(lessons))).astype(int).tolist():
+        batch = lessons.batch([index], [False])
+        with torch.inference_mode():
+            painted = to_pictures(net(to_tensor(batch.inputs_BHWC)).picture_B3HW)[0]
+        is_face = batch.weight_BHW[0] > 0.5
+        truth = batch.truth_BHW3[0][is_face]
+        painted_db.append(_psnr_db(painted[is_face], truth))
+        exemplar_db.append(_psnr_db(batch.inputs_BHWC[0, ..., :3][is_face], truth))
+    return float(np.mean(painted_db)), float(np.mean(exemplar_db))
+
+
+def _psnr_db(made: UInt8, truth: UInt8) -> float:
+    squared = np.mean((made.astype(np.float64) - truth) ** 2)
+    return float(10 * np.log10(255**2 / max(squared, 1e-9)))
 
 
 def _nearest_apart(job: RenderJob, bank_b: Int32, apart_n: Int32, count: int) -> list[list[Shares]]:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dubber.engine.progress import Progress
+from dubber.models.learning import one_cycle
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +129,3 @@ class Loop:
                 state["state"].setdefault(int(index), {})[field] = value
         optimiser.load_state_dict(state)
         return int(tensors["iteration"])
-
-
-def one_cycle(progress: float) -> float:
-    """Share of the peak learning rate: up over the first tenth, then down along a cosine."""
-    if progress < 0.1:
-        return 0.04 + 0.96 * progress / 0.1
-    return float(0.5 + 0.5 * np.cos(np.pi * (progress - 0.1) / 0.9)) + 1e-4

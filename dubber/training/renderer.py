@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -27,13 +26,19 @@ from dubber.engine.stage import Runtime, StageContext
 from dubber.errors import ConfigError, NoFaceError
 from dubber.models.discriminator import Discriminator
 from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
+from dubber.models.learning import Painted, PaintingLoop, PaintingLosses, PaintingSchedule
 from dubber.models.vgg import VggFeatures
 from dubber.stages.fit import Fit, FitParams
-from dubber.stages.painter_samples import PainterBatch, PainterSamples, make_samples
+from dubber.stages.painter_samples import (
+    PainterBatch,
+    PainterSamples,
+    make_samples,
+    paint_batch,
+    psnr_of_lessons,
+)
 from dubber.stages.render import RenderParams
 from dubber.stages.renderers.hybrid import WEIGHT
 from dubber.training.dataset import ManifestRow, plan_clip, provenance, read_manifest
-from dubber.training.painting import Painted, PaintingLoop, PaintingLosses, PaintingSchedule
 from dubber.training.release import save_weight
 from dubber.types import Float64
 
@@ -41,10 +46,6 @@ logger = logging.getLogger(__name__)
 
 TRAIN_STAGE = "train renderer"
 _LEAST_FRAMES = 25
-_LOOK_BOX_PX = (80, 26, 208, 106)
-"""Lips and what is around them, xyxy in the mouth window, px of the 384 crop: what VGG looks at. All of the
-window would cost three times the painter."""
-
 _SHEET_LESSONS = 6
 
 _APART_FRAMES = (6, 12, 12, 25, 60)
@@ -127,32 +128,6 @@ class Lessons:
             np.concatenate([part.weight_BHW for part in parts]),
         )
         return batch, self._groups[group][0][0].unit_px
-
-
-def paint_batch(net: nn.Module, batch: PainterBatch, unit_px: float, device: torch.device) -> Painted:
-    """Let a hybrid painter paint lessons.
-
-    Args:
-        net: A `HybridPainter`.
-        batch: B lessons.
-        unit_px: Pixels that a px of the 384 crop is.
-        device: Where.
-    """
-    inputs = to_tensor(batch.inputs_BHWC).to(device)
-    truth = to_tensor(batch.truth_BHW3).to(device)
-    painting = net(inputs)
-    x0, y0, x1, y1 = (round(edge * unit_px) for edge in _LOOK_BOX_PX)
-    # Half of the batch is enough for a loss that costs as much as all others.
-    looked = slice(0, max(1, len(truth) // 2))
-    return Painted(
-        picture_BCHW=painting.picture_B3HW,
-        truth_BCHW=truth,
-        weight_B1HW=torch.from_numpy(batch.weight_BHW)[:, None].to(device),
-        mixture_BCHW=painting.mixture_B3HW,
-        seen_BCHW=inputs[:, -1:],
-        look_B3HW=painting.picture_B3HW[looked, :, y0:y1, x0:x1],
-        look_truth_B3HW=truth[looked, :, y0:y1, x0:x1],
-    )
 
 
 def train_renderer(
@@ -298,25 +273,6 @@ def train_from_clips(
         "painted_db": float(np.mean([painted for painted, _ in measured])),
         "exemplar_db": float(np.mean([exemplar for _, exemplar in measured])),
     }
-
-
-def psnr_of_lessons(net: nn.Module, lessons: PainterSamples, count: int = 8) -> tuple[float, float]:
-    """Mean PSNR, dB, of the painter and of the best exemplar, in the lower face, over some lessons."""
-    painted_db, exemplar_db = [], []
-    for index in np.linspace(0, len(lessons) - 1, min(count, len(lessons))).astype(int).tolist():
-        batch = lessons.batch([index], [False])
-        with torch.inference_mode():
-            painted = to_pictures(net(to_tensor(batch.inputs_BHWC)).picture_B3HW)[0]
-        is_face = batch.weight_BHW[0] > 0.5
-        truth = batch.truth_BHW3[0][is_face]
-        painted_db.append(_psnr_db(painted[is_face], truth))
-        exemplar_db.append(_psnr_db(batch.inputs_BHWC[0, ..., :3][is_face], truth))
-    return float(np.mean(painted_db)), float(np.mean(exemplar_db))
-
-
-def _psnr_db(made: Any, truth: Any) -> float:
-    squared = np.mean((made.astype(np.float64) - truth) ** 2)
-    return float(10 * np.log10(255**2 / max(squared, 1e-9)))
 
 
 def clip_samples(

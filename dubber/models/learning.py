@@ -1,7 +1,7 @@
-"""A loop that teaches a network to paint mouths: reconstruction, look, and, if wanted, an adversary.
+"""Teaching a network to paint mouths: reconstruction, look, and, if wanted, an adversary.
 
-Used by `dubber train renderer`. Every iteration draws its chance from its own seed, so that a run resumed
-from its checkpoint is the run.
+Used by `dubber train renderer` on many people and by `dubber run --adapt` on one. Every iteration draws its
+chance from its own seed, so that a run resumed from its checkpoint is the run.
 
 Index letters: B batch, C channels, H height, W width.
 """
@@ -34,7 +34,6 @@ from dubber.models.painting_losses import (
     weighted_l1,
 )
 from dubber.models.vgg import VggFeatures
-from dubber.training.loop import one_cycle
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ class PaintingLoop:
     """Trains one painter.
 
     Args:
-        folder: For the checkpoint, curve.csv and sheets.
+        folder: For the checkpoint and curve.csv; None: nothing is written.
         painter: Trained in place; its moving average is `average`.
         paint: Makes batches.
         losses: What counts how much.
@@ -133,7 +132,7 @@ class PaintingLoop:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         painter: nn.Module,
         paint: Paint,
         losses: PaintingLosses,
@@ -152,8 +151,9 @@ class PaintingLoop:
         self._optimiser = self._adam(self.painter)
         self._critic_optimiser = self._adam(self._critic) if self._critic is not None else None
         self.iteration = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._resume(folder)
 
     def run(
         self,
@@ -181,8 +181,9 @@ class PaintingLoop:
             progress.advance(stage)
             if self.iteration % _SAVE_EVERY == 0 or self.iteration == self._schedule.iterations:
                 means = {name: value / count for name, value in sums.items()}
-                self._log(means, time.perf_counter() - started)
-                self._save()
+                if self.folder is not None:
+                    self._log(self.folder, means, time.perf_counter() - started)
+                    self._save(self.folder)
                 sums, count = {}, 0
                 if on_save is not None:
                     on_save(self.iteration)
@@ -250,8 +251,8 @@ class PaintingLoop:
             betas=schedule.betas,
         )
 
-    def _log(self, means: Mapping[str, float], seconds: float) -> None:
-        path = self.folder / "curve.csv"
+    def _log(self, folder: Path, means: Mapping[str, float], seconds: float) -> None:
+        path = folder / "curve.csv"
         is_new = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -269,7 +270,7 @@ class PaintingLoop:
         optimisers: dict[str, torch.optim.Optimizer] = {"painter_adam": self._optimiser}
         return optimisers | ({"critic_adam": self._critic_optimiser} if self._critic_optimiser else {})
 
-    def _save(self) -> None:
+    def _save(self, folder: Path) -> None:
         tensors = {"iteration": torch.tensor(self.iteration)}
         for name, module in self._modules().items():
             for key, value in module.state_dict().items():
@@ -278,12 +279,12 @@ class PaintingLoop:
             for index, state in optimiser.state_dict()["state"].items():
                 for key, value in state.items():
                     tensors[f"{name}:{index}:{key}"] = value.cpu().contiguous().clone()
-        part = self.folder / "checkpoint.part"
+        part = folder / "checkpoint.part"
         save_file(tensors, part)
-        part.replace(self.folder / "checkpoint.safetensors")
+        part.replace(folder / "checkpoint.safetensors")
 
-    def _resume(self) -> None:
-        path = self.folder / "checkpoint.safetensors"
+    def _resume(self, folder: Path) -> None:
+        path = folder / "checkpoint.safetensors"
         if not path.exists():
             return
         tensors = load_file(path, device=str(self._device))
@@ -318,3 +319,14 @@ def _descend(optimiser: torch.optim.Optimizer, net: nn.Module, loss: Tensor, rat
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     optimiser.step()
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the peak learning rate: up over the first tenth, then down along a cosine.
+
+    Args:
+        progress: 0..1 of the training.
+    """
+    if progress < 0.1:
+        return 0.04 + 0.96 * progress / 0.1
+    return float(0.5 + 0.5 * np.cos(np.pi * (progress - 0.1) / 0.9)) + 1e-4
