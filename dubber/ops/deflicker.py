@@ -32,7 +32,7 @@ _DIFFERENCE_BLUR_PX = 1.5
 """Differences are judged over a few px: those of single ones are noise."""
 
 _CAUTION_PX = 9
-"""Side of the square around a pixel whose largest difference counts: next to a lip that opens nothing is sure."""
+"""Side of the square around a pixel whose largest difference counts: beside a moving lip nothing is sure."""
 
 
 @dataclass(frozen=True)
