@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dubber.errors import ConfigError
+from dubber.stages.adapt import AdaptParams
 from dubber.stages.blend import BlendParams
 from dubber.stages.deflicker import DeflickerParams
 from dubber.stages.demux import DemuxParams
@@ -41,6 +42,7 @@ class DubConfig(BaseModel):
     translate: TranslateParams = TranslateParams()
     retime: RetimeParams = RetimeParams()
     render: RenderParams = RenderParams()
+    adapt: AdaptParams = AdaptParams()
     deflicker: DeflickerParams = DeflickerParams()
     blend: BlendParams = BlendParams()
     remux: RemuxParams = RemuxParams()

@@ -23,6 +23,7 @@ from dubber.engine.stage import Runtime
 from dubber.engine.store import Store
 from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
+from dubber.stages.adapt import Adapt
 from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
@@ -116,7 +117,9 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     expression = plan.add(Translate(config.translate), speech, timeline, coeffs, track, clip, own_speech)
     retime = plan.add(Retime(config.retime), timeline, expression, coeffs, track)
 
-    mouths = rendered = plan.add(Render(config.render), video, clip, track, coeffs, expression, retime)
+    geometry = (video, clip, track, coeffs)
+    adapted = (plan.add(Adapt(config.adapt), *geometry),) if _adapts(config) else ()
+    mouths = rendered = plan.add(Render(config.render), *geometry, expression, retime, *adapted)
     if config.deflicker.is_on:
         mouths = plan.add(Deflicker(config.deflicker), track, retime, mouths)
 
@@ -140,6 +143,21 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
         frames=frames,
         dubbed=dubbed,
     )
+
+
+def _adapts(config: DubConfig) -> bool:
+    """Whether the renderer learns the target; only one of them can.
+
+    Raises:
+        ConfigError: It is asked of another.
+    """
+    if config.adapt.is_on and config.render.renderer != "hybrid":
+        raise ConfigError(
+            f"The renderer '{config.render.renderer}' cannot adapt to the video.",
+            where="adapt.is_on",
+            advice="Choose `--renderer hybrid`, or leave `--adapt` out.",
+        )
+    return config.adapt.is_on
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,16 @@ Renderer = Annotated[
     str | None,
     typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="exemplar"),
 ]
+AdaptTime = Annotated[
+    str | None,
+    typer.Option(
+        "--adapt",
+        metavar="MINUTES|auto",
+        help="Let the hybrid renderer learn the person's mouth first, for so long; kept if it gains.",
+        rich_help_panel=_METHOD,
+        show_default="off",
+    ),
+]
 Translator = Annotated[
     str | None, typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="conv")
 ]
@@ -148,6 +158,23 @@ def build_config(config_file: Path | None, settings: list[str] | None, **flags: 
         if value is not None:
             overrides[name.replace("__", ".")] = value.value if isinstance(value, Enum) else value
     return config.with_overrides(overrides) if overrides else config
+
+
+def adapt_flags(adapt: str | None) -> dict[str, Any]:
+    """The settings that `--adapt` stands for, as flags of `build_config`.
+
+    Raises:
+        ConfigError: Neither a number nor "auto".
+    """
+    if adapt is None:
+        return {}
+    try:
+        minutes = adapt if adapt == "auto" else float(adapt)
+    except ValueError as error:
+        raise ConfigError(
+            f"'{adapt}' is no time to adapt.", advice="Say `--adapt 5` or `--adapt auto`."
+        ) from error
+    return {"adapt__is_on": True, "adapt__minutes": minutes}
 
 
 def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu", threads: int = 0) -> Runtime:

@@ -27,6 +27,7 @@ def run(
     overwrite: o.Overwrite = False,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
+    adapt: o.AdaptTime = None,
     translator: o.Translator = None,
     mouth_gain: o.MouthGain = None,
     av_offset_ms: o.AvOffset = None,
@@ -65,6 +66,7 @@ def run(
         settings,
         length__mode=length,
         render__renderer=renderer,
+        **o.adapt_flags(adapt),
         translate__translator=translator,
         translate__mouth_gain=mouth_gain,
         translate__av_offset_ms=av_offset_ms,
@@ -115,6 +117,7 @@ def plan(
     audio: o.Audio,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
+    adapt: o.AdaptTime = None,
     translator: o.Translator = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
@@ -129,6 +132,7 @@ def plan(
         settings,
         length__mode=length,
         render__renderer=renderer,
+        **o.adapt_flags(adapt),
         translate__translator=translator,
     )
     runtime = o.build_runtime(cache, weights)

@@ -17,8 +17,10 @@ import numpy as np
 
 from dubber.config import DubConfig
 from dubber.engine.execute import Run
+from dubber.engine.plan import Plan
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
+from dubber.engine.store import Store
 from dubber.errors import ConfigError, MediaError
 from dubber.media.audio import read_speech
 from dubber.models.morphable import LinearFaceModel
@@ -26,9 +28,14 @@ from dubber.ops import silence
 from dubber.ops.align import apply_similarity
 from dubber.ops.landmarks import MOUTH_JAW
 from dubber.pipeline import plan_dub
+from dubber.stages.adapt import Adapt
+from dubber.stages.demux import Demux
+from dubber.stages.fit import Fit
 from dubber.stages.mouth_geometry import wanted_landmarks
+from dubber.stages.track import Track
 from dubber.training.dataset import ManifestRow, plan_clip
 from dubber.types import (
+    AdaptedPainter,
     Bool,
     Clip,
     ExpressionTrack,
@@ -96,6 +103,22 @@ class Footage:
     def times_s_N(self) -> Float32:
         """(N,) seconds from the first frame of the clip."""
         return np.asarray(self.timeline.times_s_N[self.held_out_from_frame :], np.float32)
+
+    def adapted(self, config: DubConfig, runtime: Runtime) -> AdaptedPainter | None:
+        """What the renderer has learned of the known part, through the cache; None where it does not learn.
+
+        Raises:
+            DubberError: See the stage.
+        """
+        if not config.adapt.is_on:
+            return None
+        plan = Plan(runtime.weights, Store(runtime.cache_dir))
+        video = plan.source(self.video.path)
+        clip = plan.add(Demux(config.demux), video)
+        track = plan.add(Track(config.track), video, clip)
+        coeffs = plan.add(Fit(config.fit), track)
+        params = config.adapt.model_copy(update={"held_out_from_frame": self.held_out_from_frame})
+        return Run(plan, runtime).get(plan.add(Adapt(params), video, clip, track, coeffs))
 
     def in_crop(self, display_NM2: Float32) -> Float32:
         """(N, M, 2) display px of the held-out frames as px of the 384 crop."""

@@ -108,6 +108,7 @@ def finished_mouths(
         footage.coeffs,
         footage.retime,
         wanted_NM2,
+        adapted=footage.adapted(config, runtime),
     )
     if config.deflicker.is_on:
         context = _context(runtime, folder, "deflicker")
@@ -142,13 +143,9 @@ class _RemadePair(Pair):
     used_mask: tuple[tuple[int, int], Float32]
 
     @cached_property
-    def mask_HW(self) -> Float32:
-        """(384, 384) in 0..1, the very mask that the compositor used."""
-        corner, mask_hw = self.used_mask
-        levels = np.asarray(np.rint(mask_hw * 255), np.uint8)
-        return np.asarray(
-            sample_crop(levels, corner, self.similarity_23, CROP_SIZE_PX) / np.float32(255), np.float32
-        )
+    def shown_mask(self) -> tuple[tuple[int, int], Float32]:
+        """The very mask that the compositor used; see `Pair.shown_mask`."""
+        return self.used_mask
 
     @property
     def patch_box(self) -> tuple[slice, slice]:

@@ -36,7 +36,8 @@ def lower_face(landmarks_M2: Float32, nose_A2: Float32, size: tuple[int, int], u
         (H, W) uint8, 1 inside.
     """
     inside = np.zeros(size, np.uint8)
-    cv2.fillConvexPoly(inside, _fixed(np.asarray(cv2.convexHull(landmarks_M2)[:, 0], np.float32)), (1,), cv2.LINE_8, _SHIFT)
+    hull = np.asarray(cv2.convexHull(landmarks_M2)[:, 0], np.float32)
+    cv2.fillConvexPoly(inside, _fixed(hull), (1,), cv2.LINE_8, _SHIFT)
     along = nose_A2[-1] - nose_A2[0]
     along = along / max(float(np.linalg.norm(along)), 1e-6)
     down = np.array([-along[1], along[0]])

@@ -6,7 +6,7 @@ What it has learned is kept only if it paints frames better that it has not lear
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -33,8 +33,9 @@ class AdaptParams(Params):
 
     Attributes:
         is_on: Whether the stage is part of the plan; only the `hybrid` renderer adapts.
-        minutes: Time for learning. How far it comes in that time depends on the machine, so unlike other
-            stages this one does not make the same bytes everywhere; what it made is kept.
+        minutes: Time for learning; "auto": ten seconds for each second of footage, within 1 and 10 minutes.
+            How far it comes in that time depends on the machine, so unlike other stages this one does not
+            make the same bytes everywhere; what it made is kept.
         least_gain_db: What must be gained on frames held out, or the network stays as it was.
         num_lessons: At most so many frames are learned from.
         learning_rate: Peak.
@@ -44,7 +45,7 @@ class AdaptParams(Params):
     """
 
     is_on: bool = False
-    minutes: float = Field(5.0, gt=0, le=600)
+    minutes: Annotated[float, Field(gt=0, le=600)] | Literal["auto"] = "auto"
     least_gain_db: float = Field(0.1, ge=0)
     num_lessons: int = Field(600, ge=LEAST_LESSONS)
     learning_rate: float = Field(3e-4, gt=0)
@@ -139,15 +140,22 @@ def adapt_painter(
     held_out = lessons.subset(~is_learned)
     with torch_threads(ctx.runtime.threads):
         before_db, _ = psnr_of_lessons(net, held_out, count=32)
-        net, num_steps = _taught(ctx, params, net, lessons.subset(is_learned))
+        minutes = _minutes(params, clip)
+        net, num_steps = _taught(ctx, params, net, lessons.subset(is_learned), minutes)
         after_db, _ = psnr_of_lessons(net, held_out, count=32)
     is_kept = after_db - before_db >= params.least_gain_db
     logger.info("Adapted in %d steps: %.2f dB to %.2f dB.", num_steps, before_db, after_db)
     return AdaptedPainter(_written(ctx, net) if is_kept else (), before_db, after_db, num_steps)
 
 
+def _minutes(params: AdaptParams, clip: Clip) -> float:
+    if params.minutes == "auto":
+        return min(max(clip.duration_s / 6, 1.0), 10.0)
+    return params.minutes
+
+
 def _taught(
-    ctx: StageContext, params: AdaptParams, net: HybridPainter, lessons: PainterSamples
+    ctx: StageContext, params: AdaptParams, net: HybridPainter, lessons: PainterSamples, minutes: float
 ) -> tuple[HybridPainter, int]:
     """The painter after `minutes` of learning, and its number of steps."""
     import time
@@ -178,7 +186,7 @@ def _taught(
     timing.run(ctx.progress, ctx.stage_name)
     pace_s = (time.perf_counter() - started) / _TIMED_STEPS
     net.load_state_dict(state)
-    steps = max(10, round(params.minutes * 60 / pace_s))
+    steps = max(10, round(minutes * 60 / pace_s))
     learning = loop(steps)
     with ctx.frames(steps):
         learning.run(ctx.progress, ctx.stage_name)

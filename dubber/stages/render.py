@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import ConfigError
 from dubber.types import (
     CROP_SIZE_PX,
+    AdaptedPainter,
     Clip,
     ExpressionTrack,
     FaceCoeffs,
@@ -91,7 +93,7 @@ class Render(Stage[Mouths]):
         Args:
             ctx: Finished segments are kept in `work_dir`.
             *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `FaceCoeffs`, `ExpressionTrack`,
-            `RetimeMap`.
+            `RetimeMap`; `AdaptedPainter` where the `hybrid` renderer has adapted.
 
         Raises:
             ConfigError: No frame is left to lend its mouth.
@@ -100,10 +102,12 @@ class Render(Stage[Mouths]):
         from dubber.models.morphable import LinearFaceModel
         from dubber.stages.mouth_geometry import wanted_landmarks
 
-        video, clip, track, coeffs, expression, retime = _inputs(*inputs)
+        video, clip, track, coeffs, expression, retime, adapted = _inputs(*inputs)
         model = LinearFaceModel.from_weight(ctx.runtime.weights.open("face_model"))
         wanted_NM2 = wanted_landmarks(model, track, coeffs, expression, retime)
-        return render_mouths(ctx, self.params, video, clip, track, coeffs, retime, wanted_NM2)
+        return render_mouths(
+            ctx, self.params, video, clip, track, coeffs, retime, wanted_NM2, adapted=adapted
+        )
 
 
 def _inputs(
@@ -113,8 +117,9 @@ def _inputs(
     coeffs: FaceCoeffs,
     expression: ExpressionTrack,
     retime: RetimeMap,
-) -> tuple[SourceFile, Clip, FaceTrack, FaceCoeffs, ExpressionTrack, RetimeMap]:
-    return video, clip, track, coeffs, expression, retime
+    adapted: AdaptedPainter | None = None,
+) -> tuple[SourceFile, Clip, FaceTrack, FaceCoeffs, ExpressionTrack, RetimeMap, AdaptedPainter | None]:
+    return video, clip, track, coeffs, expression, retime, adapted
 
 
 def render_mouths(
@@ -126,6 +131,8 @@ def render_mouths(
     coeffs: FaceCoeffs,
     retime: RetimeMap,
     wanted_NM2: Float32,
+    *,
+    adapted: AdaptedPainter | None = None,
 ) -> Mouths:
     """Make patches for given landmarks; the stage's core, and the door for measuring with true ones.
 
@@ -138,6 +145,7 @@ def render_mouths(
         coeffs: Its head rotation is part of the search.
         retime: Which source frame each output frame shows.
         wanted_NM2: (N, 39, 2) display px of the output's frames.
+        adapted: What the `hybrid` renderer has learned of the target.
 
     Raises:
         ConfigError: No frame is left to lend its mouth.
@@ -156,6 +164,8 @@ def render_mouths(
             where="render.held_out_from_frame",
             advice="Hold out fewer frames.",
         )
+    if adapted is not None:
+        job = dataclasses.replace(job, painter=adapted.painter)
     renderer = RENDERERS[params.renderer](job)
     patches = write_segments(ctx, "mouths", job.has_patch_N, job.patch_size, renderer.patches)
     return Mouths(

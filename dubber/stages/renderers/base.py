@@ -12,7 +12,7 @@ import numpy as np
 from dubber.engine.stage import Runtime
 from dubber.ops.exemplar import HopCost, ShapeWeights
 from dubber.stages.mouth_geometry import patch_size
-from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Clip, Float32, Int32, Int64, UInt8
+from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Clip, Float32, Int32, Int64, StoredFile, UInt8
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class RenderJob:
         landmarks_TP2: (T, P, 2) tracked landmarks of the source frames, the same points.
         rotation_T3: (T, 3) head rotation of the source frames.
         is_exemplar_T: (T,) bool, frames that may lend their mouth.
+        painter: Weights of the hybrid painter that has learned the target; none: the shipped ones.
     """
 
     video: Path
@@ -72,6 +73,7 @@ class RenderJob:
     landmarks_TP2: Float32
     rotation_T3: Float32
     is_exemplar_T: Bool
+    painter: tuple[StoredFile, ...] = ()
 
     @property
     def patch_size(self) -> tuple[int, int]:

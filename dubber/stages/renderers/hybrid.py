@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file
 
 from dubber.engine.device import mixed_precision, torch_threads
+from dubber.engine.weights import Weight
 from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
 from dubber.ops.landmarks import NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import painter_input
@@ -33,7 +35,7 @@ class HybridRenderer:
     def __init__(self, job: RenderJob) -> None:
         self._job = job
         self._device = job.runtime.device.torch_device()
-        self._net = HybridPainter.from_weight(job.runtime.weights.open(WEIGHT)).to(self._device)
+        self._net = HybridPainter.from_weight(_weight(job)).to(self._device)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._exemplars = ExemplarSource(job, choose_exemplars(job, self._net.num_exemplars))
 
@@ -59,3 +61,9 @@ class HybridRenderer:
         with torch_threads(job.runtime.threads), torch.inference_mode(), mixed_precision(self._device):
             painted = self._net(inputs).picture_B3HW
         return np.asarray(to_pictures(painted)[0], np.uint8)
+
+
+def _weight(job: RenderJob) -> Weight:
+    if not job.painter:
+        return job.runtime.weights.open(WEIGHT)
+    return Weight(load_file(job.painter[0].path), {})
