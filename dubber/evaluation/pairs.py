@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter
 
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.metrics import mouth_box
-from dubber.ops.align import apply_similarity
+from dubber.ops.align import apply_similarity, invert_similarity, similarity_scale
 from dubber.ops.landmarks import MOUTH_JAW, MOUTH_OUTER, NOSE_BASE
 from dubber.ops.masks import mouth_mask
 from dubber.ops.warp import sample_crop
@@ -24,6 +24,27 @@ from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, FaceTrack, Float32, I
 
 _BOX_FRAMES = 13
 """Source: joonson/syncnet_python, which smooths its detector's boxes so."""
+
+
+INSIDE = 0.5
+"""Where a mask is above this, the made picture is mostly what is seen."""
+
+_MASK_MARGIN_PX = 16
+
+
+@dataclass(frozen=True)
+class MadePart:
+    """A part of a picture, at the picture's own resolution.
+
+    Attributes:
+        lumas: (h, w) uint8, made and filmed.
+        is_made_hw: (h, w) bool, where the mask is above one half.
+        is_lips_hw: (h, w) bool, the filmed lips and what lies between them: the hull of their outline.
+    """
+
+    lumas: tuple[UInt8, UInt8]
+    is_made_hw: Bool
+    is_lips_hw: Bool
 
 
 @dataclass(frozen=True)
@@ -75,20 +96,54 @@ class Pair:
         return slice(y0, y1), slice(x0, x1)
 
     @cached_property
-    def mask_HW(self) -> Float32:
-        """(384, 384) in 0..1, where the mouth is made: the compositor's mask for the filmed landmarks."""
+    def shown_mask(self) -> tuple[tuple[int, int], Float32]:
+        """Where the mouth is made, in the picture's own px: the compositor's mask for the filmed landmarks.
+
+        Returns:
+            Corner (x, y) of a part of the picture, which may leave it; and the part's mask, (h, w) in 0..1.
+        """
+        jaw, nose = self.landmarks_L3[MOUTH_JAW, :2], self.landmarks_L3[NOSE_BASE, :2]
         left, top, right, bottom = MOUTH_WINDOW
         window_42 = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
-        size = (CROP_SIZE_PX, CROP_SIZE_PX)
-        return mouth_mask((self.in_crop(MOUTH_JAW),), self.in_crop(NOSE_BASE), size, patch_42=window_42)
+        rendered_42 = apply_similarity(invert_similarity(self.similarity_23), window_42)
+        unit_px = 1 / float(similarity_scale(self.similarity_23))
+        points = np.concatenate([jaw, nose])
+        margin = _MASK_MARGIN_PX * max(unit_px, 1)  # a mask is empty near its part's rim
+        low, high = np.floor(points.min(axis=0) - margin), np.ceil(points.max(axis=0) + margin)
+        (width, height), corner = (high - low).astype(int), low.astype(np.float32)
+        mask_hw = mouth_mask(
+            (jaw - corner,),
+            nose - corner,
+            (int(height), int(width)),
+            unit_px=unit_px,
+            patch_42=rendered_42 - corner,
+        )
+        return (int(low[0]), int(low[1])), mask_hw
 
     @cached_property
-    def is_lips_HW(self) -> Bool:
-        """(384, 384) bool, the filmed lips and what lies between them: the hull of their outline."""
-        is_lips_HW = np.zeros((CROP_SIZE_PX, CROP_SIZE_PX), np.uint8)
-        hull = cv2.convexHull(np.rint(self.in_crop(MOUTH_OUTER) - 0.5).astype(np.int32))
-        cv2.fillConvexPoly(is_lips_HW, hull, (1,))
-        return is_lips_HW > 0
+    def mask_HW(self) -> Float32:
+        """(384, 384) in 0..1, the same in the crop."""
+        corner, mask_hw = self.shown_mask
+        levels = np.asarray(np.rint(mask_hw * 255), np.uint8)
+        crop_HW = sample_crop(levels, corner, self.similarity_23, CROP_SIZE_PX)
+        return np.asarray(crop_HW / np.float32(255), np.float32)
+
+    @cached_property
+    def made_part(self) -> MadePart:
+        """The part of the pictures that holds the mask, in their own px."""
+        (x0, y0), mask_hw = self.shown_mask
+        height, width = self.filmed.shape[:2]
+        rows = slice(max(y0, 0), max(min(y0 + mask_hw.shape[0], height), 0))
+        columns = slice(max(x0, 0), max(min(x0 + mask_hw.shape[1], width), 0))
+        inside = (slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0))
+        is_lips_hw = np.zeros(mask_hw.shape, np.uint8)
+        lips = self.landmarks_L3[MOUTH_OUTER, :2] - np.array([x0, y0], np.float32)
+        cv2.fillConvexPoly(is_lips_hw, cv2.convexHull(np.rint(lips - 0.5).astype(np.int32)), (1,))
+        made, filmed = (
+            np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[rows, columns], np.uint8)
+            for picture in (self.made, self.filmed)
+        )
+        return MadePart((made, filmed), mask_hw[inside] > INSIDE, is_lips_hw[inside] > 0)
 
 
 class PairMeasure(Protocol):

@@ -10,13 +10,10 @@ import numpy as np
 from dubber.evaluation import motion
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.metrics import coarse, psnr_db, seam_energy, sharpness, ssim, unrest
-from dubber.evaluation.pairs import Pair
+from dubber.evaluation.pairs import INSIDE, Pair
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
 from dubber.types import Bool, Float32, Float64
-
-_INSIDE = 0.5
-"""Where a mask is above this, the made picture is mostly what is seen."""
 
 
 class Fidelity:
@@ -51,7 +48,8 @@ class Detail:
     """Detail of the made picture over that of the filmed one (`metrics.sharpness`); 1 is as sharp.
 
     `sharpness_ratio`: where the mask is above one half. `lips_sharpness_ratio`: of the lips and what lies
-    between them. Pixels that are the source's own would draw the ratio to 1, so none are counted.
+    between them. Pixels that are the source's own would draw the ratio to 1, so none are counted. Taken at
+    the picture's own resolution: the crop would hide what a large face lost.
     """
 
     def __init__(self) -> None:
@@ -59,9 +57,9 @@ class Detail:
 
     def add(self, pair: Pair) -> None:
         """Sum both sides."""
-        is_made_HW = pair.mask_HW > _INSIDE
-        self._ratio.add(*(sharpness(luma, is_made_HW) for luma in pair.lumas))
-        self._lips.add(*(sharpness(luma, pair.is_lips_HW) for luma in pair.lumas))
+        part = pair.made_part
+        self._ratio.add(*(sharpness(luma, part.is_made_hw) for luma in part.lumas))
+        self._lips.add(*(sharpness(luma, part.is_lips_hw) for luma in part.lumas))
 
     def measures(self) -> Measures:
         """The ratios."""
@@ -107,7 +105,7 @@ class Flicker:
         if len(self._last) < 3:
             return
         box = self._last[1].mouth_box
-        is_made_HW = self._last[1].mask_HW[box] > _INSIDE
+        is_made_HW = self._last[1].mask_HW[box] > INSIDE
         if not is_made_HW.any():
             return
         sides = zip(*(frame.lumas for frame in self._last), strict=True)
