@@ -148,7 +148,9 @@ def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress)
         ConfigError: No usable face in the known part, or none in the held-out part.
         DubberError: See the stages.
     """
-    one_to_one = config.with_overrides({"length.mode": "silence"})
+    # The renderer is not run here, and its weights need not be there.
+    first_stages = {"length.mode": "silence", "render.renderer": "copy", "adapt.is_on": False}
+    one_to_one = config.with_overrides(first_stages)
     plan = plan_dub(one_to_one, path, path, runtime=runtime)
     run = Run(plan.plan, runtime, progress)
     progress.plan(["demux", "speech", "timeline", "track", "fit"])
