@@ -35,6 +35,10 @@ _CAUTION_PX = 9
 """Side of the square around a pixel whose largest difference counts: beside a moving lip nothing is sure."""
 
 
+_LIP_MARGIN_PX = 6.0
+"""How far around the lips their motion counts, px of the 384 crop."""
+
+
 @dataclass(frozen=True)
 class Consistency:
     """How strongly a picture follows the one before.
@@ -44,21 +48,19 @@ class Consistency:
         data: Of the picture's own colours; larger forgets sooner.
         detail: Which derivative of the picture is kept.
         confidence_levels: Differences of so many levels count exp(-1/2) = 0.61.
-        motion_px: Mouth motion that divides `weight` by e, px of the 384 crop per frame.
     """
 
     weight: float
     data: float
     detail: Detail
     confidence_levels: float
-    motion_px: float
 
 
 def deflickered(
     now_HW3: UInt8,
     before_HW3: UInt8,
     filtered_HW3: Float32,
-    motion_px: float,
+    trust_HW: Float32,
     consistency: Consistency,
 ) -> Float32:
     """Filter a picture.
@@ -69,7 +71,7 @@ def deflickered(
         now_HW3: (H, W, 3) uint8; height and width are even.
         before_HW3: (H, W, 3) uint8 the unfiltered picture before.
         filtered_HW3: (H, W, 3) float32 levels, the filtered picture before.
-        motion_px: The mouth's motion between the two, px of the 384 crop.
+        trust_HW: (H, W) float32 in 0..1, how far the picture before may count at all; see `lip_trust`.
         consistency: How strongly.
 
     Returns:
@@ -77,11 +79,32 @@ def deflickered(
     """
     now = now_HW3.astype(np.float32)
     # Linear interpolation would blur a little more with each picture that is handed on.
-    difference = _brought_onto(now_HW3, before_HW3, filtered_HW3, cv2.INTER_CUBIC) - now
-    difference *= _confidence(difference, consistency.confidence_levels)[..., None]
-    weight = consistency.weight * float(np.exp(-motion_px / consistency.motion_px))
-    correction = screened(difference, weight, consistency.data, consistency.detail)
+    difference = pulled(filtered_HW3, _flow(now_HW3, before_HW3), cv2.INTER_CUBIC) - now
+    difference *= (trust_HW * _confidence(difference, consistency.confidence_levels))[..., None]
+    correction = screened(difference, consistency.weight, consistency.data, consistency.detail)
     return np.clip(now + correction, 0, 255)
+
+
+def lip_trust(lips_P2: Float32, motion: float, size: tuple[int, int], unit_px: float) -> Float32:
+    """1, but exp(-motion) on and next to the lips: the paper's weight, where the motion is.
+
+    Flow does not find teeth that come into view: moving lips would be dragged, and open less.
+
+    Args:
+        lips_P2: (P, 2) px, points around the lips.
+        motion: How far they moved since the picture before, in units that divide the trust by e.
+        size: (height, width) of the picture.
+        unit_px: Pixels that a pixel of the 384 crop is here.
+
+    Returns:
+        (H, W) float32 in 0..1.
+    """
+    hull = cv2.convexHull(np.rint(lips_P2).astype(np.int32))
+    lips_HW = np.zeros(size, np.float32)
+    cv2.fillConvexPoly(lips_HW, hull, (1.0,))
+    cv2.polylines(lips_HW, [hull], True, (1.0,), thickness=max(1, round(2 * _LIP_MARGIN_PX * unit_px)))
+    lips_HW = np.asarray(cv2.GaussianBlur(lips_HW, (0, 0), _LIP_MARGIN_PX / 2 * unit_px), np.float32)
+    return 1 - lips_HW * np.float32(1 - np.exp(-motion))
 
 
 def literal_deflickered(
@@ -107,7 +130,7 @@ def literal_deflickered(
     weight = np.exp(-motion_px)
     now, warped = (
         fft.rfft2(image.astype(np.float64), axes=(0, 1))
-        for image in (now_HW3, _brought_onto(now_HW3, before_HW3, filtered_HW3, cv2.INTER_LINEAR))
+        for image in (now_HW3, pulled(filtered_HW3, _flow(now_HW3, before_HW3)))
     )
     solved = (bending_HW1 * now + weight * warped) / (bending_HW1 + weight)
     levels = np.clip(fft.irfft2(solved, s=(height, width), axes=(0, 1)), 0, 255)
@@ -141,9 +164,10 @@ def _laplacian_eigenvalues(height: int, width: int) -> Float32:
     return np.asarray(rows[:, None] + columns, np.float32)
 
 
-def _brought_onto(now_HW3: UInt8, before_HW3: UInt8, filtered_HW3: Float32, interpolation: int) -> Float32:
-    lumas = (np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (now_HW3, before_HW3))
-    return pulled(filtered_HW3, flow_to(*lumas), interpolation)
+def _flow(now_HW3: UInt8, before_HW3: UInt8) -> Float32:
+    return flow_to(
+        *(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (now_HW3, before_HW3))
+    )
 
 
 def _confidence(difference_HW3: Float32, levels: float) -> Float32:

@@ -32,7 +32,8 @@ class DeflickerParams(Params):
         data: Weight of the picture's own colours; larger forgets sooner.
         detail: What of each picture is kept: its Laplacian, or, less sharply parted from light, its gradient.
         confidence_levels: How different, in levels of 0..255, a pixel may be and still be taken for the same.
-        motion_px: Mouth motion that divides `weight` by e, px of the 384 crop per frame.
+        motion_px: Motion of the lips that divides their trust in the picture before by e, px of the 384 crop
+            per frame.
     """
 
     is_on: bool = True
@@ -41,7 +42,7 @@ class DeflickerParams(Params):
     data: float = Field(0.1, gt=0)
     detail: Literal["laplacian", "gradient"] = "laplacian"
     confidence_levels: float = Field(12.75, gt=0)
-    motion_px: float = Field(16.0, gt=0)
+    motion_px: float = Field(1.0, gt=0)
 
 
 class Deflicker(Stage[Mouths]):
@@ -105,8 +106,9 @@ class _Chain:
         has_patch_N = mouths.has_patch_N
         follows_gap_N = np.concatenate([[True], ~has_patch_N[:-1]])[: len(has_patch_N)]
         self._begins_N = starts_anew(track, retime) | follows_gap_N
+        self._unit_px = mouths.crop_size_px / CROP_SIZE_PX
         motion_N = mouth_motion(mouths.landmarks_NM2, of_centre=params.method == "literal")
-        self._motion_px_N = motion_N * (CROP_SIZE_PX / mouths.crop_size_px)
+        self._motion_px_N = motion_N / self._unit_px
         self._last: tuple[int, UInt8, Float32] | None = None
         """Number, unfiltered and filtered patch of the last output frame that was made."""
 
@@ -129,16 +131,17 @@ class _Chain:
                 yield np.asarray(np.rint(filtered), np.uint8)
 
     def _filtered(self, n: int, patch: UInt8) -> Float32:
-        from dubber.ops.deflicker import Consistency, deflickered, literal_deflickered
+        from dubber.ops.deflicker import Consistency, deflickered, lip_trust, literal_deflickered
+        from dubber.ops.landmarks import NUM_MOUTH
 
         params, motion_px = self._params, float(self._motion_px_N[n])
         before, filtered_before = self._before(n)
         if params.method == "literal":
             return literal_deflickered(patch, before, filtered_before, motion_px)
-        consistency = Consistency(
-            params.weight, params.data, params.detail, params.confidence_levels, params.motion_px
-        )
-        return deflickered(patch, before, filtered_before, motion_px, consistency)
+        lips_P2 = self._mouths.landmarks_NM2[n, :NUM_MOUTH]
+        trust_HW = lip_trust(lips_P2, motion_px / params.motion_px, self._mouths.patch_size, self._unit_px)
+        consistency = Consistency(params.weight, params.data, params.detail, params.confidence_levels)
+        return deflickered(patch, before, filtered_before, trust_HW, consistency)
 
     def _before(self, n: int) -> tuple[UInt8, Float32]:
         """Patch n - 1, unfiltered and filtered."""

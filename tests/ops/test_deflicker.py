@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dubber.ops.deflicker import Consistency, deflickered, literal_deflickered, screened
+from dubber.ops.deflicker import Consistency, deflickered, lip_trust, literal_deflickered, screened
 
 SIZE = (48, 64)
-CONSISTENCY = Consistency(0.8, 0.1, "laplacian", 12.75, 16.0)
+CONSISTENCY = Consistency(0.8, 0.1, "laplacian", 12.75)
 
 
 def texture(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -29,7 +29,7 @@ def run(frames: list[np.ndarray], step: Callable[..., np.ndarray]) -> list[np.nd
 
 
 def corrected(now: np.ndarray, before: np.ndarray, made: np.ndarray) -> np.ndarray:
-    return deflickered(now, before, made, 1.0, CONSISTENCY)
+    return deflickered(now, before, made, np.ones(now.shape[:2], np.float32), CONSISTENCY)
 
 
 def flat(level: float) -> np.ndarray:
@@ -124,3 +124,11 @@ def test_other_pictures_are_not_mixed_in() -> None:
     made = run(frames, corrected)
     ghost = np.abs(made[-1].astype(int) - frames[-1]).mean()
     assert ghost < 0.1 * np.abs(frames[0].astype(int) - frames[1]).mean()
+
+
+def test_moving_lips_are_left_alone_and_still_ones_are_not() -> None:
+    lips = np.array([[20, 24], [32, 18], [44, 24], [32, 30]], np.float32)
+    moving, still = (lip_trust(lips, motion, SIZE, 1.0) for motion in (2.0, 0.0))
+    np.testing.assert_array_equal(still, 1)
+    assert moving[24, 32] == pytest.approx(np.exp(-2), abs=0.02)
+    assert moving[0, 0] == pytest.approx(1, abs=1e-3)
