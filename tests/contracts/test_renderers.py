@@ -15,6 +15,7 @@ from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import WeightsError
 from dubber.media.reader import probe
 from dubber.models.frame_painter import FramePainter
+from dubber.models.hybrid import HybridPainter
 from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import Render, RenderParams, make_job
 from dubber.stages.renderers import RENDERERS
@@ -54,6 +55,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> WeightsFolder:
         "description": "untrained",
     }
     save_weight(folder, "renderer_unet", FramePainter(5, 4, 5).to_arrays(), entry)
+    painter = HybridPainter(2, 4, 3)
+    torch.nn.init.normal_(painter.unet.decoder[0][1].weight, std=0.003)
+    save_weight(folder, "renderer_hybrid", painter.to_arrays(), entry)
     copy_weight(WeightsFolder(default_weights_dir()), "face_model", folder)
     return WeightsFolder(folder)
 
