@@ -196,13 +196,15 @@ def ablation(
         write_page(page(document, command), output)
         say(f"Written: {escape(str(output))}", is_quiet=quiet)
     if not quiet:
-        tables = _RENDERER_TABLES if is_renderer else _TRANSLATOR_TABLES
-        for length, (title, columns) in tables.items():
+        for length, title in _LENGTHS.items():
             rows: list[_Row] = [
-                (variant["name"], variant["missing"] or "", variant[length], variant[length])
-                for variant in document["variants"]
+                (variant["name"], "", variant[length], variant[length]) for variant in document["variants"]
             ]
-            _show_tables(rows, {title: columns}, ("", ""))
+            tables = _RENDERER_TABLES if is_renderer else _TRANSLATOR_TABLES
+            _show_tables(rows, {f"{title}: {what}": tables[what] for what in tables}, ("", ""))
+        for variant in document["variants"]:
+            if variant["missing"] is not None:
+                say(escape(f"{variant['name']}: {variant['missing']}"))
     if json:
         print_json(document)
 
@@ -310,33 +312,33 @@ _SPEECH_TABLES = {
         "no sound": ("", "motion_without_sound"),
     },
 }
-_TRANSLATOR_COLUMNS = {
-    "E_exp": ("", "expression_error"),
-    "E_ldmk": ("", "landmark_error_px"),
-    "LMD": ("", "lmd_px"),
-    "opening r": ("", "mouth_opening_correlation"),
-    "lag": ("", "av_lag_frames"),
-    "swing": ("", "opening_amplitude_ratio"),
-}
-_RENDERER_COLUMNS = {
-    "PSNR": ("", "mouth_psnr_db"),
-    "SSIM": ("", "mouth_ssim"),
-    "re-made": ("", "remade_psnr_db"),
-    "patch": ("", "patch_psnr_db"),
-    "sharp": ("", "sharpness_ratio"),
-    "seam": ("", "seam_index"),
-    "soft": ("", "soft_seam_index"),
-    "flicker": ("", "flicker_index"),
-    "soft flicker": ("", "soft_flicker_index"),
-    "E_ldmk": ("", "rendered_landmark_error_px"),
-}
+_LENGTHS = {"long": "Clips, medians", "short": "Shorter clips, medians"}
 _TRANSLATOR_TABLES = {
-    "long": ("Clips, medians", _TRANSLATOR_COLUMNS),
-    "short": ("Sentences of a few seconds, medians", _TRANSLATOR_COLUMNS),
+    "shape and motion": {
+        "E_exp": ("", "expression_error"),
+        "E_ldmk": ("", "landmark_error_px"),
+        "LMD": ("", "lmd_px"),
+        "opening r": ("", "mouth_opening_correlation"),
+        "lag": ("", "av_lag_frames"),
+        "swing": ("", "opening_amplitude_ratio"),
+    },
 }
 _RENDERER_TABLES = {
-    "long": ("Clips with enough footage, medians of the mouth box", _RENDERER_COLUMNS),
-    "short": ("Shorter clips, medians of the mouth box", _RENDERER_COLUMNS),
+    "mouth box; seen landmarks in px of the 384 crop": {
+        "PSNR": ("", "mouth_psnr_db"),
+        "SSIM": ("", "mouth_ssim"),
+        "re-made": ("", "remade_psnr_db"),
+        "patch": ("", "patch_psnr_db"),
+        "E_ldmk": ("", "rendered_landmark_error_px"),
+    },
+    "the made pixels against the filmed ones; 1 is as filmed": {
+        "sharp": ("", "sharpness_ratio"),
+        "lips": ("", "lips_sharpness_ratio"),
+        "seam": ("", "seam_index"),
+        "soft": ("", "soft_seam_index"),
+        "flicker": ("", "flicker_index"),
+        "soft fl.": ("", "soft_flicker_index"),
+    },
 }
 """Title; heading of each column; whose number it is ("" for dubber's own) and its key."""
 
