@@ -38,10 +38,10 @@ class DeflickerParams(Params):
 
     is_on: bool = True
     method: Literal["screened_poisson", "literal"] = "screened_poisson"
-    weight: float = Field(0.8, ge=0)
-    data: float = Field(0.1, gt=0)
+    weight: float = Field(2.0, ge=0)
+    data: float = Field(0.2, gt=0)
     detail: Literal["laplacian", "gradient"] = "laplacian"
-    confidence_levels: float = Field(12.75, gt=0)
+    confidence_levels: float = Field(20.0, gt=0)
     motion_px: float = Field(1.0, gt=0)
 
 
