@@ -85,3 +85,13 @@ def read_segment(files: Sequence[StoredFile], has_patch_N: Bool, start: int) -> 
     """
     before = sum(bool(has_patch_N[s : s + SEGMENT_FRAMES].any()) for s in range(0, start, SEGMENT_FRAMES))
     return read_patches([files[before].path])
+
+
+def copy_segments(ctx: StageContext, files: Sequence[StoredFile]) -> tuple[StoredFile, ...]:
+    """The same patches for another artefact, where a stage has nothing to change.
+
+    Args:
+        ctx: The copies go to the artefact's folder.
+        files: What `write_segments` returned.
+    """
+    return tuple(StoredFile(shutil.copyfile(file.path, ctx.new_file(file.path.name))) for file in files)
