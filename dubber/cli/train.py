@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,12 @@ def expression(
 def renderer(
     clips: Clips,
     output: Out = Path("weights"),
+    name: Annotated[
+        TrainedRenderer, typer.Option("--renderer", help="Which network.")
+    ] = TrainedRenderer.hybrid,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="unet in the papers' size, with their losses; for a GPU.")
+    ] = False,
     vgg: Annotated[
         Path | None,
         typer.Option(
@@ -121,9 +128,9 @@ def renderer(
             show_default=False,
         ),
     ] = None,
-    iterations: Annotated[int | None, typer.Option(help="Steps.", show_default="8000")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Steps.", show_default="the recipe's")] = None,
     base_width: Annotated[
-        int | None, typer.Option(help="Channels of the first level.", show_default="24")
+        int | None, typer.Option(help="Channels of the first level.", show_default="the recipe's")
     ] = None,
     device: o.DeviceOption = "auto",
     threads: o.Threads = 0,
@@ -132,13 +139,22 @@ def renderer(
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
 ) -> None:
-    """Teach the hybrid renderer's network to paint mouths. A killed training goes on from its checkpoint."""
+    """Teach a renderer's network to paint mouths. A killed training goes on from its checkpoint."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
+    from dubber.training.literal_renderer import LiteralTraining, train_literal_from_clips
     from dubber.training.renderer import RendererTraining, train_from_clips
 
-    settings = RendererTraining.recipe(vgg=vgg, iterations=iterations, base_width=base_width)
-    runtime = o.build_runtime(cache, output, device, threads)
-    _train(partial(train_from_clips, settings=settings), clips, output, runtime, is_json=json, is_quiet=quiet)
+    train: Callable[[Path, Path, Runtime, Progress], dict[str, float]]
+    if name is TrainedRenderer.hybrid:
+        train = partial(train_from_clips, settings=RendererTraining(vgg=vgg).but(iterations, base_width))
+    else:
+        usual = LiteralTraining.paper() if paper else LiteralTraining()
+        train = partial(
+            train_literal_from_clips, settings=replace(usual, vgg=vgg).but(iterations, base_width)
+        )
+    _train(
+        train, clips, output, o.build_runtime(cache, output, device, threads), is_json=json, is_quiet=quiet
+    )
 
 
 def _train(

@@ -16,8 +16,9 @@ from dubber.engine.stage import Runtime
 from dubber.engine.store import Store
 from dubber.errors import ConfigError, NoFaceError
 from dubber.stages.demux import Demux, DemuxParams
+from dubber.stages.fit import Fit, FitParams
 from dubber.stages.track import Track, TrackParams
-from dubber.types import Clip, FaceTrack, SourceFile
+from dubber.types import Clip, FaceCoeffs, FaceTrack, SourceFile
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,27 @@ class TrackedClip:
     row: ManifestRow
     clip: Clip
     track: FaceTrack
+
+
+@dataclass(frozen=True)
+class FittedClip:
+    """A clip whose face was followed and explained.
+
+    Attributes:
+        row: Where it comes from.
+        key: Names clip, track and fit.
+        video: The file.
+        clip: What demuxing tells.
+        track: The face.
+        coeffs: What explains it.
+    """
+
+    row: ManifestRow
+    key: str
+    video: SourceFile
+    clip: Clip
+    track: FaceTrack
+    coeffs: FaceCoeffs
 
 
 @dataclass(frozen=True)
@@ -114,6 +136,29 @@ def plan_clip(path: Path, runtime: Runtime) -> ClipPlan:
     video = plan.source(path)
     clip = plan.add(Demux(DemuxParams()), video)
     return ClipPlan(plan, video, clip, plan.add(Track(TrackParams()), video, clip))
+
+
+def fitted_clip(row: ManifestRow, runtime: Runtime) -> FittedClip | None:
+    """A clip with its face fitted, through the cache; None where it shows no usable face.
+
+    Raises:
+        MediaError: The file is missing or damaged.
+    """
+    planned = plan_clip(row.path, runtime)
+    coeffs = planned.plan.add(Fit(FitParams()), planned.track)
+    run = Run(planned.plan, runtime)
+    try:
+        return FittedClip(
+            row,
+            coeffs.key,
+            run.get(planned.video),
+            run.get(planned.clip),
+            run.get(planned.track),
+            run.get(coeffs),
+        )
+    except NoFaceError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def tracked_clips(

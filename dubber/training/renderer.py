@@ -20,15 +20,13 @@ import torch
 from torch import nn
 
 from dubber.engine.device import torch_threads
-from dubber.engine.execute import Run
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.stage import Runtime, StageContext
-from dubber.errors import ConfigError, NoFaceError
+from dubber.errors import ConfigError
 from dubber.models.discriminator import Discriminator
 from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
 from dubber.models.learning import Painted, PaintingLoop, PaintingLosses, PaintingSchedule
 from dubber.models.vgg import VggFeatures
-from dubber.stages.fit import Fit, FitParams
 from dubber.stages.painter_samples import (
     PainterBatch,
     PainterSamples,
@@ -38,7 +36,7 @@ from dubber.stages.painter_samples import (
 )
 from dubber.stages.render import RenderParams
 from dubber.stages.renderers.hybrid import WEIGHT
-from dubber.training.dataset import ManifestRow, plan_clip, provenance, read_manifest
+from dubber.training.dataset import ManifestRow, fitted_clip, provenance, read_manifest
 from dubber.training.release import save_weight
 from dubber.types import Float64
 
@@ -82,14 +80,10 @@ class RendererTraining:
     schedule: PaintingSchedule = field(default_factory=lambda: PaintingSchedule(iterations=8000))
     vgg: Path | None = None
 
-    @classmethod
-    def recipe(
-        cls, *, vgg: Path | None = None, iterations: int | None = None, base_width: int | None = None
-    ) -> RendererTraining:
-        """The settings that make the shipped weights, but for what is given."""
-        usual = cls(vgg=vgg)
-        schedule = usual.schedule if iterations is None else replace(usual.schedule, iterations=iterations)
-        return replace(usual, schedule=schedule, base_width=base_width or usual.base_width)
+    def but(self, iterations: int | None, base_width: int | None) -> RendererTraining:
+        """The same with other numbers of steps and channels, where they are given."""
+        schedule = self.schedule if iterations is None else replace(self.schedule, iterations=iterations)
+        return replace(self, schedule=schedule, base_width=base_width or self.base_width)
 
 
 class Lessons:
@@ -297,40 +291,28 @@ def clip_samples(
 
 
 def _samples_of(row: ManifestRow, runtime: Runtime, settings: RendererTraining) -> PainterSamples | None:
-    planned = plan_clip(row.path, runtime)
-    coeffs_ref = planned.plan.add(Fit(FitParams()), planned.track)
-    label = (coeffs_ref.key, settings.num_exemplars, settings.lessons_per_clip, settings.lesson_share)
-    folder = (
-        runtime.cache_dir / "training" / "lessons" / hashlib.sha256(repr(label).encode()).hexdigest()[:16]
-    )
+    fitted = fitted_clip(row, runtime)
+    if fitted is None:
+        return None
+    label = (fitted.key, settings.num_exemplars, settings.lessons_per_clip, settings.lesson_share)
+    folder = lessons_folder(runtime, label)
     if (folder / "points.safetensors").exists():
         return PainterSamples.load(folder)
-    run = Run(planned.plan, runtime)
-    try:
-        video, clip, track, coeffs = (
-            run.get(planned.video),
-            run.get(planned.clip),
-            run.get(planned.track),
-            run.get(coeffs_ref),
-        )
-    except NoFaceError as error:
-        logger.warning("%s", error)
-        return None
+    track = fitted.track
     usable = np.flatnonzero(track.is_usable_T)
     if len(usable) < _LEAST_FRAMES:
         return None
-    rng = np.random.default_rng(int(label[0][:8], 16))
+    rng = np.random.default_rng(int(fitted.key[:8], 16))
     count = min(settings.lessons_per_clip, round(len(usable) * settings.lesson_share))
     frames = np.sort(rng.choice(usable, count, replace=False)).astype(np.int32)
-    context = StageContext(runtime, folder, folder, "lessons")
     folder.mkdir(parents=True, exist_ok=True)
     samples = make_samples(
-        context,
+        StageContext(runtime, folder, folder, "lessons"),
         folder,
-        video,
-        clip,
+        fitted.video,
+        fitted.clip,
         track,
-        coeffs,
+        fitted.coeffs,
         frames,
         track.is_usable_T,
         rng.choice(_APART_FRAMES, count).astype(np.int32),
@@ -340,3 +322,14 @@ def _samples_of(row: ManifestRow, runtime: Runtime, settings: RendererTraining) 
     )
     (folder / "crops.raw").unlink(missing_ok=True)
     return samples
+
+
+def lessons_folder(runtime: Runtime, label: tuple[object, ...]) -> Path:
+    """Where the lessons of a clip lie in the cache.
+
+    Args:
+        runtime: Names the cache.
+        label: What they were made from, and how.
+    """
+    digest = hashlib.sha256(repr(label).encode()).hexdigest()[:16]
+    return runtime.cache_dir / "training" / "lessons" / digest

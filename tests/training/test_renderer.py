@@ -12,9 +12,11 @@ import torch
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightsFolder
 from dubber.errors import ConfigError, WeightsError
+from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
-from dubber.models.learning import PaintingSchedule
+from dubber.models.learning import PAPER_LOSSES, PaintingSchedule
 from dubber.stages.painter_samples import PainterSamples
+from dubber.training.literal_renderer import LiteralTraining, train_literal_from_clips
 from dubber.training.renderer import Lessons, RendererTraining, train_from_clips, train_renderer
 from tests.synth import make_clip
 
@@ -65,3 +67,29 @@ def test_a_wrong_vgg_file_is_refused(tmp_path: Path) -> None:
     settings = replace(QUICK, vgg=tmp_path / "absent.safetensors")
     with pytest.raises(WeightsError, match="VGG"):
         train_renderer([samples(4)], ["a"], tmp_path, settings=settings)
+
+
+def test_the_literal_network_learns_from_runs_of_crops(tmp_path: Path, runtime: Runtime) -> None:
+    make_clip(tmp_path / "a.mp4", num_frames=40)
+    (tmp_path / "clips.csv").write_text("file,split,speaker\na.mp4,train,a\n")
+    settings = LiteralTraining(
+        base_width=4,
+        num_levels=4,
+        num_frames=3,
+        run_frames=5,
+        losses=replace(PAPER_LOSSES, gradient_penalty=1.0),
+        schedule=PaintingSchedule(iterations=2),
+    )
+    runtime = replace(runtime, threads=1)
+    measures = train_literal_from_clips(
+        tmp_path / "clips.csv", tmp_path / "weights", runtime, settings=settings
+    )
+    assert measures["train_runs"] == 7
+    net = FramePainter.from_weight(WeightsFolder(tmp_path / "weights").open("renderer_unet"))
+    assert net.num_frames == 3
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    paper = LiteralTraining.paper()
+    assert (paper.base_width, paper.num_levels, paper.num_frames) == (64, 7, 7)
+    assert (paper.losses.pixel, paper.losses.adversarial, paper.losses.gradient_penalty) == (10, 1, 10)
