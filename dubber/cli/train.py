@@ -28,6 +28,13 @@ class TrainedTranslator(str, Enum):
     lstm = "lstm"
 
 
+class TrainedRenderer(str, Enum):
+    """Renderers that are networks."""
+
+    hybrid = "hybrid"
+    unet = "unet"
+
+
 app = typer.Typer(
     help="Train the face model, the audio-to-expression network and the renderer.", no_args_is_help=True
 )

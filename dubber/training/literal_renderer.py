@@ -219,7 +219,7 @@ def paint_window(
         rng: Makes the noise.
         device: Where.
     """
-    crops, landmarks = np.asarray(clip.crops_nSS3[frames]), clip.landmarks_nM2[frames]
+    crops, landmarks = np.array(clip.crops_nSS3[frames]), clip.landmarks_nM2[frames]
     seeds = rng.integers(2**31, size=len(crops)).tolist()
     seen = np.stack(
         [painter_input(*shown, *like.heatmap) for shown in zip(crops, landmarks, seeds, strict=True)]
