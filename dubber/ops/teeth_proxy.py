@@ -67,7 +67,7 @@ def inner_mouth_masks(landmarks_NM2: Float32, unit_px: float) -> UInt8:
     masks = np.zeros((len(fixed), _CELLS, _CELLS), np.uint8)
     for mask, polygon in zip(masks, fixed, strict=True):
         cv2.fillPoly(mask, [polygon], 1, cv2.LINE_8, _SUBPIXEL_BITS)
-    return np.packbits(masks.reshape(len(fixed), -1), axis=1)
+    return np.packbits(masks.reshape(len(fixed), _CELLS * _CELLS), axis=1)
 
 
 def mask_iou(masks_AB: UInt8, others_CB: UInt8) -> Float32:
