@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from speed import timed
 
@@ -29,6 +30,7 @@ from dubber.media.patches import PatchWriter, read_patches
 from dubber.media.reader import read_frames_at
 from dubber.models.frame_painter import FramePainter
 from dubber.models.morphable import LinearFaceModel
+from dubber.ops.teeth import Proxy, transfer_teeth
 from dubber.pipeline import make_runtime
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.fit import FACE_MODEL
@@ -36,7 +38,8 @@ from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import RenderParams, make_job, render_mouths
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
-from dubber.types import Mouths, RetimeMap
+from dubber.stages.teeth import Teeth, TeethParams
+from dubber.types import CROP_SIZE_PX, Mouths, RetimeMap
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,29 @@ def deflicker(bench: Bench) -> Prepared:
     ), bench.num_frames
 
 
+def teeth(bench: Bench) -> Prepared:
+    """Filmed detail for softened patches that are in memory, with one proxy each."""
+    mouths = bench.mouths
+    patches = list(read_patches([file.path for file in mouths.patches]))
+    landmarks_nM2 = mouths.landmarks_NM2[mouths.has_patch_N]
+    soft = [cv2.GaussianBlur(patch, (0, 0), 2.0).astype(np.uint8) for patch in patches]
+    unit_px = mouths.crop_size_px / CROP_SIZE_PX
+
+    def step() -> None:
+        for image, filmed, points in zip(soft, patches, landmarks_nM2, strict=True):
+            transfer_teeth(image, points, [Proxy(filmed, points, 1.0)], unit_px)
+
+    return step, len(patches)
+
+
+def teeth_with_footage(bench: Bench) -> Prepared:
+    """The stage: search, one pass over the footage for proxies, reading and writing the patches."""
+    stage, footage = Teeth(TeethParams()), bench.footage
+    return lambda: stage.run(
+        bench.context(), footage.video, footage.clip, footage.track, bench.retime, bench.mouths
+    ), bench.num_frames
+
+
 ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "decode": decode,
     "exemplar": exemplar,
@@ -166,6 +192,8 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "unet 16": unet(16),
     "unet 32": unet(32),
     "unet 64": unet(64),
+    "teeth": teeth,
+    "teeth+footage": teeth_with_footage,
     "deflicker": deflicker,
 }
 """Name of a row and what prepares it."""
