@@ -66,7 +66,7 @@ def inner_mouth_masks(landmarks_NM2: Float32, unit_px: float) -> UInt8:
     fixed = np.rint(cells * 2**_SUBPIXEL_BITS).astype(np.int32)
     masks = np.zeros((len(fixed), _CELLS, _CELLS), np.uint8)
     for mask, polygon in zip(masks, fixed, strict=True):
-        cv2.fillPoly(mask, [polygon], 1, cv2.LINE_8, _SUBPIXEL_BITS)
+        cv2.fillPoly(mask, [polygon], (1.0,), cv2.LINE_8, _SUBPIXEL_BITS)
     return np.packbits(masks.reshape(len(fixed), _CELLS * _CELLS), axis=1)
 
 
