@@ -19,6 +19,7 @@ from dubber.stages.remux import RemuxParams
 from dubber.stages.render import RenderParams
 from dubber.stages.retime import RetimeParams
 from dubber.stages.speech import SpeechParams
+from dubber.stages.teeth import TeethParams
 from dubber.stages.timeline import LengthParams
 from dubber.stages.track import TrackParams
 from dubber.stages.translate import TranslateParams
@@ -43,6 +44,7 @@ class DubConfig(BaseModel):
     retime: RetimeParams = RetimeParams()
     render: RenderParams = RenderParams()
     adapt: AdaptParams = AdaptParams()
+    teeth: TeethParams = TeethParams()
     deflicker: DeflickerParams = DeflickerParams()
     blend: BlendParams = BlendParams()
     remux: RemuxParams = RemuxParams()

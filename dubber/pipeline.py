@@ -32,6 +32,7 @@ from dubber.stages.remux import Remux
 from dubber.stages.render import Render
 from dubber.stages.retime import Retime
 from dubber.stages.speech import ExtractOwnSpeech, ExtractSpeech
+from dubber.stages.teeth import Teeth
 from dubber.stages.timeline import SetLength
 from dubber.stages.track import Track
 from dubber.stages.translate import Translate
@@ -85,6 +86,7 @@ class DubPlan:
     expression: Ref[ExpressionTrack]
     retime: Ref[RetimeMap]
     rendered: Ref[Mouths]
+    toothed: Ref[Mouths]
     mouths: Ref[Mouths]
     frames: Ref[FrameStream]
     dubbed: Ref[DubbedVideo]
@@ -120,6 +122,9 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     geometry = (video, clip, track, coeffs)
     adapted = (plan.add(Adapt(config.adapt), *geometry),) if _adapts(config) else ()
     mouths = rendered = plan.add(Render(config.render), *geometry, expression, retime, *adapted)
+    if config.teeth.is_on:
+        mouths = plan.add(Teeth(config.teeth), video, clip, track, retime, mouths)
+    toothed = mouths
     if config.deflicker.is_on:
         mouths = plan.add(Deflicker(config.deflicker), track, retime, mouths)
 
@@ -139,6 +144,7 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
         expression=expression,
         retime=retime,
         rendered=rendered,
+        toothed=toothed,
         mouths=mouths,
         frames=frames,
         dubbed=dubbed,

@@ -33,7 +33,7 @@ from tests.synth import SyntheticClip, make_clip, talking_sound, write_wav
 NUM_FRAMES = 40
 STAGES = [
     *("demux", "speech", "timeline", "track", "fit", "own_speech"),
-    *("translate", "retime", "render", "deflicker", "blend", "remux"),
+    *("translate", "retime", "render", "teeth", "deflicker", "blend", "remux"),
 ]
 
 
@@ -309,12 +309,13 @@ def test_interrupt_ends_with_130_and_leaves_nothing(case: Case, tmp_path: Path) 
 
 
 def test_finishing_stages_can_be_switched_off(case: Case) -> None:
-    config = DubConfig().with_overrides({"deflicker.is_on": False})
+    config = DubConfig().with_overrides({"teeth.is_on": False, "deflicker.is_on": False})
     plan = plan_dub(config, case.clip.path, case.line, runtime=case.runtime())
-    assert plan.mouths == plan.rendered
+    assert plan.mouths == plan.toothed == plan.rendered
+    assert "teeth" not in plan.plan.stage_names()
     assert "deflicker" not in plan.plan.stage_names()
     with_all = plan_dub(DubConfig(), case.clip.path, case.line, runtime=case.runtime())
     assert with_all.rendered == plan.rendered, "what was rendered stays in the cache"
-    assert with_all.mouths != with_all.rendered
+    assert len({with_all.mouths, with_all.toothed, with_all.rendered}) == 3
     with pytest.raises(ConfigError, match="deflicker"):
         dub(case.clip.path, case.line, config=config, runtime=case.runtime(), until_stage="deflicker")

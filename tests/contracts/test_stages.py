@@ -24,7 +24,7 @@ def stages(runtime: Runtime) -> list:
 
 def test_names_are_unique_and_versions_count_from_one(runtime: Runtime) -> None:
     made = stages(runtime)
-    assert len({stage.name for stage in made}) == len(made) == 12
+    assert len({stage.name for stage in made}) == len(made) == 13
     assert all(stage.version >= 1 for stage in made)
 
 
@@ -52,6 +52,7 @@ def test_every_parameter_is_part_of_the_key(runtime: Runtime) -> None:
         "fit.num_identity_frames": 31,
         "translate.mouth_gain": 0.8,
         "render.num_candidates": 31,
+        "teeth.boost": 0.9,
         "deflicker.weight": 0.7,
         "blend.feather_px": 4.5,
         "remux.crf": 17,
