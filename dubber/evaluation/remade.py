@@ -34,6 +34,7 @@ from dubber.stages.compositor import Compositor
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.mouth_geometry import patch_similarity
 from dubber.stages.render import render_mouths
+from dubber.stages.teeth import Teeth
 from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Float32, Mouths, UInt8
 
 
@@ -110,6 +111,11 @@ def finished_mouths(
         wanted_NM2,
         adapted=footage.adapted(config, runtime),
     )
+    if config.teeth.is_on:
+        context = _context(runtime, folder, "teeth")
+        mouths = Teeth(config.teeth).run(
+            context, footage.video, footage.clip, footage.track, footage.retime, mouths
+        )
     if config.deflicker.is_on:
         context = _context(runtime, folder, "deflicker")
         mouths = Deflicker(config.deflicker).run(context, footage.track, footage.retime, mouths)

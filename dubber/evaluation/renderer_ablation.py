@@ -45,7 +45,7 @@ class RendererVariant:
 
 def _variant(name: str, renderer: str, **is_on: bool) -> RendererVariant:
     """A renderer with all of the finishing, and nothing learned of the person, but for what is said."""
-    stages = {"adapt": False, "deflicker": True, **is_on}
+    stages = {"adapt": False, "teeth": True, "deflicker": True, **is_on}
     overrides = {f"{stage}.is_on": value for stage, value in stages.items()}
     return RendererVariant(name, {"render.renderer": renderer, **overrides})
 
@@ -56,9 +56,13 @@ UNSTEADY = _variant("hybrid without deflicker", "hybrid", deflicker=False)
 
 VARIANTS: tuple[RendererVariant, ...] = (
     MAIN,
+    _variant("hybrid without teeth", "hybrid", teeth=False),
     UNSTEADY,
+    _variant("hybrid, bare", "hybrid", teeth=False, deflicker=False),
     BASELINE,
+    _variant("exemplar without teeth", "exemplar", teeth=False),
     _variant("exemplar without deflicker", "exemplar", deflicker=False),
+    _variant("exemplar, bare", "exemplar", teeth=False, deflicker=False),
     _variant("U-Net as published", "unet"),
     _variant("hybrid, adapted", "hybrid", adapt=True),
 )

@@ -26,10 +26,10 @@ def draw(finished: Dub, stage: str, dub_plan: DubPlan | None = None, num_frames:
     )
 
 
-@pytest.mark.parametrize("stage", ["track", "fit", "render", "blend"])
+@pytest.mark.parametrize("stage", ["track", "fit", "render", "teeth", "blend"])
 def test_close_ups_are_large_and_as_many_as_asked_for(finished: Dub, stage: str) -> None:
     one, four = draw(finished, stage, num_frames=1), draw(finished, stage, num_frames=4)
-    pictures = {"track": 2, "fit": 2, "render": 3, "blend": 4}[stage]
+    pictures = {"track": 2, "fit": 2, "render": 3, "teeth": 2, "blend": 4}[stage]
     assert one.shape[1] >= pictures * CLOSE_UP_PX
     grown = (four.shape[0] - one.shape[0]) / one.shape[0] + (four.shape[1] - one.shape[1]) / one.shape[1]
     assert grown > 0.9
@@ -84,7 +84,7 @@ def test_a_stage_that_is_off_has_no_sheet(finished: Dub) -> None:
 def test_kept_stages_show_what_finishing_changes(finished: Dub, tmp_path: Path) -> None:
     export(finished.plan, finished.runtime, tmp_path / "look")
     names = {path.name for path in (tmp_path / "look").iterdir()}
-    assert {"deflicker.png", "render_00000.png"} <= names
+    assert {"teeth.png", "deflicker.png", "render_00000.png"} <= names
 
 
 def test_a_stage_is_drawn_from_the_cache(finished: Dub) -> None:
