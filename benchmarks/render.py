@@ -38,7 +38,6 @@ from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import RenderParams, make_job, render_mouths
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
-from dubber.stages.teeth import Teeth
 from dubber.stages.teeth import Teeth, TeethParams
 from dubber.types import CROP_SIZE_PX, Mouths, RetimeMap
 
@@ -154,13 +153,6 @@ def unet(width: int) -> Callable[[Bench], Prepared]:
     return row
 
 
-def teeth(bench: Bench) -> Prepared:
-    """The stage, with reading and writing the patches and the footage it takes teeth from."""
-    stage, footage = Teeth(DubConfig().teeth), bench.footage
-    inputs = (footage.video, footage.clip, footage.track, bench.retime, bench.mouths)
-    return lambda: stage.run(bench.context(), *inputs), bench.num_frames
-
-
 def deflicker(bench: Bench) -> Prepared:
     """The stage, with reading and writing the patches."""
     stage = Deflicker(DubConfig().deflicker)
@@ -202,7 +194,6 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "unet 64": unet(64),
     "teeth": teeth,
     "teeth+footage": teeth_with_footage,
-    "teeth": teeth,
     "deflicker": deflicker,
 }
 """Name of a row and what prepares it."""
