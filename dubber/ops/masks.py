@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dubber.types import Float32
+from dubber.types import Float32, Float64
 
 _RIM_PX = 12
+_NODES_PER_FEATHER = 4
 
 
 @dataclass(frozen=True)
@@ -57,40 +58,43 @@ def mouth_mask(
     shape = shape or MaskShape()
     height, width = size
     rim = max(2.0, _RIM_PX * unit_px)
-    edges = [
-        *_hull_edges(np.concatenate(hulls)),
-        *([] if patch_42 is None else _hull_edges(patch_42)),
-        _nose_edge(nose_base_B2, shape.below_nose * unit_px),
-        (1.0, 0.0, -rim),
-        (-1.0, 0.0, width - rim),
-        (0.0, 1.0, -rim),
-        (0.0, -1.0, height - rim),
-    ]
-    x = np.arange(width, dtype=np.float32) + np.float32(0.5)
-    y = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5)
-    # Inside a convex region the distance to its border is the least distance to a side; unlike a distance
-    # transform of a filled polygon it moves smoothly with the landmarks.
-    distance = np.full(size, np.inf, np.float32)
-    for along_x, along_y, offset in edges:
-        down = np.float32(along_y) * y + np.float32(offset)
-        np.minimum(distance, np.float32(along_x) * x + down, out=distance)
     begins, feather = (shape.erode - 2 * shape.blur) * unit_px, max(4 * shape.blur * unit_px, 1e-6)
-    return _smooth_step((distance - np.float32(begins)) / np.float32(feather))
+    edges_E3 = np.concatenate(
+        [
+            _hull_edges(np.concatenate(hulls)),
+            *([] if patch_42 is None else [_hull_edges(patch_42)]),
+            [_nose_edge(nose_base_B2, shape.below_nose * unit_px)],
+            [[1, 0, -rim], [-1, 0, width - rim], [0, 1, -rim], [0, -1, height - rim]],
+        ]
+    ).astype(np.float32)
+    # Inside a convex region the distance to its border is the least distance to a side; unlike a distance
+    # transform of a filled polygon it moves smoothly with the landmarks. It has no detail finer than the
+    # feather, and being concave it is never overestimated between the nodes of a grid.
+    step = max(1, int(feather / _NODES_PER_FEATHER))
+    x_w, y_h = (
+        np.arange(-(-side // step), dtype=np.float32) * step + np.float32(step / 2)
+        for side in (width, height)
+    )
+    distance_hw = np.full((len(y_h), len(x_w)), np.inf, np.float32)
+    for along_x, along_y, offset in edges_E3:
+        np.minimum(distance_hw, along_x * x_w + (along_y * y_h + offset)[:, None], out=distance_hw)
+    t_hw = (distance_hw - np.float32(begins)) / np.float32(feather)
+    # The grid's last cells may stand out of the picture.
+    t_HW = cv2.resize(t_hw, (len(x_w) * step, len(y_h) * step), interpolation=cv2.INTER_LINEAR)
+    return _smooth_step(t_HW[:height, :width])
 
 
-def _hull_edges(points_P2: Float32) -> list[tuple[float, float, float]]:
-    """Sides of the convex hull as (a, b, c): a * x + b * y + c is the distance, positive inside."""
-    hull = cv2.convexHull(np.asarray(points_P2, np.float32))[:, 0].astype(np.float64)
-    middle = hull.mean(0)
-    edges = []
-    for first, second in zip(hull, np.roll(hull, -1, axis=0), strict=True):
-        normal = np.array([second[1] - first[1], first[0] - second[0]])
-        length = float(np.hypot(*normal))
-        if length < 1e-6:
-            continue
-        normal *= np.sign(normal @ (middle - first)) / length
-        edges.append((float(normal[0]), float(normal[1]), float(-normal @ first)))
-    return edges
+def _hull_edges(points_P2: Float32) -> Float64:
+    """Sides of the convex hull as rows (a, b, c): a * x + b * y + c is the distance, positive inside."""
+    hull_P2 = cv2.convexHull(np.asarray(points_P2, np.float32))[:, 0].astype(np.float64)
+    along_P2 = hull_P2[np.arange(len(hull_P2)) - 1] - hull_P2
+    length_P = np.hypot(along_P2[:, 0], along_P2[:, 1])
+    is_side_P = length_P > 1e-6
+    normal_P2 = np.stack([-along_P2[:, 1], along_P2[:, 0]], 1)[is_side_P] / length_P[is_side_P, None]
+    offset_P = -(normal_P2 * hull_P2[is_side_P]).sum(1)
+    inward_P = np.sign(normal_P2 @ hull_P2.mean(0) + offset_P)
+    edges_P3 = np.concatenate([normal_P2, offset_P[:, None]], 1) * inward_P[:, None]
+    return np.asarray(edges_P3, np.float64)
 
 
 def _nose_edge(nose_base_B2: Float32, below_px: float) -> tuple[float, float, float]:

@@ -2,7 +2,8 @@
 
 Guided interpolation with the patch's own gradients equals the patch plus a *membrane*: the harmonic function
 that meets, on the mask's rim, the difference between the surroundings and the patch. The membrane is smooth,
-so it is solved on a coarser grid.
+so it is solved on a coarser grid, and there directly: the 5-point Laplacian of a region that is n cells high,
+numbered column by column, is a banded matrix of bandwidth n.
 
 Source: Perez, Gangnet, Blake, "Poisson Image Editing", SIGGRAPH 2003, section 2 (equation 2 in its correction
 form f = g + f~, Laplacian f~ = 0, f~ = f* - g on the rim).
@@ -10,27 +11,30 @@ form f = g + f~, Laplacian f~ = 0, f~ = f* - g on the rim).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+from scipy.linalg import solveh_banded
 
 from dubber.types import Bool, Float32, UInt8
 
-_TOLERANCE = 0.02
-_COARSEST = 8
+_RIM_LEVEL = 0.3
+"""Where the mask is below this the surroundings say what the patch should look like: inside the feather,
+where both show the same skin, not beyond it, where one may show a collar."""
+
+_RIM_CELLS = 2
+"""Width of the rim, in cells of the coarse grid."""
+
+_RIM_BLUR_CELLS = 1.5
 
 
-def membrane(
-    values_HWC: Float32, is_inside_HW: Bool, tolerance: float = _TOLERANCE, max_iterations: int = 400
-) -> Float32:
+def membrane(values_HWC: Float32, is_inside_HW: Bool) -> Float32:
     """Fill a region with the harmonic function that meets the values around it.
-
-    The 5-point Laplacian, cascadic: a coarse solution starts conjugate gradients on the finer grid.
 
     Args:
         values_HWC: (H, W, C) float32; values inside the region are ignored.
         is_inside_HW: (H, W) bool, the region; it must not touch the picture's rim.
-        tolerance: Largest residual left, in units of the values.
-        max_iterations: Bound of the conjugate gradients.
 
     Returns:
         (H, W, C) float32; outside the region the values as given.
@@ -43,131 +47,97 @@ def membrane(
     filled = np.array(values_HWC, np.float32)
     if not is_inside_HW.any():
         return filled
-    inside = is_inside_HW[..., None].astype(np.float32)
-    filled = filled * (1 - inside) + _first_guess(filled, inside) * inside
-    return _conjugate_gradients(filled, inside, tolerance, max_iterations)
-
-
-def _first_guess(values_HWC: Float32, inside_HW1: Float32) -> Float32:
-    """Solve on a grid half as fine, recursively; at the coarsest take the mean of what is known."""
-    height, width, channels = values_HWC.shape
-    known = 1 - inside_HW1
-    if min(height, width) <= _COARSEST:
-        mean = (values_HWC * known).sum((0, 1)) / max(float(known.sum()), 1.0)
-        return np.broadcast_to(mean, values_HWC.shape).astype(np.float32)
-    half = (-(-width // 2), -(-height // 2))
-    weight = cv2.resize(known, half, interpolation=cv2.INTER_AREA).reshape(half[1], half[0], 1)
-    coarse = cv2.resize(values_HWC * known, half, interpolation=cv2.INTER_AREA).reshape(
-        half[1], half[0], channels
+    height, width = is_inside_HW.shape
+    if height > width:
+        return np.swapaxes(membrane(np.swapaxes(filled, 0, 1), is_inside_HW.T), 0, 1)
+    columns_WH = is_inside_HW.T
+    count = int(columns_WH.sum())
+    number_WH = np.full(columns_WH.shape, -1)
+    number_WH[columns_WH] = np.arange(count)
+    known = np.where(is_inside_HW[..., None], 0, filled)
+    around = np.zeros_like(known)
+    around[1:-1, 1:-1] = known[:-2, 1:-1] + known[2:, 1:-1] + known[1:-1, :-2] + known[1:-1, 2:]
+    below, beside = number_WH[:-1, 1:], number_WH[1:, :-1]
+    here = number_WH[:-1, :-1]
+    has_below, has_beside = (here >= 0) & (below >= 0), (here >= 0) & (beside >= 0)
+    steps = beside[has_beside] - here[has_beside]
+    bands = np.zeros((max(int(steps.max(initial=1)), 1) + 1, count), np.float32)
+    bands[0] = 4
+    bands[1, here[has_below]] = -1
+    bands[steps, here[has_beside]] = -1
+    right = np.swapaxes(around, 0, 1)[columns_WH]
+    solution = solveh_banded(
+        bands, right, overwrite_ab=True, overwrite_b=True, lower=True, check_finite=False
     )
-    coarse = coarse / np.maximum(weight, 1e-6)
-    coarse_inside = (weight < 1e-3).astype(np.float32)
-    coarse_inside[[0, -1]] = coarse_inside[:, [0, -1]] = 0
-    if coarse_inside.any():
-        guess = _first_guess(coarse, coarse_inside)
-        coarse = coarse * (1 - coarse_inside) + guess * coarse_inside
-        coarse = _conjugate_gradients(coarse, coarse_inside, _TOLERANCE, 30)
-    return np.asarray(
-        cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
-    ).reshape(values_HWC.shape)
-
-
-def _laplacian(values_HWC: Float32) -> Float32:
-    """4 v - the four neighbours, (H, W, C); rows and columns on the rim are meaningless."""
-    result = 4 * values_HWC
-    result[1:] -= values_HWC[:-1]
-    result[:-1] -= values_HWC[1:]
-    result[:, 1:] -= values_HWC[:, :-1]
-    result[:, :-1] -= values_HWC[:, 1:]
-    return result
-
-
-def _conjugate_gradients(
-    start_HWC: Float32, inside_HW1: Float32, tolerance: float, max_iterations: int
-) -> Float32:
-    """Make the inside of a picture harmonic; channels are independent problems run in step."""
-    solution = start_HWC.copy()
-    residual = -_laplacian(solution) * inside_HW1
-    direction = residual.copy()
-    energy = (residual**2).sum((0, 1))
-    for _ in range(max_iterations):
-        if float(np.abs(residual).max()) <= tolerance:
-            break
-        moved = _laplacian(direction) * inside_HW1
-        step = energy / np.maximum((direction * moved).sum((0, 1)), 1e-20)
-        solution += step * direction
-        residual -= step * moved
-        before, energy = energy, (residual**2).sum((0, 1))
-        direction = residual + (energy / np.maximum(before, 1e-20)) * direction
-    return solution
+    np.swapaxes(filled, 0, 1)[columns_WH] = solution
+    return filled
 
 
 def poisson_blend(
-    base_HW3: UInt8, patch_HW3: UInt8, mask_HW: Float32, scale: int = 4, limit: float = 48.0
-) -> UInt8:
+    base_planes: Sequence[UInt8],
+    patch_planes: Sequence[UInt8],
+    mask_HW: Float32,
+    scale: int = 4,
+    limits: Sequence[float] = (48.0,),
+) -> tuple[UInt8, ...]:
     """Put a patch into a picture so that neither its edge nor its light shows.
 
     Args:
-        base_HW3: (H, W, 3) uint8, the surroundings.
-        patch_HW3: (H, W, 3) uint8, aligned with the base.
-        mask_HW: (H, W) float32 in 0..1, 1 = the patch; must be 0 within `2 * scale` px of the rim.
-        scale: The membrane is solved on a grid this many times coarser.
-        limit: Bound, in levels, of the difference the membrane follows beyond the rim's median: where the
-        mask's
-            rim crosses a collar or a beard the true difference would bleed into the skin.
+        base_planes: The surroundings, uint8; (H, W), or coarser planes of the same part, such as chroma.
+        patch_planes: Planes of the same sizes, aligned with the base.
+        mask_HW: (H, W) float32 in 0..1, 1 = the patch; 0 along the picture's rim.
+        scale: The membrane is solved on a grid this many times coarser than the mask.
+        limits: One for all planes, or one for each: bound, in levels, of the difference the membrane follows
+            beyond the rim's median: where the rim crosses a collar or a beard the true difference would bleed
+            into the skin.
 
     Returns:
-        (H, W, 3) uint8; equal to the base wherever the mask is 0.
+        Planes like the base's; equal to the base wherever the mask is 0.
 
     Raises:
         ValueError: The mask touches the rim.
     """
-    is_masked = mask_HW > 0
-    if not is_masked.any():
-        return base_HW3.copy()
-    box = _grown_box(is_masked, 4 * scale)
-    base, patch, mask = base_HW3[box], patch_HW3[box], mask_HW[box]
-    offset = _membrane_offset(base, patch, mask, scale, limit)
-    weight = mask[..., None]
-    mixed = base + weight * (patch.astype(np.float32) + offset - base)
-    result = base_HW3.copy()
-    result[box] = np.where(weight > 0, np.clip(np.rint(mixed), 0, 255).astype(np.uint8), base)
-    return result
+    height, width = mask_HW.shape
+    if mask_HW[[0, -1]].any() or mask_HW[:, [0, -1]].any():
+        raise ValueError("the mask touches the picture's rim")
+    differences = [
+        np.asarray(cv2.subtract(base, patch, dtype=cv2.CV_32F), np.float32)
+        for base, patch in zip(base_planes, patch_planes, strict=True)
+    ]
+    coarse = (max(-(-width // scale), 3), max(-(-height // scale), 3))
+    light = _light(
+        differences, mask_HW, coarse, np.broadcast_to(np.asarray(limits, np.float32), len(differences))
+    )
+    mixed = []
+    for base, difference, light_hw in zip(base_planes, differences, cv2.split(light), strict=True):
+        size = base.shape[1], base.shape[0]
+        mask = mask_HW if size == (width, height) else cv2.resize(mask_HW, size, interpolation=cv2.INTER_AREA)
+        change = cv2.subtract(cv2.resize(light_hw, size, interpolation=cv2.INTER_LINEAR), difference)
+        mixed.append(np.asarray(cv2.add(base, cv2.multiply(change, mask), dtype=cv2.CV_8U), np.uint8))
+    return tuple(mixed)
 
 
-def _membrane_offset(base: UInt8, patch: UInt8, mask: Float32, scale: int, limit: float) -> Float32:
-    """What to add to the patch, (H, W, 3) float32."""
-    height, width = mask.shape
-    coarse_size = (-(-width // scale), -(-height // scale))
-    difference = base.astype(np.float32) - patch
-    known = (mask <= 0).astype(np.float32)
-    weight = cv2.resize(known, coarse_size, interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(difference * known[..., None], coarse_size, interpolation=cv2.INTER_AREA)
-    coarse = np.asarray(coarse / np.maximum(weight, 1e-6)[..., None], np.float32)
+def _light(
+    differences: Sequence[Float32], mask_HW: Float32, size: tuple[int, int], limits_P: Float32
+) -> Float32:
+    """What to add to the patch, (h, w, P) float32 on the coarse grid; `size` is (w, h)."""
+    known = (mask_HW < _RIM_LEVEL).astype(np.float32)
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     is_inside = weight < 0.5
     is_inside[[0, -1]] = is_inside[:, [0, -1]] = False
-    near = cv2.dilate(is_inside.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & ~is_inside
-    if not near.any():
-        return np.zeros_like(difference)
-    middle = np.median(coarse[near], axis=0)
-    # Averaged along the ring: single pixels of texture on the rim must not become streaks inside.
-    ring = near.astype(np.float32)
-    clamped = np.clip(coarse, middle - limit, middle + limit) * ring[..., None]
-    smooth = (
-        cv2.GaussianBlur(clamped, (0, 0), 1.5)
-        / np.maximum(cv2.GaussianBlur(ring, (0, 0), 1.5), 1e-6)[..., None]
-    )
-    solved = membrane(np.where(near[..., None], smooth, middle).astype(np.float32), is_inside)
-    return np.asarray(cv2.resize(solved, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _grown_box(is_masked_HW: Bool, margin_px: int) -> tuple[slice, slice]:
-    """Rows and columns of a mask, grown, within the picture."""
-    rows, columns = np.flatnonzero(is_masked_HW.any(1)), np.flatnonzero(is_masked_HW.any(0))
-    height, width = is_masked_HW.shape
-    if rows[0] == 0 or columns[0] == 0 or rows[-1] == height - 1 or columns[-1] == width - 1:
-        raise ValueError("the mask touches the picture's rim")
-    return (
-        slice(max(0, rows[0] - margin_px), min(height, rows[-1] + 1 + margin_px)),
-        slice(max(0, columns[0] - margin_px), min(width, columns[-1] + 1 + margin_px)),
-    )
+    reach = np.ones((2 * _RIM_CELLS + 1, 2 * _RIM_CELLS + 1), np.uint8)
+    is_rim = (cv2.dilate(is_inside.astype(np.uint8), reach) > 0) & ~is_inside
+    if not is_rim.any():
+        return np.zeros((size[1], size[0], len(differences)), np.float32)
+    coarse = []
+    for difference in differences:
+        of_plane = cv2.resize(known, difference.shape[::-1], interpolation=cv2.INTER_AREA)
+        coarse.append(cv2.resize(difference * of_plane, size, interpolation=cv2.INTER_AREA))
+    known_hwP = np.stack(coarse, -1) / np.maximum(weight, 1e-6)[..., None]
+    middle = np.median(known_hwP[is_rim], axis=0)
+    # Averaged along the rim: single pixels of texture must not become streaks inside.
+    rim = is_rim.astype(np.float32)
+    bounded = np.clip(known_hwP, middle - limits_P, middle + limits_P) * rim[..., None]
+    summed, share = (cv2.GaussianBlur(values, (0, 0), _RIM_BLUR_CELLS) for values in (bounded, rim))
+    smooth = summed.reshape(bounded.shape) / np.maximum(share, 1e-6)[..., None]
+    return membrane(np.where(is_rim[..., None], smooth, middle).astype(np.float32), is_inside)

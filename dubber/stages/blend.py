@@ -28,7 +28,8 @@ class BlendParams(Params):
         erode_px: How far inside the jaw line the patch is half visible.
         feather_px: A quarter of the width over which it fades.
         below_nose_px: How far under the nose's base the patch begins.
-        color_limit: How far, in levels, the patch's colour may be bent at single places of its rim.
+        color_limit: How far, in levels of luma, the patch's light may be bent at single places of its rim;
+            chroma a quarter as far.
         is_jaw_moved: Whether the source picture's jaw is warped to the wanted one.
         fade_frames: Frames over which mouths fade in and out where the face is lost within a shot.
     """
@@ -45,7 +46,7 @@ class Blend(Stage["FrameStream"]):
     """Put the mouths into the frames."""
 
     name = "blend"
-    version = 2
+    version = 3
     output_type = object  # a FrameStream, whose module takes long to load
     is_stored = False
     params: BlendParams

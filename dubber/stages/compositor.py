@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from dubber.media.frame import Frame, even_box
+from dubber.media.frame import Frame
+from dubber.media.part import Part, Planes, planes_of
 from dubber.ops.align import apply_similarity, invert_similarity, similarity_scale, smooth_per_segment
 from dubber.ops.landmarks import NOSE_BASE, NUM_MOUTH
 from dubber.ops.masks import MaskShape, mouth_mask
@@ -31,6 +32,12 @@ side.
 
 _STILL_PX = 0.05
 """A jaw that is to move less than this stays untouched."""
+
+_CELL_PX = 5
+"""Distance of the nodes on which the blend's membrane is solved, px of the 384 crop."""
+
+_CHROMA_SHARE = 0.25
+"""How much less the patch's chroma may be bent than its luma: skin varies in light, little in hue."""
 
 _TAPER = 0.12
 """Share of the box's sides over which the jaw's warp fades out."""
@@ -86,17 +93,26 @@ class Compositor:
         Returns:
             The frame; pixels outside the mask and the moved jaw are the source's, bit for bit.
         """
-        corner, size = self._part(n, frame.size)
-        box = even_box((*corner, corner[0] + size[1], corner[1] + size[0]), frame.size)
-        inside, rgb = _padded(frame.rgb_box(box), box, corner, size)
         unit_px = float(self._unit_px_N[n])
-        base, is_moved_HW = self._moved_jaw(n, rgb, corner, unit_px)
-        mask_HW = self._mask(n, corner, size, unit_px)
-        pasted = paste_crop(patch, corner, self._similarity_N23[n], size)
-        scale = max(1, round(4 * unit_px))
-        mixed = poisson_blend(base, pasted, mask_HW, scale, self._params.color_limit)
-        changed_HW = (mask_HW > 0) | is_moved_HW
-        return frame.replace_box(box, mixed[inside], changed_HW[inside])
+        part = Part(*self._part(n, frame.size))
+        planes = self._moved_jaw(n, part.cut(frame), part.corner, unit_px)
+        mask_HW = self._mask(n, part.corner, part.size, unit_px)
+        scale = max(2, round(_CELL_PX * unit_px))
+        box = _masked_box(mask_HW, 2 * scale)
+        if box is not None:
+            rows, columns = box
+            inner = Part(
+                (part.corner[0] + columns.start, part.corner[1] + rows.start),
+                (rows.stop - rows.start, columns.stop - columns.start),
+            )
+            base = inner.views(planes, part)
+            pasted = _pasted(planes_of(patch, frame.color), inner, self._similarity_N23[n])
+            limit = self._params.color_limit
+            limits = (limit, limit * _CHROMA_SHARE, limit * _CHROMA_SHARE)
+            mixed = poisson_blend(base, pasted, mask_HW[box], scale, limits)
+            for plane, new in zip(base, mixed, strict=True):
+                plane[...] = new
+        return part.put(frame, planes)
 
     def mask(self, n: int, frame_size: tuple[int, int]) -> tuple[tuple[int, int], Float32]:
         """Where a patch is seen.
@@ -124,21 +140,31 @@ class Compositor:
         high = np.clip(np.ceil((high + margin) / 2) * 2, low + 16, 2 * limit).astype(int)
         return (int(low[0]), int(low[1])), (int(high[1] - low[1]), int(high[0] - low[0]))
 
-    def _moved_jaw(self, n: int, rgb: UInt8, corner: tuple[int, int], unit_px: float) -> tuple[UInt8, Bool]:
-        """The source picture with its jaw where it is wanted, and where that changes it."""
-        height, width = rgb.shape[:2]
-        still = np.zeros((height, width), np.bool_)
+    def _moved_jaw(self, n: int, planes: Planes, corner: tuple[int, int], unit_px: float) -> Planes:
+        """The source picture with its jaw where it is wanted."""
+        height, width = planes[0].shape
         wanted, own = (
             np.concatenate([points[n, NUM_MOUTH:], self._calm_nose_NB2[n]]) - np.asarray(corner, np.float32)
             for points in (self._calm_wanted_NM2, self._calm_own_NM2)
         )
         if not self._params.is_jaw_moved or np.abs(wanted - own).max() < _STILL_PX * unit_px:
-            return rgb, still
+            return planes
         field = landmark_displacement(wanted, own, (height, width), unit_px=unit_px)
-        field *= (self._strength_N[n] * _taper((height, width)))[..., None]
-        is_moved = np.abs(field).max(-1) > _STILL_PX * unit_px
-        field[~is_moved] = 0
-        return remap(rgb, field), is_moved
+        field = field * (self._strength_N[n] * _taper((height, width)))[..., None]
+        # Pixels that are not moved stay the source's, bit for bit.
+        field[np.abs(field).max(-1) <= _STILL_PX * unit_px] = 0
+        half = (
+            np.stack(
+                [
+                    cv2.resize(field[..., k], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                    for k in (0, 1)
+                ],
+                -1,
+            )
+            / 2
+        )
+        y, u, v = planes
+        return remap(y, field), remap(u, half), remap(v, half)
 
     def _mask(self, n: int, corner: tuple[int, int], size: tuple[int, int], unit_px: float) -> Float32:
         params = self._params
@@ -198,15 +224,31 @@ def _taper(size: tuple[int, int]) -> Float32:
     return np.asarray(profiles[0][:, None] * profiles[1], np.float32)
 
 
-def _padded(
-    rgb: UInt8, box: tuple[int, int, int, int], corner: tuple[int, int], size: tuple[int, int]
-) -> tuple[tuple[slice, slice], UInt8]:
-    """Continue a clipped box's border colour over the whole part; also where the box lies in the part."""
-    left, top = box[0] - corner[0], box[1] - corner[1]
-    height, width = rgb.shape[:2]
-    right, bottom = size[1] - left - width, size[0] - top - height
-    inside = (slice(top, top + height), slice(left, left + width))
-    if left == top == right == bottom == 0:
-        return inside, rgb
-    padded = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    return inside, np.asarray(padded, np.uint8)
+def _masked_box(mask_HW: Float32, margin_px: int) -> tuple[slice, slice] | None:
+    """Rows and columns, even, of where a mask is above 0, with a margin; None where it is nowhere."""
+    found = []
+    for axis, side in ((1, mask_HW.shape[0]), (0, mask_HW.shape[1])):
+        is_masked = np.flatnonzero(mask_HW.max(axis) > 0)
+        if not len(is_masked):
+            return None
+        first, last = max(int(is_masked[0]) - margin_px, 0), min(int(is_masked[-1]) + 1 + margin_px, side)
+        found.append(slice(first // 2 * 2, -(-last // 2) * 2))
+    return found[0], found[1]
+
+
+def _pasted(patch_planes: Planes, part: Part, similarity_23: Float32) -> Planes:
+    """A patch, planes of one size, over a part of the frame."""
+    y, *chroma = patch_planes
+    height, width = part.size
+    halves = [cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in chroma]
+    # Chroma samples lie on the left luma column of their block (`media.color`): half a luma px to the left of
+    # the middle.
+    to_half_23 = np.asarray(similarity_23, np.float32).copy()
+    to_half_23[:, 2] -= to_half_23[:, :2] @ np.array([0.5, 0], np.float32)
+    to_half_23[:, 2] /= 2
+    corner = part.corner[0] // 2, part.corner[1] // 2
+    u, v = (
+        paste_crop(np.asarray(half, np.uint8), corner, to_half_23, (height // 2, width // 2))
+        for half in halves
+    )
+    return paste_crop(y, part.corner, similarity_23, part.size), u, v

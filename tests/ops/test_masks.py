@@ -52,7 +52,7 @@ def test_the_mask_ends_inside_what_was_rendered() -> None:
     assert (ended[~inside] == 0).all()
     assert (ended <= free).all()
     deep = cv2.erode(inside.astype(np.uint8), np.ones((41, 41))) > 0
-    assert (ended[deep] == free[deep]).all()
+    assert np.abs(ended[deep] - free[deep]).max() < 0.02
     assert max(np.abs(np.diff(ended, axis=axis)).max() for axis in (0, 1)) < 0.2
 
 
