@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -25,6 +26,8 @@ from dubber.types import (
 if TYPE_CHECKING:
     from dubber.stages.mouth_geometry import SourceGeometry
     from dubber.stages.renderers.base import ExemplarSearch, RenderJob
+
+logger = logging.getLogger(__name__)
 
 CROP_SIZES_PX = (256, 384, 512, 768, 1024)
 _ENLARGING_ALLOWED = 1.05
@@ -55,6 +58,9 @@ class RenderParams(Params):
         regularisation: How much the warp forgives noisy landmarks.
         window_stride: Frames from one window of the `unet` renderer to the next; frames that several windows
         show become their mean.
+        is_checked: Whether `hybrid` gives way to `exemplar` where it paints the clip's own frames worse.
+        landmark_smoothing: EBT's Algorithm 2 on the wanted landmarks, as printed or so that it neither lags
+        nor freezes; the translator's modes are smooth already.
     """
 
     renderer: Literal["exemplar", "hybrid", "unet", "copy"] = "exemplar"
@@ -73,6 +79,8 @@ class RenderParams(Params):
     hop_limit: float = Field(60.0, ge=0)
     regularisation: float = Field(0.003, ge=0)
     window_stride: int = Field(1, ge=1)
+    is_checked: bool = True
+    landmark_smoothing: Literal["none", "corrected", "literal"] = "none"
 
 
 class Render(Stage[Mouths]):
@@ -156,6 +164,7 @@ def render_mouths(
     from dubber.stages.renderers import RENDERERS
 
     source = source_geometry(track, coeffs, retime)
+    wanted_NM2 = _smoothed(params, source, wanted_NM2)
     crop_size_px = crop_size(params, track)
     job = make_job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, crop_size_px)
     if job.has_patch_N.any() and params.renderer != "copy" and not job.is_exemplar_T.any():
@@ -166,7 +175,13 @@ def render_mouths(
         )
     if adapted is not None:
         job = dataclasses.replace(job, painter=adapted.painter)
-    renderer = RENDERERS[params.renderer](job)
+    name = params.renderer
+    if name == "hybrid" and params.is_checked and not _paints_better(ctx, params, job, video, track, coeffs):
+        logger.warning(
+            "The hybrid renderer paints this clip worse than its own frames do: exemplars are used."
+        )
+        name = "exemplar"
+    renderer = RENDERERS[name](job)
     patches = write_segments(ctx, "mouths", job.has_patch_N, job.patch_size, renderer.patches)
     return Mouths(
         patches=patches,
@@ -177,9 +192,36 @@ def render_mouths(
         landmarks_NM2=job.wanted_NP2[:, :39].copy(),
         source_landmarks_NM2=job.own_NM2,
         is_own_pixels=renderer.is_own_pixels,
-        renderer=params.renderer,
+        renderer=name,
         lends_T=job.is_exemplar_T,
     )
+
+
+def _paints_better(
+    ctx: StageContext,
+    params: RenderParams,
+    job: RenderJob,
+    video: SourceFile,
+    track: FaceTrack,
+    coeffs: FaceCoeffs,
+) -> bool:
+    from dubber.stages.painter_check import paints_better
+    from dubber.stages.renderers.hybrid import read_painter
+
+    net = read_painter(job)
+    return paints_better(ctx, net, params, video, job.clip, track, coeffs, job.is_exemplar_T)
+
+
+def _smoothed(params: RenderParams, source: SourceGeometry, wanted_NM2: Float32) -> Float32:
+    """Landmarks kept from trembling, where that is asked for."""
+    from dubber.ops.align import apply_similarity, invert_similarity
+    from dubber.ops.landmark_smoothing import smooth_landmarks
+
+    if params.landmark_smoothing == "none":
+        return wanted_NM2
+    upright_NM2 = apply_similarity(source.similarity_N23, wanted_NM2)
+    calm_NM2 = smooth_landmarks(upright_NM2, source.starts_anew_N, method=params.landmark_smoothing)
+    return apply_similarity(invert_similarity(source.similarity_N23), calm_NM2)
 
 
 def crop_size(params: RenderParams, track: FaceTrack) -> int:

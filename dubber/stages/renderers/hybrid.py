@@ -35,7 +35,7 @@ class HybridRenderer:
     def __init__(self, job: RenderJob) -> None:
         self._job = job
         self._device = job.runtime.device.torch_device()
-        self._net = HybridPainter.from_weight(_weight(job)).to(self._device)
+        self._net = read_painter(job).to(self._device)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._exemplars = ExemplarSource(job, choose_exemplars(job, self._net.num_exemplars))
 
@@ -63,7 +63,11 @@ class HybridRenderer:
         return np.asarray(to_pictures(painted)[0], np.uint8)
 
 
-def _weight(job: RenderJob) -> Weight:
-    if not job.painter:
-        return job.runtime.weights.open(WEIGHT)
-    return Weight(load_file(job.painter[0].path), {})
+def read_painter(job: RenderJob) -> HybridPainter:
+    """The painter that has learned the target, or the shipped one.
+
+    Raises:
+        WeightsError: There is none, or it is damaged.
+    """
+    weight = Weight(load_file(job.painter[0].path), {}) if job.painter else job.runtime.weights.open(WEIGHT)
+    return HybridPainter.from_weight(weight)
