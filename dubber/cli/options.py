@@ -50,7 +50,7 @@ LengthOption = Annotated[
 ]
 Renderer = Annotated[
     str | None,
-    typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="exemplar"),
+    typer.Option(help="See `dubber methods`.", rich_help_panel=_METHOD, show_default="hybrid"),
 ]
 AdaptTime = Annotated[
     str | None,

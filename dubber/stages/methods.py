@@ -24,7 +24,13 @@ class Method:
 
 METHODS = (
     Method(
-        "renderer", "exemplar", True, "the target's own best-matching frames, warped onto the wanted mouth"
+        "renderer",
+        "hybrid",
+        True,
+        "several of the target's own frames, warped onto the wanted mouth, mixed and mended by a network",
+    ),
+    Method(
+        "renderer", "exemplar", False, "the target's own best-matching frames, warped onto the wanted mouth"
     ),
     Method(
         "renderer",

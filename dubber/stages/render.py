@@ -35,6 +35,8 @@ _ENLARGING_ALLOWED = 1.05
 _NETWORKS = {"hybrid": ("renderer_hybrid",), "unet": ("renderer_unet",)}
 """Weights of the renderers that have some."""
 
+_DISSOLVE_FRAMES = {"exemplar": 2, "hybrid": 0, "unet": 0, "copy": 0}
+
 
 class RenderParams(Params):
     """How mouths are made.
@@ -46,7 +48,8 @@ class RenderParams(Params):
         held_out_from_frame: Source frames from this one on lend no mouth; for measuring.
         num_candidates: Exemplars considered per frame.
         bank_frames: At most so many source frames are considered in all.
-        dissolve_frames: Neighbours to either side that share in a change of exemplar.
+        dissolve_frames: Neighbours to either side that share in a change of exemplar; None: 2, but 0 for
+            `hybrid`, which mixes several exemplars anyway, and sharper.
         opening: Extra weight of the mouth's opening in the search.
         width: Extra weight of the mouth's width.
         jaw: Weight of the jaw.
@@ -63,12 +66,12 @@ class RenderParams(Params):
         nor freezes; the translator's modes are smooth already.
     """
 
-    renderer: Literal["exemplar", "hybrid", "unet", "copy"] = "exemplar"
+    renderer: Literal["hybrid", "exemplar", "unet", "copy"] = "hybrid"
     crop_size_px: Literal["auto", 256, 384, 512, 768, 1024] = "auto"
     held_out_from_frame: int | None = Field(None, ge=0)
     num_candidates: int = Field(32, ge=1, le=256)
     bank_frames: int = Field(4000, ge=1)
-    dissolve_frames: int = Field(2, ge=0, le=8)
+    dissolve_frames: int | None = Field(None, ge=0, le=8)
     opening: float = Field(2.0, ge=0)
     width: float = Field(1.0, ge=0)
     jaw: float = Field(0.5, ge=0)
@@ -181,6 +184,7 @@ def render_mouths(
             "The hybrid renderer paints this clip worse than its own frames do: exemplars are used."
         )
         name = "exemplar"
+        job = dataclasses.replace(job, search=_search(params, name))
     renderer = RENDERERS[name](job)
     patches = write_segments(ctx, "mouths", job.has_patch_N, job.patch_size, renderer.patches)
     return Mouths(
@@ -273,7 +277,7 @@ def make_job(
         work_dir=ctx.work_dir,
         runtime=ctx.runtime,
         crop_size_px=crop_size_px,
-        search=_search(params),
+        search=_search(params, params.renderer),
         window_stride=params.window_stride,
         source_index_N=retime.source_index_N,
         is_halfway_N=source.is_halfway_N,
@@ -290,8 +294,8 @@ def make_job(
     )
 
 
-def _search(params: RenderParams) -> ExemplarSearch:
-    """The exemplar renderer's settings."""
+def _search(params: RenderParams, renderer: str) -> ExemplarSearch:
+    """Settings of the search for exemplars."""
     from dubber.ops.exemplar import HopCost, ShapeWeights
     from dubber.stages.renderers.base import ExemplarSearch
 
@@ -306,6 +310,8 @@ def _search(params: RenderParams) -> ExemplarSearch:
         hop=HopCost(smoothness=params.smoothness, switch=params.switch, limit=params.hop_limit),
         num_candidates=params.num_candidates,
         bank_frames=params.bank_frames,
-        dissolve_frames=params.dissolve_frames,
+        dissolve_frames=_DISSOLVE_FRAMES[renderer]
+        if params.dissolve_frames is None
+        else params.dissolve_frames,
         regularisation=params.regularisation,
     )
