@@ -18,7 +18,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 pyt
 	echo "No Python 3.10, 3.11 or 3.12 with venv was found. Install one (Debian, Ubuntu: apt install python3-venv)," >&2; \
 	echo "or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help install demo test test-all check format example face-model expression variants results clean
+.PHONY: help install demo test test-all check format example face-model expression renderer variants results clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ face-model: install ## train the face model on the clips listed in CLIPS=CSV, in
 expression: install ## train speech to expression on the clips listed in CLIPS=CSV, into weights/ (needs espeak-ng)
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator conv
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --translator lstm
+
+renderer: install ## train the hybrid renderer on the clips listed in CLIPS=CSV, into weights/ (VGG=FILE: with its features)
+	$(BIN)/dubber train renderer --clips "$(CLIPS)" $(if $(VGG),--vgg "$(VGG)")
 
 variants: install ## train the variants that `make results` measures, into the cache (CLIPS=CSV; needs espeak-ng)
 	$(BIN)/dubber train expression --clips "$(CLIPS)" --variant with-identity-removal --translator conv

@@ -77,7 +77,7 @@ class RendererTraining:
     lesson_share: float = 0.2
     mouth_weight: float = 1.0
     losses: PaintingLosses = field(default_factory=lambda: PaintingLosses(perceptual=0.1))
-    schedule: PaintingSchedule = field(default_factory=lambda: PaintingSchedule(iterations=8000))
+    schedule: PaintingSchedule = field(default_factory=lambda: PaintingSchedule(iterations=6000))
     vgg: Path | None = None
 
     def but(self, iterations: int | None, base_width: int | None) -> RendererTraining:
