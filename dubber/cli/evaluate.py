@@ -158,6 +158,10 @@ def ablation(
         typer.Option("--of", help="translator: from speech to mouth. renderer: from mouth to picture, slow."),
     ] = Part.translator,
     min_seconds: Annotated[float, typer.Option(help="Leave shorter clips out.", min=0)] = 0.0,
+    max_frames: Annotated[
+        int | None,
+        typer.Option(help="Measure so many frames of each clip at most.", min=2, show_default="all"),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Markdown page to write.", show_default="none")
     ] = None,
@@ -187,12 +191,19 @@ def ablation(
     runtime = o.build_runtime(cache, weights, device, threads)
     with progress_display(is_quiet=quiet) as progress:
         document = evaluate(
-            clips, split, min_seconds=min_seconds, config=dub_config, runtime=runtime, progress=progress
+            clips,
+            split,
+            min_seconds=min_seconds,
+            max_frames=max_frames,
+            config=dub_config,
+            runtime=runtime,
+            progress=progress,
         )
     if output is not None:
         command = f"dubber eval ablation --clips CSV --split {split}"
         command += " --of renderer" if is_renderer else ""
         command += f" --min-seconds {min_seconds:g}" if min_seconds else ""
+        command += f" --max-frames {max_frames}" if max_frames else ""
         write_page(page(document, command), output)
         say(f"Written: {escape(str(output))}", is_quiet=quiet)
     if not quiet:

@@ -84,6 +84,7 @@ def evaluate_variants(
     *,
     variants: Sequence[Variant] = VARIANTS,
     min_seconds: float = 0.0,
+    max_frames: int | None = None,
     config: DubConfig,
     runtime: Runtime,
     progress: Progress,
@@ -95,6 +96,7 @@ def evaluate_variants(
         split: Which rows.
         variants: What is compared.
         min_seconds: Shorter clips are not measured.
+        max_frames: Of each clip's held-out frames only so many, the first ones, are measured; None: all.
         config: What the variants' settings are laid over.
         runtime: Device, cache and weights.
         progress: Is told of each clip.
@@ -115,7 +117,7 @@ def evaluate_variants(
     progress.start("clips", len(clips))
     for clip in clips:
         try:
-            result = _measure_clip(clip, rows, progress)
+            result = _measure_clip(clip, rows, progress, max_frames)
         except (ConfigError, MediaError, NoFaceError) as error:
             logger.warning("%s", error)
             left_out.append({"clip": clip.path.stem, "reason": error.message})
@@ -170,7 +172,9 @@ def _start(variant: Variant, config: DubConfig, runtime: Runtime) -> _Row:
     return _Row(variant, chosen, own, missing=f"not trained: `{command}`")
 
 
-def _measure_clip(clip: ManifestRow, rows: Sequence[_Row], progress: Progress) -> dict[str, Any] | None:
+def _measure_clip(
+    clip: ManifestRow, rows: Sequence[_Row], progress: Progress, max_frames: int | None
+) -> dict[str, Any] | None:
     """Add a clip's result to each row that can have one; prepare the clip once per face model.
 
     Returns:
@@ -184,7 +188,9 @@ def _measure_clip(clip: ManifestRow, rows: Sequence[_Row], progress: Progress) -
         try:
             face_model = row.runtime.weights.entry("face_model").sha256
             if face_model not in footages:
-                footages[face_model] = prepare(clip.path, row.config, row.runtime, progress)
+                footages[face_model] = prepare(
+                    clip.path, row.config, row.runtime, progress, max_frames=max_frames
+                )
             footage = footages[face_model]
             found = evaluate_footage(footage, row.config, row.runtime, progress, target=row.variant.target)
         except WeightsError as error:

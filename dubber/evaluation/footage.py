@@ -3,7 +3,8 @@
 The last quarter of the clip is held out. Nothing of it may be known to whatever is measured: its frames lend
 no mouth, and the translator is calibrated without them.
 
-Index letters: T source frames, N held-out frames, M = 39 mouth and jaw landmarks, K coefficients.
+Index letters: T source frames, N measured frames of the held-out part, M = 39 mouth and jaw landmarks, K
+coefficients.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class Footage:
     track: FaceTrack
     coeffs: FaceCoeffs
     held_out_from_frame: int
+    measured_to_frame: int
+
+    @property
+    def measured(self) -> slice:
+        """The held-out frames that are measured: all of them, or the first of them."""
+        return slice(self.held_out_from_frame, self.measured_to_frame)
 
     @property
     def known_track(self) -> FaceTrack:
@@ -80,29 +87,29 @@ class Footage:
     @property
     def true_expression_NK(self) -> Float32:
         """(N, K) fitted expressions of the held-out frames."""
-        return self.coeffs.expression_TK[self.held_out_from_frame :]
+        return self.coeffs.expression_TK[self.measured]
 
     @property
     def true_landmarks_NM2(self) -> Float32:
         """(N, 39, 2) tracked landmarks of the held-out frames, px of the 384 crop."""
-        display_NM2 = self.track.landmarks_TL3[self.held_out_from_frame :, MOUTH_JAW, :2]
+        display_NM2 = self.track.landmarks_TL3[self.measured, MOUTH_JAW, :2]
         return self.in_crop(display_NM2)
 
     @property
     def retime(self) -> RetimeMap:
         """The held-out frames as output frames."""
-        indices = np.arange(self.held_out_from_frame, self.clip.num_frames, dtype=np.int32)
+        indices = np.arange(self.held_out_from_frame, self.measured_to_frame, dtype=np.int32)
         return RetimeMap(indices, np.zeros(len(indices), np.bool_))
 
     @property
     def is_measured_N(self) -> Bool:
         """(N,) bool, held-out frames with a usable face."""
-        return self.track.is_usable_T[self.held_out_from_frame :]
+        return self.track.is_usable_T[self.measured]
 
     @property
     def times_s_N(self) -> Float32:
         """(N,) seconds from the first frame of the clip."""
-        return np.asarray(self.timeline.times_s_N[self.held_out_from_frame :], np.float32)
+        return np.asarray(self.timeline.times_s_N[self.measured], np.float32)
 
     def adapted(self, config: DubConfig, runtime: Runtime) -> AdaptedPainter | None:
         """What the renderer has learned of the known part, through the cache; None where it does not learn.
@@ -122,7 +129,7 @@ class Footage:
 
     def in_crop(self, display_NM2: Float32) -> Float32:
         """(N, M, 2) display px of the held-out frames as px of the 384 crop."""
-        return apply_similarity(self.track.similarity_T23[self.held_out_from_frame :], display_NM2)
+        return apply_similarity(self.track.similarity_T23[self.measured], display_NM2)
 
     def is_silent_T(self, min_gap_s: float) -> Bool:
         """(T,) bool, frames at which nobody speaks; shorter gaps belong to the utterance around them."""
@@ -135,7 +142,9 @@ def silent_frames(speech: Speech, times_s_T: Float64, duration_s: float, min_gap
     return ~silence.utterances(is_voiced_F, np.append(times_s_T, duration_s), min_gap_s=min_gap_s)
 
 
-def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress) -> Footage:
+def prepare(
+    path: Path, config: DubConfig, runtime: Runtime, progress: Progress, *, max_frames: int | None = None
+) -> Footage:
     """Run the stages before the translator, through the cache.
 
     Args:
@@ -143,9 +152,10 @@ def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress)
         config: Parameters of the stages; the length is one to one whatever it says.
         runtime: Names cache and weights.
         progress: Is told of the stages.
+        max_frames: Only so many of the held-out frames, the first ones, are measured; None: all.
 
     Raises:
-        ConfigError: No usable face in the known part, or none in the held-out part.
+        ConfigError: No usable face in the known part, or none in what is measured.
         DubberError: See the stages.
     """
     # The renderer is not run here, and its weights need not be there.
@@ -156,7 +166,8 @@ def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress)
     progress.plan(["demux", "speech", "timeline", "track", "fit"])
     clip, track = run.get(plan.clip), run.get(plan.track)
     held_out = round(clip.num_frames * (1 - HELD_OUT_SHARE))
-    if not track.is_usable_T[:held_out].any() or not track.is_usable_T[held_out:].any():
+    end = clip.num_frames if max_frames is None else min(held_out + max_frames, clip.num_frames)
+    if not track.is_usable_T[:held_out].any() or not track.is_usable_T[held_out:end].any():
         raise ConfigError(
             "The clip shows no usable face in its first three quarters or in its last.",
             where=str(path),
@@ -171,6 +182,7 @@ def prepare(path: Path, config: DubConfig, runtime: Runtime, progress: Progress)
         track=track,
         coeffs=run.get(plan.coeffs),
         held_out_from_frame=held_out,
+        measured_to_frame=end,
     )
 
 

@@ -75,6 +75,7 @@ def evaluate_renderers(
     *,
     variants: Sequence[RendererVariant] = VARIANTS,
     min_seconds: float = 0.0,
+    max_frames: int | None = None,
     config: DubConfig,
     runtime: Runtime,
     progress: Progress,
@@ -86,6 +87,7 @@ def evaluate_renderers(
         split: Which rows.
         variants: What is compared.
         min_seconds: Shorter clips are not measured.
+        max_frames: Of each clip's held-out frames only so many, the first ones, are measured; None: all.
         config: What the variants' settings are laid over.
         runtime: Device, cache and weights.
         progress: Is told of each clip and frame.
@@ -105,7 +107,7 @@ def evaluate_renderers(
     progress.start("clips", len(clips))
     for clip in clips:
         try:
-            footage = prepare(clip.path, config, runtime, progress)
+            footage = prepare(clip.path, config, runtime, progress, max_frames=max_frames)
         except (ConfigError, MediaError, NoFaceError) as error:
             logger.warning("%s", error)
             left_out.append({"clip": clip.path.stem, "reason": error.message})

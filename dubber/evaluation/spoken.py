@@ -92,7 +92,7 @@ def evaluate_footage(
 def heard_expression(footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress) -> Float32:
     """(N, K) what the translator makes of the clip's own voice, knowing nothing of the held-out part."""
     heard_TK = _translated(footage, footage.speech, footage.timeline, config, runtime, progress)
-    return heard_TK[footage.held_out_from_frame :]
+    return heard_TK[footage.measured]
 
 
 def heard_landmarks(footage: Footage, config: DubConfig, runtime: Runtime, progress: Progress) -> Float32:
@@ -201,7 +201,7 @@ def shape_measures(
     truth_NK, is_known_N = footage.true_expression_NK, footage.is_measured_N
     expression_NK = np.broadcast_to(expression, truth_NK.shape)
     still_NM2 = on_a_still_head(model, footage, expression_NK)
-    is_silent_N = footage.is_silent_T(config.translate.min_gap_s)[footage.held_out_from_frame :]
+    is_silent_N = footage.is_silent_T(config.translate.min_gap_s)[footage.measured]
     in_silence, truly_in_silence = (
         motion.motion_in_silence(landmarks_NM2, footage.times_s_N, is_silent_N, is_known_N)
         for landmarks_NM2 in (still_NM2, on_a_still_head(model, footage, truth_NK))
