@@ -37,6 +37,7 @@ from dubber.stages.timeline import SetLength
 from dubber.stages.track import Track
 from dubber.stages.translate import Translate
 from dubber.types import (
+    AdaptedPainter,
     Bool,
     Clip,
     DubbedVideo,
@@ -85,6 +86,7 @@ class DubPlan:
     timeline: Ref[Timeline]
     expression: Ref[ExpressionTrack]
     retime: Ref[RetimeMap]
+    adapted: Ref[AdaptedPainter] | None
     rendered: Ref[Mouths]
     toothed: Ref[Mouths]
     mouths: Ref[Mouths]
@@ -120,8 +122,9 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
     retime = plan.add(Retime(config.retime), timeline, expression, coeffs, track)
 
     geometry = (video, clip, track, coeffs)
-    adapted = (plan.add(Adapt(config.adapt), *geometry),) if _adapts(config) else ()
-    mouths = rendered = plan.add(Render(config.render), *geometry, expression, retime, *adapted)
+    adapted = plan.add(Adapt(config.adapt), *geometry) if _adapts(config) else None
+    learned = () if adapted is None else (adapted,)
+    mouths = rendered = plan.add(Render(config.render), *geometry, expression, retime, *learned)
     if config.teeth.is_on:
         mouths = plan.add(Teeth(config.teeth), video, clip, track, retime, mouths)
     toothed = mouths
@@ -143,6 +146,7 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
         timeline=timeline,
         expression=expression,
         retime=retime,
+        adapted=adapted,
         rendered=rendered,
         toothed=toothed,
         mouths=mouths,
@@ -178,6 +182,10 @@ class DubResult:
         length_mode: How the lengths were matched.
         num_dubbed_frames: Frames whose mouth was re-made.
         fit_residual_px: Median distance of tracked and modelled landmarks, px of the 384 crop.
+        renderer: The one that made the mouths, which may be another than was asked for; see `warnings`. ""
+            where that is no longer in the cache.
+        crop_size_px: Side of the face's crop that it worked at: small faces are not enlarged.
+        adaptation_gain_db: What learning the person gained on frames held out; None without `--adapt`.
         warnings: What the user may not have meant, in sentences.
         passed_through_s: Time ranges of the output, in seconds, that were left as they are: no usable face.
         stages: What each stage did.
@@ -191,6 +199,9 @@ class DubResult:
     length_mode: str = ""
     num_dubbed_frames: int = 0
     fit_residual_px: float = float("nan")
+    renderer: str = ""
+    crop_size_px: int = 0
+    adaptation_gain_db: float | None = None
     warnings: tuple[str, ...] = ()
     passed_through_s: tuple[tuple[float, float], ...] = ()
     stages: tuple[StageReport, ...] = field(default=())
@@ -381,6 +392,9 @@ def _last_stored(plan: Plan, index: int) -> int:
 
 def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, started: float) -> DubResult:
     timeline = run.get(dub_plan.timeline)
+    # Too dear to be made again for a report, where only they were thrown out of the cache.
+    mouths = run.peek(dub_plan.rendered)
+    adapted = None if dub_plan.adapted is None else run.peek(dub_plan.adapted)
     return DubResult(
         output=output,
         num_frames=dubbed.num_frames,
@@ -389,18 +403,37 @@ def _describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, st
         length_mode=timeline.mode,
         num_dubbed_frames=int(dubbed.is_dubbed_N.sum()),
         fit_residual_px=float(np.nanmedian(run.get(dub_plan.coeffs).residual_px_T)),
-        warnings=_warnings(timeline, run.get(dub_plan.speech), dubbed),
+        renderer="" if mouths is None else mouths.renderer,
+        crop_size_px=0 if mouths is None else mouths.crop_size_px,
+        adaptation_gain_db=None if adapted is None else adapted.after_db - adapted.before_db,
+        warnings=_warnings(dub_plan.config, timeline, run.get(dub_plan.speech), mouths, adapted, dubbed),
         passed_through_s=_untouched_ranges(timeline, dubbed.is_dubbed_N),
         stages=tuple(run.reports),
         seconds=time.perf_counter() - started,
     )
 
 
-def _warnings(timeline: Timeline, speech: Speech, dubbed: DubbedVideo) -> tuple[str, ...]:
+def _warnings(
+    config: DubConfig,
+    timeline: Timeline,
+    speech: Speech,
+    mouths: Mouths | None,
+    adapted: AdaptedPainter | None,
+    dubbed: DubbedVideo,
+) -> tuple[str, ...]:
     """What the user may not have meant."""
     found = []
     if not dubbed.is_dubbed_N.any():
         found.append("Nothing was dubbed: no frame of the output shows a usable face.")
+    if mouths is not None and mouths.renderer != config.render.renderer:
+        found.append(
+            f"The renderer '{config.render.renderer}' would have painted this clip worse than "
+            f"'{mouths.renderer}', which was used."
+        )
+    if adapted is not None and not adapted.painter:
+        found.append(
+            "Learning the person gained too little to be kept: the footage is short, or suits as it is."
+        )
     cut_s = speech.duration_s - timeline.audio_duration_s
     if cut_s > AUDIBLE_CUT_S:
         found.append(

@@ -319,3 +319,17 @@ def test_finishing_stages_can_be_switched_off(case: Case) -> None:
     assert len({with_all.mouths, with_all.toothed, with_all.rendered}) == 3
     with pytest.raises(ConfigError, match="deflicker"):
         dub(case.clip.path, case.line, config=config, runtime=case.runtime(), until_stage="deflicker")
+
+
+def test_the_result_says_who_painted_and_how_large(case: Case, tmp_path: Path) -> None:
+    config = DubConfig().with_overrides({"length.mode": "cut_off", "render.renderer": "exemplar"})
+    result = dub(case.clip.path, case.line, tmp_path / "o.mp4", config=config, runtime=case.runtime())
+    mouths = Run((plan := case.plan()).plan, case.runtime()).get(plan.mouths)
+    assert (result.renderer, result.crop_size_px) == ("exemplar", mouths.crop_size_px)
+    assert result.adaptation_gain_db is None
+
+
+def test_only_the_hybrid_renderer_adapts(case: Case, tmp_path: Path) -> None:
+    config = DubConfig().with_overrides({"render.renderer": "exemplar", "adapt.is_on": True})
+    with pytest.raises(ConfigError, match="cannot adapt"):
+        dub(case.clip.path, case.line, tmp_path / "o.mp4", config=config, runtime=case.runtime())

@@ -149,6 +149,9 @@ def result_document(result: DubResult) -> dict[str, Any]:
         "length": result.length_mode,
         "usable_faces": result.num_dubbed_frames,
         "fit_residual_px": None if result.output is None else round(result.fit_residual_px, 3),
+        "renderer": result.renderer or None,
+        "crop_size_px": result.crop_size_px or None,
+        "adaptation_gain_db": _rounded(result.adaptation_gain_db),
         "warnings": list(result.warnings),
         "passed_through_s": [list(span) for span in result.passed_through_s],
         "seconds": round(result.seconds, 3),
@@ -164,6 +167,10 @@ def result_document(result: DubResult) -> dict[str, Any]:
             for report in result.stages
         ],
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _plan(config: Any, video: Path, audio: Path, output: Path | None, runtime: Any) -> tuple[DubPlan, Any]:
@@ -243,6 +250,7 @@ def _show_result(result: DubResult, *, is_quiet: bool) -> None:
         f"{result.duration_s:.1f} s",
         f"length: {result.length_mode}",
         f"face model within {result.fit_residual_px:.1f} px",
+        *([f"{result.renderer} at {result.crop_size_px} px"] if result.renderer else []),
         f"{result.seconds:.1f} s of work",
     ]
     say(f"[bold green]{escape(str(result.output))}[/]  {', '.join(facts)}", is_quiet=is_quiet)
