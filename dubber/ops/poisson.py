@@ -23,10 +23,10 @@ _RIM_LEVEL = 0.3
 """Where the mask is below this the surroundings say what the patch should look like: inside the feather,
 where both show the same skin, not beyond it, where one may show a collar."""
 
-_RIM_CELLS = 2
+_RIM_CELLS = 4
 """Width of the rim, in cells of the coarse grid."""
 
-_RIM_BLUR_CELLS = 1.5
+_RIM_BLUR_CELLS = 3.0
 
 
 def membrane(values_HWC: Float32, is_inside_HW: Bool) -> Float32:

@@ -30,6 +30,7 @@ class BlendParams(Params):
         below_nose_px: How far under the nose's base the patch begins.
         color_limit: How far, in levels of luma, the patch's light may be bent at single places of its rim;
             chroma a quarter as far.
+        grain: How much of the sharpness and noise that the patch lacks beside the source is made up, 0..1.
         is_jaw_moved: Whether the source picture's jaw is warped to the wanted one.
         fade_frames: Frames over which mouths fade in and out where the face is lost within a shot.
     """
@@ -38,6 +39,7 @@ class BlendParams(Params):
     feather_px: float = Field(4.0, gt=0)
     below_nose_px: float = Field(8.0, ge=0)
     color_limit: float = Field(48.0, ge=0)
+    grain: float = Field(1.0, ge=0, le=1)
     is_jaw_moved: bool = True
     fade_frames: int = Field(3, ge=0)
 
@@ -62,8 +64,12 @@ class Blend(Stage["FrameStream"]):
         from dubber.stages.compositor import Compositor
 
         video, clip, track, retime, mouths = _inputs(*inputs)
-        compositor = Compositor(self.params, track, retime, mouths)
-        return FrameStream(mouths.has_patch_N, lambda: _frames(video, clip, retime, mouths, compositor))
+
+        def frames() -> Generator[Frame]:
+            compositor = Compositor(self.params, track, retime, mouths)
+            return _frames(video, clip, retime, mouths, compositor)
+
+        return FrameStream(mouths.has_patch_N, frames)
 
 
 def _inputs(

@@ -14,7 +14,8 @@ import numpy as np
 from dubber.media.frame import Frame
 from dubber.media.part import Part, Planes, planes_of
 from dubber.ops.align import apply_similarity, invert_similarity, similarity_scale, smooth_per_segment
-from dubber.ops.landmarks import NOSE_BASE, NUM_MOUTH
+from dubber.ops.grain import GrainMatcher
+from dubber.ops.landmarks import MOUTH_OUTER, NOSE_BASE, NUM_MOUTH
 from dubber.ops.masks import MaskShape, mouth_mask
 from dubber.ops.optical_flow import half_flow, halfway_plane
 from dubber.ops.poisson import poisson_blend
@@ -39,12 +40,18 @@ _CELL_PX = 5
 _CHROMA_SHARE = 0.25
 """How much less the patch's chroma may be bent than its luma: skin varies in light, little in hue."""
 
+_LIP_MARGIN_PX = 6
+"""What is so near to the lips, px of the 384 crop, is not plain skin."""
+
+_MOSTLY_PATCH = 0.5
+"""Where the mask is above this, the patch is mostly what is seen."""
+
 _TAPER = 0.12
 """Share of the box's sides over which the jaw's warp fades out."""
 
 
 class Compositor:
-    """Puts patches into frames.
+    """Puts patches into frames, which come in order: it learns the film's grain as they pass.
 
     Args:
         params: See `BlendParams`.
@@ -80,6 +87,7 @@ class Compositor:
             1.0,
         )
         self._calm_wanted_NM2, self._calm_own_NM2, self._calm_nose_NB2 = np.split(calm, [39, 78], 1)
+        self._grain = GrainMatcher(params.grain)
         self._strength_N = fade_strength(mouths.has_patch_N, shot_N, params.fade_frames)
 
     def composite(self, n: int, frame: Frame, patch: UInt8) -> Frame:
@@ -95,7 +103,8 @@ class Compositor:
         """
         unit_px = float(self._unit_px_N[n])
         part = Part(*self._part(n, frame.size))
-        planes = self._moved_jaw(n, part.cut(frame), part.corner, unit_px)
+        source = part.cut(frame)
+        planes = self._moved_jaw(n, source, part.corner, unit_px)
         mask_HW = self._mask(n, part.corner, part.size, unit_px)
         scale = max(2, round(_CELL_PX * unit_px))
         box = _masked_box(mask_HW, 2 * scale)
@@ -106,10 +115,15 @@ class Compositor:
                 (rows.stop - rows.start, columns.stop - columns.start),
             )
             base = inner.views(planes, part)
-            pasted = _pasted(planes_of(patch, frame.color), inner, self._similarity_N23[n])
+            y, u, v = _pasted(planes_of(patch, frame.color), inner, self._similarity_N23[n])
+            if self._params.grain > 0:
+                lips_HW = self._lips(n, inner, unit_px)
+                is_skin_HW = (mask_HW[box] > _MOSTLY_PATCH) & (lips_HW == 0)
+                filmed_HW = inner.views(source, part)[0]
+                y = self._grain.match(y, filmed_HW, is_skin_HW, lips_HW > 0, np.random.default_rng(n))
             limit = self._params.color_limit
             limits = (limit, limit * _CHROMA_SHARE, limit * _CHROMA_SHARE)
-            mixed = poisson_blend(base, pasted, mask_HW[box], scale, limits)
+            mixed = poisson_blend(base, (y, u, v), mask_HW[box], scale, limits)
             for plane, new in zip(base, mixed, strict=True):
                 plane[...] = new
         return part.put(frame, planes)
@@ -165,6 +179,16 @@ class Compositor:
         )
         y, u, v = planes
         return remap(y, field), remap(u, half), remap(v, half)
+
+    def _lips(self, n: int, part: Part, unit_px: float) -> UInt8:
+        """(H, W) 1 on the lips of the source and of the patch, and near to them."""
+        lips_HW = np.zeros(part.size, np.uint8)
+        for points_NM2 in (self._calm_wanted_NM2, self._calm_own_NM2):
+            outline_P2 = points_NM2[n, : len(MOUTH_OUTER)] - np.asarray(part.corner, np.float32)
+            hull = np.rint(cv2.convexHull(outline_P2)).astype(np.int32)
+            cv2.fillConvexPoly(lips_HW, hull, (1,))
+            cv2.polylines(lips_HW, [hull], True, (1,), max(1, round(2 * _LIP_MARGIN_PX * unit_px)))
+        return lips_HW
 
     def _mask(self, n: int, corner: tuple[int, int], size: tuple[int, int], unit_px: float) -> Float32:
         params = self._params

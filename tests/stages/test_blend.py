@@ -56,7 +56,14 @@ def dubbed(
     wanted = apply_similarity(invert_similarity(geometry.similarity_N23), np.where(usable, said, own))
     source = SourceFile(synthetic.path, "0" * 64)
     mouths = render_mouths(
-        ctx, RenderParams.model_validate(render_params), source, clip, track, coeffs, retime, wanted
+        ctx,
+        RenderParams.model_validate({"renderer": "exemplar", **render_params}),
+        source,
+        clip,
+        track,
+        coeffs,
+        retime,
+        wanted,
     )
     stream = Blend(params or BlendParams()).run(ctx, source, clip, track, retime, mouths)
     frames = list(stream.open())
@@ -136,7 +143,9 @@ def test_the_stream_can_be_opened_twice(context: StageContext, synthetic: Synthe
     track, coeffs, retime = true_track(synthetic), still_coeffs(NUM_FRAMES), straight(NUM_FRAMES)
     source = SourceFile(synthetic.path, "0" * 64)
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2 + 2
-    mouths = render_mouths(context, RenderParams(), source, clip, track, coeffs, retime, wanted)
+    mouths = render_mouths(
+        context, RenderParams(renderer="exemplar"), source, clip, track, coeffs, retime, wanted
+    )
     stream = Blend(BlendParams()).run(context, source, clip, track, retime, mouths)
     abandoned = stream.open()
     next(abandoned)
@@ -172,7 +181,9 @@ def test_a_chin_below_the_frame_is_no_obstacle(
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2
     wanted[:, 20:, 1] += 3
     source = SourceFile(synthetic.path, "0" * 64)
-    mouths = render_mouths(context, RenderParams(), source, clip, track, coeffs, retime, wanted)
+    mouths = render_mouths(
+        context, RenderParams(renderer="exemplar"), source, clip, track, coeffs, retime, wanted
+    )
     frames = list(Blend(BlendParams()).run(context, source, clip, track, retime, mouths).open())
     assert len(frames) == 4
     assert (frames[0].y[-1] != next(read_frames(synthetic.path, clip)).y[-1]).any(), (
