@@ -31,6 +31,7 @@ class BlendParams(Params):
         color_limit: How far, in levels of luma, the patch's light may be bent at single places of its rim;
             chroma a quarter as far.
         grain: How much of the sharpness and noise that the patch lacks beside the source is made up, 0..1.
+        keeps_occluded: Whether what stands before the mouth, such as a hand, is kept from the source.
         is_jaw_moved: Whether the source picture's jaw is warped to the wanted one.
         fade_frames: Frames over which mouths fade in and out where the face is lost within a shot.
     """
@@ -40,6 +41,7 @@ class BlendParams(Params):
     below_nose_px: float = Field(8.0, ge=0)
     color_limit: float = Field(48.0, ge=0)
     grain: float = Field(1.0, ge=0, le=1)
+    keeps_occluded: bool = True
     is_jaw_moved: bool = True
     fade_frames: int = Field(3, ge=0)
 

@@ -17,6 +17,7 @@ from dubber.ops.align import apply_similarity, invert_similarity, similarity_sca
 from dubber.ops.grain import GrainMatcher
 from dubber.ops.landmarks import MOUTH_OUTER, NOSE_BASE, NUM_MOUTH
 from dubber.ops.masks import MaskShape, mouth_mask
+from dubber.ops.occlusion import occlusion
 from dubber.ops.optical_flow import half_flow, halfway_plane
 from dubber.ops.poisson import poisson_blend
 from dubber.ops.warp import landmark_displacement, paste_crop, remap
@@ -45,6 +46,9 @@ _LIP_MARGIN_PX = 6
 
 _MOSTLY_PATCH = 0.5
 """Where the mask is above this, the patch is mostly what is seen."""
+
+_MOSTLY_COVERED = 0.5
+"""Where more of the lips than this is behind something, the frame is left as it is."""
 
 _TAPER = 0.12
 """Share of the box's sides over which the jaw's warp fades out."""
@@ -116,11 +120,18 @@ class Compositor:
             )
             base = inner.views(planes, part)
             y, u, v = _pasted(planes_of(patch, frame.color), inner, self._similarity_N23[n])
+            lips_HW = self._lips(n, inner, unit_px)
+            is_skin_HW = (mask_HW[box] > _MOSTLY_PATCH) & (lips_HW == 0)
+            filmed = inner.views(source, part)
+            if self._params.keeps_occluded:
+                covered_HW = occlusion(base, (y, u, v), is_skin_HW, lips_HW > 0, unit_px)
+                if covered_HW is not None:
+                    if float(covered_HW[lips_HW > 0].mean()) > _MOSTLY_COVERED:
+                        return frame
+                    mask_HW[box] *= 1 - covered_HW
+                    is_skin_HW &= covered_HW == 0
             if self._params.grain > 0:
-                lips_HW = self._lips(n, inner, unit_px)
-                is_skin_HW = (mask_HW[box] > _MOSTLY_PATCH) & (lips_HW == 0)
-                filmed_HW = inner.views(source, part)[0]
-                y = self._grain.match(y, filmed_HW, is_skin_HW, lips_HW > 0, np.random.default_rng(n))
+                y = self._grain.match(y, filmed[0], is_skin_HW, lips_HW > 0, np.random.default_rng(n))
             limit = self._params.color_limit
             limits = (limit, limit * _CHROMA_SHARE, limit * _CHROMA_SHARE)
             mixed = poisson_blend(base, (y, u, v), mask_HW[box], scale, limits)

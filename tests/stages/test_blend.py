@@ -10,10 +10,11 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.media.frame import Frame
+from dubber.media.patches import read_patches
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.stages.blend import Blend, BlendParams
-from dubber.stages.compositor import fade_strength, halfway_frame
+from dubber.stages.compositor import Compositor, fade_strength, halfway_frame
 from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import RenderParams, render_mouths
 from dubber.stages.renderers.crops import crop_of
@@ -203,3 +204,33 @@ def test_mouths_fade_at_gaps_and_not_at_cuts(fade_frames: int) -> None:
         np.testing.assert_allclose(strength[2:5], [0.75, 0.5, 0.25])
         np.testing.assert_allclose(strength[7:10], [0.25, 0.5, 0.75])
     assert all(abs(a - b) <= 1 / (fade_frames + 1) + 1e-6 for a, b in pairwise(strength[:10]))
+
+
+def test_what_stands_before_the_mouth_is_kept(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    """A gray bar before one half of the mouth stays; one before all of it leaves the frame as it is."""
+    track, coeffs, retime = true_track(synthetic), still_coeffs(NUM_FRAMES), straight(NUM_FRAMES)
+    source = SourceFile(synthetic.path, "0" * 64)
+    wanted = source_geometry(track, coeffs, retime).landmarks_NM2
+    params = RenderParams(renderer="exemplar")
+    mouths = render_mouths(context, params, source, clip, track, coeffs, retime, wanted)
+    patch = next(read_patches([file.path for file in mouths.patches]))
+    frame = next(read_frames(synthetic.path, clip))
+    left, right = (int(track.landmarks_TL3[0, k, 0]) // 2 * 2 for k in (61, 291))
+    reach = (right - left) // 4 * 2
+    start = right - reach // 4 * 2
+
+    def covered(columns: slice) -> tuple[Frame, Frame]:
+        half = slice(columns.start // 2, columns.stop // 2)
+        y, u, v = (plane.copy() for plane in frame.planes)
+        y[:, columns], u[:, half], v[:, half] = 30, 128, 128
+        film = replace(frame, y=y, u=u, v=v)
+        return film, Compositor(BlendParams(), track, retime, mouths).composite(0, film, patch)
+
+    film, made = covered(slice(start, right + reach))
+    error = np.abs(made.y.astype(int) - film.y)[:, start + 4 : right + reach - 4]
+    assert (error > 10).mean() < 0.02
+    assert not is_same(film, made)
+    film, made = covered(slice(left - 2 * reach, right + 2 * reach))
+    assert is_same(film, made)
