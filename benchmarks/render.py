@@ -32,6 +32,8 @@ from dubber.models.frame_painter import FramePainter
 from dubber.models.morphable import LinearFaceModel
 from dubber.ops.teeth import Proxy, transfer_teeth
 from dubber.pipeline import make_runtime
+from dubber.stages.blend import BlendParams
+from dubber.stages.compositor import Compositor
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.fit import FACE_MODEL
 from dubber.stages.mouth_geometry import source_geometry
@@ -184,6 +186,21 @@ def teeth_with_footage(bench: Bench) -> Prepared:
     ), bench.num_frames
 
 
+def blend(bench: Bench) -> Prepared:
+    """Putting the patches into the frames, without decoding either."""
+    footage, mouths = bench.footage, bench.mouths
+    patches = read_patches([file.path for file in mouths.patches])
+    frames = read_frames_at(footage.video.path, footage.clip, bench.retime.source_index_N)
+    work = [(n, frame, next(patches)) for n, frame in enumerate(frames) if mouths.has_patch_N[n]]
+
+    def composite() -> None:
+        compositor = Compositor(BlendParams(), footage.track, bench.retime, mouths)
+        for n, frame, patch in work:
+            compositor.composite(n, frame, patch)
+
+    return composite, len(work)
+
+
 ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "decode": decode,
     "exemplar": exemplar,
@@ -195,6 +212,7 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "teeth": teeth,
     "teeth+footage": teeth_with_footage,
     "deflicker": deflicker,
+    "blend": blend,
 }
 """Name of a row and what prepares it."""
 
