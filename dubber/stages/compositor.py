@@ -174,22 +174,18 @@ class Compositor:
         )
         if not self._params.is_jaw_moved or np.abs(wanted - own).max() < _STILL_PX * unit_px:
             return planes
-        field = landmark_displacement(wanted, own, (height, width), unit_px=unit_px)
-        field = field * (self._strength_N[n] * _taper((height, width)))[..., None]
+        # The field is smooth: half its resolution will do, which is chroma's.
+        size = (height // 2, width // 2)
+        field = landmark_displacement(wanted / 2, own / 2, size, unit_px=unit_px / 2)
+        field = field * (self._strength_N[n] * _taper(size))[..., None]
         # Pixels that are not moved stay the source's, bit for bit.
-        field[np.abs(field).max(-1) <= _STILL_PX * unit_px] = 0
-        half = (
-            np.stack(
-                [
-                    cv2.resize(field[..., k], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-                    for k in (0, 1)
-                ],
-                -1,
-            )
-            / 2
-        )
+        field[np.abs(field).max(-1) <= _STILL_PX * unit_px / 2] = 0
+        full = [
+            cv2.resize(2 * field[..., k], (width, height), interpolation=cv2.INTER_LINEAR) for k in (0, 1)
+        ]
+        whole = np.moveaxis(np.asarray(full, np.float32), 0, -1)
         y, u, v = planes
-        return remap(y, field), remap(u, half), remap(v, half)
+        return remap(y, whole), remap(u, field), remap(v, field)
 
     def _lips(self, n: int, part: Part, unit_px: float) -> UInt8:
         """(H, W) 1 on the lips of the source and of the patch, and near to them."""
