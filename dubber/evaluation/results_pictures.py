@@ -34,8 +34,9 @@ _INTRODUCTION = (
     "box; re-made: PSNR over the changed pixels of the box alone; patch: what the renderer and the finishing "
     "made, before it is blended: the hybrid painter is shown what surrounds the lower face and gives it "
     "back, so between renderers re-made is the fair number. Sharpness, seam and flicker are ratios to the "
-    "filmed picture at the same place, 1 is as filmed. The last columns are what a tracker sees: 39 landmarks in px of the 384 crop, "
-    "and the correlation of the mouth's opening. A dash: it has no meaning there."
+    "filmed picture at the same place, 1 is as filmed. The last columns are what a tracker sees: 39 "
+    "landmarks in px of the 384 crop, and the correlation of the mouth's opening. A dash: it has no meaning "
+    "there."
 )
 
 
