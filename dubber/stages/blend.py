@@ -50,7 +50,7 @@ class Blend(Stage["FrameStream"]):
     """Put the mouths into the frames."""
 
     name = "blend"
-    version = 3
+    version = 4
     output_type = object  # a FrameStream, whose module takes long to load
     is_stored = False
     params: BlendParams
