@@ -3,9 +3,10 @@
     python benchmarks/render.py CLIP [--crop 384] [--frames 100] [--only NAME ...]
 
 CLIP is a talking clip; it is tracked and fitted once, in dubber's own cache. The last quarter of its frames
-is made again with its true landmarks from the rest. Every row is timed on one thread, three times, and the
-fastest counts; the ratio is to the matrix product of `benchmarks/speed.py`, so that runs on different
-machines can be compared. What a row holds stands at its function. To add a row, add it to `ROWS`.
+is made again with its true landmarks from the rest. Every row is timed on one thread (networks: on
+`--threads`), three times, and the fastest counts; the ratio is to the matrix product of
+`benchmarks/speed.py`, so that runs on different machines can be compared. What a row holds stands at its
+function. To add a row, add it to `ROWS`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ import torch
 from speed import timed
 
 from dubber.config import DubConfig
+from dubber.engine.device import mixed_precision
 from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.evaluation.footage import Footage, on_own_heads, prepare
 from dubber.media.patches import PatchWriter, read_patches
 from dubber.media.reader import read_frames_at
 from dubber.models.frame_painter import FramePainter
+from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
 from dubber.models.morphable import LinearFaceModel
 from dubber.ops.teeth import Proxy, transfer_teeth
 from dubber.pipeline import make_runtime
@@ -36,7 +39,7 @@ from dubber.stages.blend import BlendParams
 from dubber.stages.compositor import Compositor
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.fit import FACE_MODEL
-from dubber.stages.mouth_geometry import source_geometry
+from dubber.stages.mouth_geometry import patch_size, source_geometry
 from dubber.stages.render import RenderParams, make_job, render_mouths
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
@@ -66,14 +69,14 @@ class Bench:
         (folder / "work").mkdir()
         return StageContext(self.runtime, folder / "entry", folder / "work", "benchmark")
 
-    def job(self, context: StageContext) -> RenderJob:
+    def job(self, context: StageContext, params: RenderParams | None = None) -> RenderJob:
         """What a renderer is given."""
         footage = self.footage
         source = source_geometry(footage.track, footage.coeffs, self.retime)
         assert isinstance(self.params.crop_size_px, int)
         return make_job(
             context,
-            self.params,
+            params or self.params,
             footage.video,
             footage.clip,
             footage.track,
@@ -123,6 +126,29 @@ def exemplar(bench: Bench) -> Prepared:
 def exemplar_with_footage(bench: Bench) -> Prepared:
     """The same from the video file: with decoding it and cutting the exemplars' crops out."""
     return lambda: _patches(bench.job(bench.context())), bench.num_frames
+
+
+def hybrid(bench: Bench) -> Prepared:
+    """Four searches and warps, the source's window, and the network; exemplars' crops lie on disk already."""
+    context = bench.context()
+    params = bench.params.model_copy(update={"renderer": "hybrid"})
+    _patches(bench.job(context, params), "hybrid")
+    return lambda: _patches(bench.job(context, params), "hybrid"), bench.num_frames
+
+
+def hybrid_network(bench: Bench) -> Prepared:
+    """The hybrid renderer's network alone, as on this machine."""
+    weights = bench.runtime.weights.open("renderer_hybrid")
+    net, frames = HybridPainter.from_weight(weights).to(memory_format=torch.channels_last), 20
+    height, width = patch_size(bench.params.crop_size_px)
+    shown = np.zeros((1, height, width, 3 * net.num_exemplars + 5), np.uint8)
+
+    def paint() -> None:
+        with torch.inference_mode(), mixed_precision(torch.device("cpu")):
+            for _ in range(frames):
+                to_pictures(net(to_tensor(shown)).picture_B3HW)
+
+    return paint, frames
 
 
 def write_patches(bench: Bench) -> Prepared:
@@ -205,6 +231,8 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "decode": decode,
     "exemplar": exemplar,
     "exemplar+footage": exemplar_with_footage,
+    "hybrid": hybrid,
+    "hybrid network": hybrid_network,
     "write patches": write_patches,
     "unet 16": unet(16),
     "unet 32": unet(32),
@@ -217,8 +245,8 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
 """Name of a row and what prepares it."""
 
 
-def _patches(job: RenderJob) -> None:
-    _drained(RENDERERS["exemplar"](job).patches(0, len(job.has_patch_N)))
+def _patches(job: RenderJob, renderer: str = "exemplar") -> None:
+    _drained(RENDERERS[renderer](job).patches(0, len(job.has_patch_N)))
 
 
 def _drained(stream: Iterable[object]) -> None:
@@ -235,15 +263,18 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=384, choices=(256, 384, 512, 768, 1024))
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--threads", type=int, default=1, help="for networks")
     parser.add_argument("--only", nargs="*", choices=list(ROWS))
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    runtime = make_runtime(cache_dir=options.cache, device="cpu", threads=1)
+    torch.set_num_threads(options.threads)
+    runtime = make_runtime(cache_dir=options.cache, device="cpu", threads=options.threads)
     footage = prepare(options.clip, DubConfig(), runtime, SilentProgress())
     whole, shown = footage.retime, slice(0, options.frames)
     retime = RetimeMap(whole.source_index_N[shown], whole.is_halfway_N[shown])
-    params = RenderParams(crop_size_px=options.crop, held_out_from_frame=footage.held_out_from_frame)
+    params = RenderParams(
+        renderer="exemplar", crop_size_px=options.crop, held_out_from_frame=footage.held_out_from_frame
+    )
     with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
         bench = Bench(footage, retime, runtime, params, Path(folder))
         for name in options.only or ROWS:
