@@ -204,6 +204,7 @@ def ablation(
         command += " --of renderer" if is_renderer else ""
         command += f" --min-seconds {min_seconds:g}" if min_seconds else ""
         command += f" --max-frames {max_frames}" if max_frames else ""
+        command += "".join(f" --set {setting}" for setting in settings or [])
         write_page(page(document, command), output)
         say(f"Written: {escape(str(output))}", is_quiet=quiet)
     if not quiet:

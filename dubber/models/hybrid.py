@@ -95,7 +95,11 @@ class HybridPainter(nn.Module):
 
     def to_arrays(self) -> dict[str, Any]:
         """The state as half-precision numpy arrays."""
-        return {name: value.detach().half().cpu().numpy() for name, value in self.state_dict().items()}
+        return {
+            # Written as they lie in memory: safetensors does not see another order of the axes.
+            name: np.ascontiguousarray(value.detach().half().cpu().numpy())
+            for name, value in self.state_dict().items()
+        }
 
     @classmethod
     def from_weight(cls, weight: Weight) -> HybridPainter:

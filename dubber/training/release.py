@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import save
 
 from dubber.engine.key import file_sha256
@@ -34,7 +35,9 @@ def save_weight(folder: Path, name: str, arrays: dict[str, Any], entry: dict[str
     """
     # One key of metadata only: safetensors does not keep an order among several, and equal weights shall be
     # equal bytes.
-    return _put(folder, name, save(arrays, metadata={"name": name}), entry)
+    # And in C order: safetensors writes memory as it lies.
+    in_order = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    return _put(folder, name, save(in_order, metadata={"name": name}), entry)
 
 
 def copy_weight(source: WeightsFolder, name: str, folder: Path) -> WeightEntry:

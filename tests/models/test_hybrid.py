@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from dubber.engine.weights import Weight
 from dubber.errors import WeightsError
@@ -56,6 +59,14 @@ def test_it_is_written_and_read() -> None:
     assert again.num_exemplars == 3
     given = inputs(3)
     assert torch.allclose(again(given).picture_B3HW, net(given).picture_B3HW, atol=0.02)
+
+
+def test_a_painter_laid_out_channels_last_is_written_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = HybridPainter(2, 6, 3)
+    save_file(net.to_arrays(), tmp_path / "plain")
+    save_file(net.to(memory_format=torch.channels_last).to_arrays(), tmp_path / "last")
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "last").read_bytes()
 
 
 def test_another_file_is_refused() -> None:
