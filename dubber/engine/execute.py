@@ -78,9 +78,9 @@ class Run:
         return value
 
     def peek(self, ref: Ref[Out]) -> Out | None:
-        """The artefact of a ref if it is stored; nothing is made."""
-        value: Out | None = self._load(ref.index)
-        return value
+        """The artefact of a ref if this run has it or it is stored; nothing is made."""
+        value: Out | None = self._values.get(ref.index)
+        return self._load(ref.index) if value is None else value
 
     def _get(self, index: int) -> Any:
         if index not in self._values:
