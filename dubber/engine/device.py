@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,8 +78,10 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
     """
     import torch
 
+    # Older versions of torch cannot tell.
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     is_cpu_able = device.type == "cpu" and any(
-        torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16")
+        capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16")
     )
     is_able = is_cpu_able or (device.type == "cuda" and torch.cuda.is_bf16_supported())
     return torch.autocast(device.type, torch.bfloat16) if is_able else nullcontext()
