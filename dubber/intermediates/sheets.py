@@ -146,8 +146,8 @@ class _Look:
 
     @cached_property
     def mouths(self) -> Mouths:
-        """The finished patches."""
-        return self.run.get(self.dub.mouths)
+        """Where the mouths are; finishing changes nothing but the patches."""
+        return self.run.get(self.dub.rendered)
 
     @cached_property
     def whole_n(self) -> Int64:
@@ -375,6 +375,7 @@ def _deflicker(look: _Look) -> UInt8:
 
 
 def _blend(look: _Look) -> UInt8:
+    """The film's grain is learned from the shown frames alone: a dub's own pictures differ by that."""
     mouths, chosen_n = look.mouths, look.chosen_n
     compositor = Compositor(
         look.dub.config.blend, look.run.get(look.dub.track), look.run.get(look.dub.retime), mouths
