@@ -91,5 +91,6 @@ class DubConfig(BaseModel):
             return cls.model_validate(document)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
+            # Stage and name; what follows is pydantic's own word for a kind of value.
+            key = ".".join(str(part) for part in first["loc"][:2])
             raise ConfigError(f"The setting '{key}' is wrong: {first['msg']}.", where=where) from error
