@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from dubber.ops.optical_flow import flow_to, pulled
 from dubber.types import CROP_SIZE_PX, Bool, Float32, UInt8
 
 MOUTH_BOX_GROWTH = 0.25
@@ -139,24 +140,16 @@ def unrest(before_HW: UInt8, luma_HW: UInt8, after_HW: UInt8) -> Float32:
         neighbours in the place of one.
     """
     here_HW = np.ascontiguousarray(luma_HW)
-    neighbours = [_brought_onto(here_HW, np.ascontiguousarray(other)) for other in (before_HW, after_HW)]
+    neighbours = [
+        pulled(other.astype(np.float32), flow_to(here_HW, np.ascontiguousarray(other)))
+        for other in (before_HW, after_HW)
+    ]
     return np.asarray(luma_HW.astype(np.float32) - (neighbours[0] + neighbours[1]) / 2, np.float32)
 
 
 def coarse(levels_HW: UInt8 | Float32) -> Float32:
     """(H, W) float32 the picture without its finest detail and without most of its noise."""
     return np.asarray(cv2.GaussianBlur(levels_HW.astype(np.float32), (0, 0), _COARSE_PX), np.float32)
-
-
-def _brought_onto(luma_HW: UInt8, other_HW: UInt8) -> Float32:
-    """(H, W) the other picture, moved by optical flow to where its parts lie in this one."""
-    height, width = luma_HW.shape
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow_HW2 = search.calc(luma_HW, other_HW, np.zeros((height, width, 2), np.float32))
-    map_x = flow_HW2[..., 0] + np.arange(width, dtype=np.float32)
-    map_y = flow_HW2[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    other = other_HW.astype(np.float32)
-    return np.asarray(cv2.remap(other, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def mouth_box(landmarks_M2: Float32) -> tuple[int, int, int, int]:

@@ -81,7 +81,7 @@ def mouth_mask(
     t_hw = (distance_hw - np.float32(begins)) / np.float32(feather)
     # The grid's last cells may stand out of the picture.
     t_HW = cv2.resize(t_hw, (len(x_w) * step, len(y_h) * step), interpolation=cv2.INTER_LINEAR)
-    return _smooth_step(t_HW[:height, :width])
+    return _smooth_step(np.asarray(t_HW[:height, :width], np.float32))
 
 
 def _hull_edges(points_P2: Float32) -> Float64:

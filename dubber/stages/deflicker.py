@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from collections import deque
 from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.types import CROP_SIZE_PX, FaceTrack, Mouths, RetimeMap, StoredFile
+from dubber.types import CROP_SIZE_PX, FaceTrack, Mouths, RetimeMap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,11 +63,11 @@ class Deflicker(Stage[Mouths]):
         Raises:
             MediaError: A patch file is missing or damaged.
         """
-        from dubber.stages.patch_segments import write_segments
+        from dubber.stages.patch_segments import copy_segments, write_segments
 
         track, retime, mouths = _inputs(*inputs)
         if mouths.is_own_pixels:
-            return replace(mouths, patches=_copied(ctx, mouths.patches))
+            return replace(mouths, patches=copy_segments(ctx, mouths.patches))
         chain = _Chain(ctx, self.params, track, retime, mouths)
         patches = write_segments(ctx, _NAME, mouths.has_patch_N, mouths.patch_size, chain.segment)
         return replace(mouths, patches=patches)
@@ -75,11 +75,6 @@ class Deflicker(Stage[Mouths]):
 
 def _inputs(track: FaceTrack, retime: RetimeMap, mouths: Mouths) -> tuple[FaceTrack, RetimeMap, Mouths]:
     return track, retime, mouths
-
-
-def _copied(ctx: StageContext, patches: tuple[StoredFile, ...]) -> tuple[StoredFile, ...]:
-    """The same files for another artefact."""
-    return tuple(StoredFile(shutil.copyfile(file.path, ctx.new_file(file.path.name))) for file in patches)
 
 
 class _Chain:
@@ -152,7 +147,7 @@ class _Chain:
         from dubber.stages.patch_segments import SEGMENT_FRAMES, read_segment
 
         start = (n - 1) // SEGMENT_FRAMES * SEGMENT_FRAMES
-        *_, unfiltered = read_segment(self._mouths.patches, self._mouths.has_patch_N, start)
+        unfiltered = deque(read_segment(self._mouths.patches, self._mouths.has_patch_N, start), maxlen=1)[0]
         return unfiltered, np.asarray(np.load(self._state_path(start)), np.float32)
 
     def _save(self, start: int, filtered: Float32) -> None:
