@@ -64,10 +64,12 @@ def inner_mouth_masks(landmarks_NM2: Float32, unit_px: float) -> UInt8:
     centre_N12 = landmarks_NM2[:, _OUTERMOST].mean(1, keepdims=True)
     cells = (landmarks_NM2[:, INNER_LIPS] - centre_N12) / (unit_px * _CELL_PX) + _CELLS / 2 - 0.5
     fixed = np.rint(cells * 2**_SUBPIXEL_BITS).astype(np.int32)
-    masks = np.zeros((len(fixed), _CELLS, _CELLS), np.uint8)
-    for mask, polygon in zip(masks, fixed, strict=True):
-        cv2.fillPoly(mask, [polygon], (1.0,), cv2.LINE_8, _SUBPIXEL_BITS)
-    return np.packbits(masks.reshape(len(fixed), _CELLS * _CELLS), axis=1)
+    masks_NB = np.empty((len(fixed), _CELLS * _CELLS // 8), np.uint8)
+    for mask_B, polygon in zip(masks_NB, fixed, strict=True):
+        cells_YX = np.zeros((_CELLS, _CELLS), np.uint8)
+        cv2.fillPoly(cells_YX, [polygon], (1.0,), cv2.LINE_8, _SUBPIXEL_BITS)
+        mask_B[:] = np.packbits(cells_YX)
+    return masks_NB
 
 
 def mask_iou(masks_AB: UInt8, others_CB: UInt8) -> Float32:
