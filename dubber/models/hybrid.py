@@ -72,8 +72,8 @@ class HybridPainter(nn.Module):
 
         Args:
             inputs_BCHW: (B, 3 K + 5, H, W) 0..1: the exemplars, best first, the source's picture with the
-                mouth hidden, what is hidden, and the landmarks; see
-                `dubber.ops.painter_input`.
+                mouth hidden, what is hidden, and the landmarks; see `dubber.ops.painter_input`. Sides are
+                multiples of 4.
         """
         count = self.num_exemplars
         batch, _, height, width = inputs_BCHW.shape
@@ -112,7 +112,7 @@ class HybridPainter(nn.Module):
             sizes = InpaintingUNet.sizes_of(weight.arrays, "unet.")
             net = cls((sizes["in_channels"] - 5) // 3, sizes["base_width"], sizes["num_levels"])
             net.load_state_dict({name: torch.from_numpy(array) for name, array in weight.arrays.items()})
-        except (KeyError, RuntimeError, TypeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
             raise WeightsError(
                 "The file holds no hybrid painter.", advice="Make one with `dubber train renderer`."
             ) from error

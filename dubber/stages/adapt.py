@@ -101,6 +101,7 @@ def adapt_painter(
 
     Raises:
         MediaError: The video can no longer be read.
+        WeightsError: The network to start from is missing or damaged.
     """
     import numpy as np
 
@@ -136,12 +137,12 @@ def adapt_painter(
             num_exemplars=net.num_exemplars,
             seed=params.seed,
         )
-    is_learned = np.arange(count) < round(count * (1 - _HELD_OUT_SHARE))
-    held_out = lessons.subset(~is_learned)
+    num_learned = round(count * (1 - _HELD_OUT_SHARE))
+    held_out = lessons.subset(slice(num_learned, None))
     with torch_threads(ctx.runtime.threads):
         before_db, _ = psnr_of_lessons(net, held_out, count=32)
         minutes = _minutes(params, clip)
-        net, num_steps = _taught(ctx, params, net, lessons.subset(is_learned), minutes)
+        net, num_steps = _taught(ctx, params, net, lessons.subset(slice(num_learned)), minutes)
         after_db, _ = psnr_of_lessons(net, held_out, count=32)
     is_kept = after_db - before_db >= params.least_gain_db
     logger.info("Adapted in %d steps: %.2f dB to %.2f dB.", num_steps, before_db, after_db)
@@ -163,6 +164,7 @@ def _taught(
     import numpy as np
     from torch import nn
 
+    from dubber.engine.progress import SilentProgress
     from dubber.models.learning import Painted, PaintingLoop, PaintingLosses, PaintingSchedule
     from dubber.stages.painter_samples import paint_batch
 
@@ -181,9 +183,10 @@ def _taught(
 
     state = {name: value.clone() for name, value in net.state_dict().items()}
     timing = loop(1 + _TIMED_STEPS)
-    timing.run(ctx.progress, ctx.stage_name, until=lambda: timing.iteration > 0)
+    # The first step is slower than the others.
+    timing.run(SilentProgress(), ctx.stage_name, until=lambda: timing.iteration > 0)
     started = time.perf_counter()
-    timing.run(ctx.progress, ctx.stage_name)
+    timing.run(SilentProgress(), ctx.stage_name)
     pace_s = (time.perf_counter() - started) / _TIMED_STEPS
     net.load_state_dict(state)
     steps = max(10, round(minutes * 60 / pace_s))

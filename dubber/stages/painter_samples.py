@@ -77,13 +77,13 @@ class PainterSamples:
         """K."""
         return self.pictures_nKHW3.shape[1] - 1
 
-    def subset(self, chosen_n: Bool) -> PainterSamples:
-        """Some of the lessons; their pictures are read."""
+    def subset(self, chosen: slice) -> PainterSamples:
+        """Neighbouring lessons; their pictures stay on disk."""
         return PainterSamples(
-            self.pictures_nKHW3[chosen_n],
-            self.wanted_nM2[chosen_n],
-            self.other_nM2[chosen_n],
-            self.nose_nA2[chosen_n],
+            self.pictures_nKHW3[chosen],
+            self.wanted_nM2[chosen],
+            self.other_nM2[chosen],
+            self.nose_nA2[chosen],
             self.unit_px,
         )
 
@@ -197,6 +197,7 @@ def make_samples(
     del pictures
     part.rename(folder / "pictures.npy")
     points_nP2 = job.wanted_NP2
+    part = folder / "points.part"
     save_file(
         {
             "wanted_nM2": points_nP2[:, :NUM_MOUTH_JAW].copy(),
@@ -204,8 +205,10 @@ def make_samples(
             "nose_nA2": points_nP2[:, NUM_MOUTH_JAW : NUM_MOUTH_JAW + NUM_NOSE_BASE].copy(),
             "unit_px": np.array(size_px / CROP_SIZE_PX),
         },
-        folder / "points.safetensors",
+        part,
     )
+    # The last file: where it is, the lessons are whole.
+    part.rename(folder / "points.safetensors")
     return PainterSamples.load(folder)
 
 

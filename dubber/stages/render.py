@@ -161,6 +161,7 @@ def render_mouths(
     Raises:
         ConfigError: No frame is left to lend its mouth.
         MediaError: The video can no longer be read.
+        WeightsError: The renderer's network is missing or damaged.
     """
     from dubber.stages.mouth_geometry import source_geometry
     from dubber.stages.patch_segments import write_segments
