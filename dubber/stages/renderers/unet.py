@@ -31,7 +31,7 @@ class UNetRenderer:
 
     def __init__(self, job: RenderJob) -> None:
         self._job = job
-        self._device = torch.device(job.runtime.device.kind)
+        self._device = job.runtime.device.torch_device()
         self._net = FramePainter.from_weight(job.runtime.weights.open(WEIGHT)).to(self._device)
         frames, starts_anew = job.patched_frames()
         self._runs = np.split(frames, np.flatnonzero(starts_anew)[1:]) if len(frames) else []
