@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging
+from dubber.errors import ConfigError
 from dubber.training.expression_settings import ExpressionTraining
 from dubber.training.variants import recipes_in_words, train_variant, variant_folder, variant_settings
 
@@ -135,9 +135,9 @@ def renderer(
             show_default=False,
         ),
     ] = None,
-    iterations: Annotated[int | None, typer.Option(help="Steps.", show_default="the recipe's")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Steps.", min=1, show_default="the recipe's")] = None,
     base_width: Annotated[
-        int | None, typer.Option(help="Channels of the first level.", show_default="the recipe's")
+        int | None, typer.Option(help="Channels of the first level.", min=1, show_default="the recipe's")
     ] = None,
     device: o.DeviceOption = "auto",
     threads: o.Threads = 0,
@@ -151,14 +151,14 @@ def renderer(
     from dubber.training.literal_renderer import LiteralTraining, train_literal_from_clips
     from dubber.training.renderer import RendererTraining, train_from_clips
 
+    if paper and name is not TrainedRenderer.unet:
+        raise ConfigError("Only `--renderer unet` has a recipe of the papers.", advice="Leave `--paper` out.")
     train: Callable[[Path, Path, Runtime, Progress], dict[str, float]]
     if name is TrainedRenderer.hybrid:
         train = partial(train_from_clips, settings=RendererTraining(vgg=vgg).but(iterations, base_width))
     else:
         usual = LiteralTraining.paper() if paper else LiteralTraining()
-        train = partial(
-            train_literal_from_clips, settings=replace(usual, vgg=vgg).but(iterations, base_width)
-        )
+        train = partial(train_literal_from_clips, settings=usual.looking(vgg).but(iterations, base_width))
     _train(
         train, clips, output, o.build_runtime(cache, output, device, threads), is_json=json, is_quiet=quiet
     )

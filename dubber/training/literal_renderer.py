@@ -40,6 +40,9 @@ from dubber.types import Float32, Int32, RetimeMap, UInt8
 _AROUND = 0.1
 """What the pixels around the window count."""
 
+_PERCEPTUAL = 0.1
+"""What VGG's features count beside the compact recipe's L1: as in the hybrid painter's recipe."""
+
 
 @dataclass(frozen=True)
 class LiteralTraining:
@@ -71,6 +74,13 @@ class LiteralTraining:
         """The widths, losses and rates of the papers (method.md section 5); for a GPU."""
         schedule = PaintingSchedule(iterations=100_000, betas=(0.5, 0.999), weight_decay=0.0)
         return cls(base_width=64, losses=PAPER_LOSSES, schedule=schedule)
+
+    def looking(self, vgg: Path | None) -> LiteralTraining:
+        """The same with the features of a VGG file, if there is one, compared."""
+        losses = self.losses
+        if vgg is not None and not losses.perceptual:
+            losses = replace(losses, perceptual=_PERCEPTUAL)
+        return replace(self, losses=losses, vgg=vgg)
 
     def but(self, iterations: int | None, base_width: int | None) -> LiteralTraining:
         """The same with other numbers of steps and channels, where they are given."""
@@ -138,7 +148,9 @@ def make_runs(fitted: FittedClip, runtime: Runtime, settings: LiteralTraining) -
         del crops
         part.rename(pictures)
         landmarks = job.wanted_NP2[:, :NUM_MOUTH_JAW] + np.array(job.corner_xy, np.float32)
-        save_file({"landmarks_nM2": landmarks}, points)
+        part = folder / "landmarks.part"
+        save_file({"landmarks_nM2": landmarks}, part)
+        part.rename(points)
     return CropRuns(np.load(pictures, mmap_mode="r"), load_file(points)["landmarks_nM2"], settings.run_frames)
 
 
@@ -293,7 +305,9 @@ def train_literal_from_clips(
         "licence": "Apache-2.0",
         "is_commercial_use_allowed": True,
         "training_data": f"{len(kept)} talking clips of {people} people ({rights})",
-        "recipe": "dubber train renderer --clips CSV --renderer unet",
+        "recipe": "dubber train renderer --clips CSV --renderer unet"
+        + (" --paper" if settings.losses == PAPER_LOSSES else "")
+        + (" --vgg FILE" if settings.vgg else ""),
         "description": f"EBT's neural video rendering network, base width {settings.base_width}",
     }
     save_weight(out, WEIGHT, net.to_arrays(), entry)
