@@ -15,6 +15,7 @@ from dubber.errors import ConfigError, WeightsError
 from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.models.learning import PAPER_LOSSES, PaintingSchedule
+from dubber.pipeline import make_runtime
 from dubber.stages.painter_samples import PainterSamples
 from dubber.training.literal_renderer import LiteralTraining, train_literal_from_clips
 from dubber.training.renderer import Lessons, RendererTraining, train_from_clips, train_renderer
@@ -34,18 +35,30 @@ def samples(count: int, side: int = 32) -> PainterSamples:
     return PainterSamples(pictures, points, points, nose, 0.5)
 
 
-def test_manifest_to_weight(tmp_path: Path, runtime: Runtime) -> None:
-    make_clip(tmp_path / "a.mp4", num_frames=150)
-    (tmp_path / "clips.csv").write_text("file,split,speaker,rights\na.mp4,train,a,CC0\n")
-    runtime = replace(runtime, threads=1)
-    measures = train_from_clips(tmp_path / "clips.csv", tmp_path / "weights", runtime, settings=QUICK)
-    assert measures["train_lessons"] == 30
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of one clip."""
+    folder = tmp_path_factory.mktemp("clips")
+    make_clip(folder / "a.mp4", num_frames=40)
+    (folder / "clips.csv").write_text("file,split,speaker,rights\na.mp4,train,a,CC0\n")
+    return folder / "clips.csv"
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    """One thread, and a cache in which the clip is tracked once."""
+    return make_runtime(cache_dir=tmp_path_factory.mktemp("cache"), device="cpu", threads=1)
+
+
+def test_manifest_to_weight(tmp_path: Path, clips: Path, trainer: Runtime) -> None:
+    measures = train_from_clips(clips, tmp_path / "weights", trainer, settings=QUICK)
+    assert measures["train_lessons"] == 8
     assert measures["exemplar_db"] > 15
     folder = WeightsFolder(tmp_path / "weights")
     net = HybridPainter.from_weight(folder.open("renderer_hybrid"))
     assert net.num_exemplars == 2
     assert "1 CC0" in folder.entry("renderer_hybrid").training_data
-    (sheet,) = (runtime.cache_dir / "training" / "renderer").glob("*/sheet_000003.png")
+    (sheet,) = (trainer.cache_dir / "training" / "renderer").glob("*/sheet_000003.png")
     assert sheet.stat().st_size > 1000
 
 
@@ -69,9 +82,7 @@ def test_a_wrong_vgg_file_is_refused(tmp_path: Path) -> None:
         train_renderer([samples(4)], ["a"], tmp_path, settings=settings)
 
 
-def test_the_literal_network_learns_from_runs_of_crops(tmp_path: Path, runtime: Runtime) -> None:
-    make_clip(tmp_path / "a.mp4", num_frames=40)
-    (tmp_path / "clips.csv").write_text("file,split,speaker\na.mp4,train,a\n")
+def test_the_literal_network_learns_from_runs_of_crops(tmp_path: Path, clips: Path, trainer: Runtime) -> None:
     settings = LiteralTraining(
         base_width=4,
         num_levels=4,
@@ -80,10 +91,7 @@ def test_the_literal_network_learns_from_runs_of_crops(tmp_path: Path, runtime: 
         losses=replace(PAPER_LOSSES, gradient_penalty=1.0),
         schedule=PaintingSchedule(iterations=2),
     )
-    runtime = replace(runtime, threads=1)
-    measures = train_literal_from_clips(
-        tmp_path / "clips.csv", tmp_path / "weights", runtime, settings=settings
-    )
+    measures = train_literal_from_clips(clips, tmp_path / "weights", trainer, settings=settings)
     assert measures["train_runs"] == 7
     net = FramePainter.from_weight(WeightsFolder(tmp_path / "weights").open("renderer_unet"))
     assert net.num_frames == 3
@@ -93,3 +101,10 @@ def test_the_papers_settings_are_the_papers() -> None:
     paper = LiteralTraining.paper()
     assert (paper.base_width, paper.num_levels, paper.num_frames) == (64, 7, 7)
     assert (paper.losses.pixel, paper.losses.adversarial, paper.losses.gradient_penalty) == (10, 1, 10)
+
+
+def test_a_vgg_file_is_looked_at_by_either_recipe() -> None:
+    file = Path("vgg.safetensors")
+    for recipe in (LiteralTraining(), LiteralTraining.paper()):
+        assert recipe.looking(None) == recipe
+        assert recipe.looking(file).vgg == file and recipe.looking(file).losses.perceptual > 0
