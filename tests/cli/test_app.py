@@ -87,6 +87,8 @@ def test_errors_are_json_when_asked(tmp_path: Path) -> None:
         (["-o", "same.mp4", "--side-by-side", "same.mp4"], "both"),
         (["--side-by-side", "both.mp4", "--until", "fit"], "--until"),
         (["--config", "absent.toml"], "absent.toml"),
+        (["--adapt", "soon"], "--adapt 5"),
+        (["--adapt", "0"], "'adapt.minutes'"),
     ],
 )
 def test_wrong_settings_name_the_setting(tmp_path: Path, arguments: list[str], part: str) -> None:
