@@ -39,6 +39,12 @@ _INTRODUCTION = (
     "there."
 )
 
+_EXAMPLE = (
+    "![Source frames above, the same moments of the dubbed video below](images/before_after.jpg)\n\n"
+    "*The example clip with the example line, `make demo`: before and after. The clips that were measured are "
+    "other people's and are not shown.*"
+)
+
 
 def pictures_page(document: dict[str, Any], command: str) -> str:
     """Write the page.
@@ -56,6 +62,7 @@ def pictures_page(document: dict[str, Any], command: str) -> str:
     sections = [
         "# Results: pictures",
         f"Made by `{command}`; do not edit. " + _INTRODUCTION.format(held_out=HELD_OUT_SHARE),
+        _EXAMPLE,
     ]
     for key, count, which in (
         ("long", num_long, f"of {ENOUGH_S:.0f} s and more"),

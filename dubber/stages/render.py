@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -213,8 +214,15 @@ def _paints_better(
     from dubber.stages.painter_check import paints_better
     from dubber.stages.renderers.hybrid import read_painter
 
-    net = read_painter(job)
-    return paints_better(ctx, net, params, video, job.clip, track, coeffs, job.is_exemplar_T)
+    # A killed run that goes on, perhaps elsewhere, must not think better of it: its segments would mix.
+    verdict = ctx.work_dir / "paints_better.json"
+    if not verdict.exists():
+        net = read_painter(job)
+        is_better = paints_better(ctx, net, params, video, job.clip, track, coeffs, job.is_exemplar_T)
+        part = verdict.with_suffix(".part")
+        part.write_text(json.dumps(is_better), encoding="utf-8")
+        part.replace(verdict)
+    return bool(json.loads(verdict.read_text(encoding="utf-8")))
 
 
 def _smoothed(params: RenderParams, source: SourceGeometry, wanted_NM2: Float32) -> Float32:
