@@ -41,8 +41,8 @@ _INTRODUCTION = (
 
 _EXAMPLE = (
     "![Source frames above, the same moments of the dubbed video below](images/before_after.jpg)\n\n"
-    "*The example clip with the example line, `make demo`: before and after. The clips that were measured are "
-    "other people's and are not shown.*"
+    "*The example clip with the example line, `make demo`: before and after. The clips that were measured "
+    "are of other people and not shown.*"
 )
 
 
