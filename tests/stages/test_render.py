@@ -15,7 +15,7 @@ from dubber.media.reader import probe, read_frames_at
 from dubber.models.morphable import project_TL2
 from dubber.ops.align import apply_similarity, identity_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
-from dubber.stages import patch_segments, render
+from dubber.stages import painter_check, patch_segments, render
 from dubber.stages.mouth_geometry import source_geometry, wanted_landmarks
 from dubber.stages.render import RenderParams, render_mouths
 from dubber.stages.renderers.crops import crop_of
@@ -79,7 +79,14 @@ def own_mouths(
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2
     source = SourceFile(synthetic.path, "0" * 64)
     return render_mouths(
-        ctx, RenderParams.model_validate(params), source, clip, track, coeffs, retime, wanted
+        ctx,
+        RenderParams.model_validate({"renderer": "exemplar", **params}),
+        source,
+        clip,
+        track,
+        coeffs,
+        retime,
+        wanted,
     )
 
 
@@ -202,6 +209,18 @@ def test_a_killed_run_continues_and_gives_the_same_bytes(
     assert second.progress.count == second.progress.total == NUM_FRAMES  # type: ignore[attr-defined]
     for field in ("landmarks_NM2", "similarity_N23", "has_patch_N"):
         assert (getattr(again, field) == getattr(whole, field)).all()
+
+
+def test_the_network_gives_way_where_exemplars_are_better(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts = [False, True]
+    monkeypatch.setattr(painter_check, "paints_better", lambda *_: verdicts.pop(0))
+    mouths = own_mouths(context, synthetic, clip, renderer="hybrid")
+    assert mouths.renderer == "exemplar"
+    assert verdicts == [True]
+    # What was once decided stands: a killed run goes on as it began.
+    assert render._paints_better(context, RenderParams(), *[None] * 4) is False
 
 
 def test_holding_out_everything_is_a_mistake_of_the_users(
