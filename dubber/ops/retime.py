@@ -10,6 +10,7 @@ the clip.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,6 @@ from dubber.ops.landmarks import EYE_CORNERS, EYE_LEFT, EYE_RIGHT, NOSE_TIP
 from dubber.types import Bool, Float32, Float64, Int32, UInt8
 
 _NO_EYES = 1e-6
-_MAX_CELLS = 400_000_000
-"""Cells (N x M) of one exact solution: 50 MB of backtrack bits, about two seconds of work."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +100,15 @@ def blinks(landmarks_TL3: Float32, has_face_T: Bool, *, threshold_ratio: float =
 
     Source: method.md section 1, B(j); the threshold is the one proposed there.
     """
-    points_TL2 = landmarks_TL3[..., :2].astype(np.float64)
-    ratio_T = np.zeros(len(points_TL2))
-    for outer, inner, upper, lower in (EYE_RIGHT, EYE_LEFT):
-        width_T = np.linalg.norm(points_TL2[:, outer] - points_TL2[:, inner], axis=1)
-        ratio_T += (
-            np.linalg.norm(points_TL2[:, upper] - points_TL2[:, lower], axis=1)
-            / np.maximum(width_T, _NO_EYES)
-            / 2
+    ratio_T = np.zeros(len(landmarks_TL3))
+    for eye in (EYE_RIGHT, EYE_LEFT):
+        outer_T2, inner_T2, upper_T2, lower_T2 = (
+            landmarks_TL3[:, point, :2].astype(np.float64) for point in eye
         )
+        width_T = np.linalg.norm(outer_T2 - inner_T2, axis=1)
+        ratio_T += np.linalg.norm(upper_T2 - lower_T2, axis=1) / np.maximum(width_T, _NO_EYES) / 2
     if not has_face_T.any():
-        return np.zeros(len(points_TL2), bool)
+        return np.zeros(len(ratio_T), bool)
     is_shut_T = has_face_T & (ratio_T < threshold_ratio * float(np.median(ratio_T[has_face_T])))
     padded = np.pad(is_shut_T, 1)
     return np.asarray(is_shut_T | (padded[:-2] & padded[2:]))
@@ -156,86 +153,150 @@ def ping_pong(num_frames: int, length: int) -> Int32:
 
 @dataclass(frozen=True)
 class _Energy:
-    """G(i, j) = weight(i) * V(j) + speech(i) * faceless(j), never built as a matrix."""
+    """What the states of a row cost, by the kind of the row; never built as a matrix.
 
-    weight_N: Float64
-    speech_N: Float64
-    motion_M: Float64
-    faceless_M: Float64
-    again_M: Float64
+    Column 0 stands for no frame at all, so that frame j lies in column j + 1 and every frame has one before.
 
-    def row(self, i: int) -> Float64:
-        return np.asarray(self.weight_N[i] * self.motion_M + self.speech_N[i] * self.faceless_M)
+    Attributes:
+        kind_N: (N,) which of the K = 3 rows counts: silence, speech, onset.
+        fresh_KJ: (K, M + 1) of a frame shown for the first time, G(i, j).
+        again_KJ: (K, M + 1) of one that is repeated.
+        first_J: (M + 1,) of the first output frame.
+    """
+
+    kind_N: UInt8
+    fresh_KJ: Float64
+    again_KJ: Float64
+    first_J: Float64
+
+    @classmethod
+    def of(cls, is_speech_N: Bool, motion_M: Float64, is_faceless_M: Bool, costs: RetimeCosts) -> _Energy:
+        is_onset_N = onsets(is_speech_N, delay_frames=costs.onset_delay_frames)
+        faceless_M = costs.faceless * is_faceless_M
+        fresh_KM = np.stack([motion_M, faceless_M, faceless_M - costs.onset * motion_M])
+        again_KM = fresh_KM + costs.repeat * (motion_M + costs.repeat_floor)
+        kind_N = np.where(~is_speech_N, 0, np.where(is_onset_N, 2, 1)).astype(np.uint8)
+        first_M = fresh_KM[kind_N[0]]
+        if costs.is_literal:
+            again_KM[:, 0] = np.inf
+            first_M = np.where(np.arange(len(motion_M)) > 0, motion_M, 0.0)
+        first_J, fresh_KJ, again_KJ = (
+            np.concatenate([np.full((*rows.shape[:-1], 1), np.inf), rows], axis=-1)
+            for rows in (first_M, fresh_KM, again_KM)
+        )
+        return cls(kind_N, fresh_KJ, again_KJ, first_J)
 
 
-def _energy(is_speech_N: Bool, motion_M: Float64, is_faceless_M: Bool, costs: RetimeCosts) -> _Energy:
-    is_onset_N = onsets(is_speech_N, delay_frames=costs.onset_delay_frames)
-    weight_N = np.where(~is_speech_N, 1.0, np.where(is_onset_N, -costs.onset, 0.0))
-    faceless_M = costs.faceless * is_faceless_M.astype(np.float64)
-    again_M = costs.repeat * (motion_M + costs.repeat_floor)
-    return _Energy(weight_N, is_speech_N.astype(np.float64), motion_M, faceless_M, again_M)
+@dataclass(frozen=True)
+class _States:
+    """F(i, j, 0) and F(i, j, 1) of one output frame i, in the columns of `_Energy` from `low` on."""
+
+    low: int
+    fresh_J: Float64
+    again_J: Float64
+
+    def part(self, low: int, high: int) -> _States:
+        """A copy of columns low <= j < high, low >= self.low; those beyond the last cannot be reached."""
+        inside = slice(low - self.low, high - self.low)
+        copies = (self.fresh_J[inside], self.again_J[inside])
+        fresh_J, again_J = (
+            np.pad(copy_J, (0, high - low - len(copy_J)), constant_values=np.inf) for copy_J in copies
+        )
+        return _States(low, fresh_J, again_J)
+
+    def advance(self, energy: _Energy, i: int, low: int, high: int) -> Bool:
+        """Go on to output frame i in place, in columns low <= j < high alone, whose predecessors are known.
+
+        Returns:
+            (high - low,) bool, whether F(i, j, 0) comes from a repeated frame.
+        """
+        here, before = slice(low - self.low, high - self.low), slice(low - self.low - 1, high - self.low - 1)
+        kind = energy.kind_N[i]
+        is_from_again_J = self.again_J[before] < self.fresh_J[before]
+        from_J = np.minimum(self.fresh_J[before], self.again_J[before])
+        np.add(self.fresh_J[here], energy.again_KJ[kind, low:high], out=self.again_J[here])
+        np.add(from_J, energy.fresh_KJ[kind, low:high], out=self.fresh_J[here])
+        return is_from_again_J
 
 
-def _backtrack(bits: UInt8, j: int, is_repeat: bool) -> tuple[Int32, Bool]:
-    """Read the walk from its end; `bits[i]` says whether state 0 of row i came from a repeated frame."""
-    num_out = len(bits)
-    path_N, is_repeat_N = np.zeros(num_out, np.int32), np.zeros(num_out, bool)
-    for i in range(num_out - 1, -1, -1):
-        path_N[i], is_repeat_N[i] = j, is_repeat
+def _checkpoints(energy: _Energy, length: int) -> tuple[list[_States], _States]:
+    """States of every `length`-th output frame, and of the last one.
+
+    Output frame i can show none of the first i // 2 frames of the footage, and what follows it needs half as
+    many frames again: only the columns between are gone through.
+    """
+    num_out, num_columns = len(energy.kind_N), len(energy.first_J)
+    high = num_columns - (num_out - 1) // 2
+    states = _States(0, energy.first_J.copy(), np.full(num_columns, np.inf))
+    states.fresh_J[high:] = np.inf
+    found = [states.part(0, high)]
+    for i in range(1, num_out):
+        low, high = i // 2 + 1, num_columns - (num_out - 1 - i) // 2
+        states.advance(energy, i, low, high)
+        states.fresh_J[low - 1] = states.again_J[low - 1] = np.inf
+        if i % length == 0:
+            found.append(states.part(low - 1, high))
+    return found, states
+
+
+def _walk_back(
+    energy: _Energy, states: _States, first: int, last: int, j: int, is_repeat: bool
+) -> tuple[Int32, Bool]:
+    """The cheapest walk to a known state of output frame `last`.
+
+    Args:
+        energy: The costs.
+        states: Of output frame `first`.
+        first: Where to stop.
+        last: Where the state is known.
+        j: Its column.
+        is_repeat: Which of the two states of that column.
+
+    Returns:
+        (last - first + 1,) columns and (last - first + 1,) flags of the output frames first..last.
+    """
+    length = last - first
+    low = max(j - length, states.low)
+    states = states.part(low, j + 1)
+    bits = np.zeros((length + 1, (j - low + 7) // 8), np.uint8)
+    for i in range(1, length + 1):
+        # The leftmost column has no predecessor in this window, and no part in the walk but at the start.
+        bits[i] = np.packbits(states.advance(energy, first + i, low + 1, j + 1))
+        states.fresh_J[0] = states.again_J[0] = np.inf
+    columns, is_repeats = np.zeros(length + 1, np.int32), np.zeros(length + 1, bool)
+    for i in range(length, -1, -1):
+        columns[i], is_repeats[i] = j, is_repeat
         if is_repeat:
             is_repeat = False
         elif i:
-            is_repeat = bool(bits[i, (j - 1) >> 3] >> (7 - ((j - 1) & 7)) & 1)
             j -= 1
-    return path_N, is_repeat_N
+            is_repeat = bool(bits[i, (j - low) >> 3] >> (7 - ((j - low) & 7)) & 1)
+    return columns, is_repeats
 
 
-def _solve(
-    energy: _Energy, first: int, last: int, *, start: int | None, is_literal: bool
-) -> tuple[Int32, Bool]:
-    """The cheapest walk for output frames first..last-1; it begins at `start` where given."""
-    motion_M = energy.motion_M
-    fresh_M = energy.row(first)
-    if is_literal and first == 0:
-        fresh_M = motion_M.copy()
-        fresh_M[0] = 0.0
-    if start is not None:
-        fresh_M[np.arange(len(fresh_M)) != start] = np.inf
-    again_M = np.full(len(motion_M), np.inf)
-    bits = np.zeros((last - first, (len(motion_M) + 6) // 8), np.uint8)
-    for i in range(first + 1, last):
-        cost_M = energy.row(i)
-        bits[i - first] = np.packbits(again_M[:-1] < fresh_M[:-1])
-        next_fresh_M = np.full(len(motion_M), np.inf)
-        next_fresh_M[1:] = np.minimum(fresh_M[:-1], again_M[:-1]) + cost_M[1:]
-        again_M = fresh_M + energy.again_M + cost_M
-        if is_literal:
-            again_M[0] = np.inf
-        fresh_M = next_fresh_M
-    end_fresh, end_again = int(np.argmin(fresh_M)), int(np.argmin(again_M))
-    is_repeat = bool(again_M[end_again] < fresh_M[end_fresh])
-    return _backtrack(bits, end_again if is_repeat else end_fresh, is_repeat)
+def _block_length(num_out: int, num_in: int) -> int:
+    """Output frames between checkpoints.
+
+    It makes the checkpoints, 16 bytes per column and N / length of them, about as large as one block's bits,
+    which are a square of this length: 40 MB together for two hours.
+    """
+    return max(round(math.pow(128 * num_out * num_in, 1 / 3)), 1)
 
 
 def cheapest_walk(
-    is_speech_N: Bool,
-    motion_M: Float64,
-    is_faceless_M: Bool,
-    costs: RetimeCosts,
-    *,
-    max_cells: int = _MAX_CELLS,
+    is_speech_N: Bool, motion_M: Float64, is_faceless_M: Bool, costs: RetimeCosts
 ) -> tuple[Int32, Bool]:
     """The dynamic programme: the walk of least energy through the footage.
 
-    Exact while N x M <= `max_cells`; beyond, the output is solved piece by piece, each piece beginning
-    where the last one ended.
+    Exact. Time grows with N x (M - N / 2), memory with its power 2/3: the states of a few output frames are
+    kept, and the walk is found from the last frame back, block by block, by going once more through the
+    columns that it can have come through.
 
     Args:
         is_speech_N: (N,) A(i), N >= 1.
         motion_M: (M,) V(j) with blinks, M >= ceil(N / 2) (literal base case: 2 M - 1 >= N).
         is_faceless_M: (M,) frames that cannot be dubbed.
         costs: Weights.
-        max_cells: Bound of one exact solution.
 
     Returns:
         (N,) int32 non-decreasing steps of 0 or 1 into the footage; (N,) bool, the frame repeats the one
@@ -250,38 +311,20 @@ def cheapest_walk(
     reach = 2 * num_in - 1 if costs.is_literal else 2 * num_in
     if not num_out or reach < num_out:
         raise ValueError(f"{num_in} frames of footage cannot give {num_out} frames")
-    energy = _energy(is_speech_N, np.asarray(motion_M, np.float64), is_faceless_M, costs)
-    if num_out * num_in <= max_cells:
-        return _solve(energy, 0, num_out, start=None, is_literal=costs.is_literal)
-    return _solve_in_pieces(energy, num_out, max_cells, costs)
-
-
-def _solve_in_pieces(energy: _Energy, num_out: int, max_cells: int, costs: RetimeCosts) -> tuple[Int32, Bool]:
-    num_in = len(energy.motion_M)
-    length = 2 * max(int(np.sqrt(max_cells)) // 4, 1)  # even, so that a piece can live on half as many frames
-    paths: list[Int32] = []
-    repeats: list[Bool] = []
-    low = 0
-    for first in range(0, num_out, length):
-        last = min(first + length, num_out)
-        # Leave enough footage for what comes after, and look no further than the piece can walk.
-        high = min(low + 2 * length, num_in - (num_out - last + 1) // 2)
-        footage = slice(low, high)
-        window = _Energy(
-            energy.weight_N,
-            energy.speech_N,
-            energy.motion_M[footage],
-            energy.faceless_M[footage],
-            energy.again_M[footage],
+    energy = _Energy.of(is_speech_N, np.asarray(motion_M, np.float64), is_faceless_M, costs)
+    length = _block_length(num_out, num_in)
+    checkpoints, end = _checkpoints(energy, length)
+    end_fresh, end_again = int(np.argmin(end.fresh_J)), int(np.argmin(end.again_J))
+    is_repeat = bool(end.again_J[end_again] < end.fresh_J[end_fresh])
+    columns_N, is_repeat_N = np.zeros(num_out, np.int32), np.zeros(num_out, bool)
+    columns_N[-1], is_repeat_N[-1] = end_again if is_repeat else end_fresh, is_repeat
+    for number in reversed(range(len(checkpoints))):
+        first, last = number * length, min((number + 1) * length, num_out - 1)
+        block = slice(first, last + 1)
+        columns_N[block], is_repeat_N[block] = _walk_back(
+            energy, checkpoints.pop(), first, last, int(columns_N[last]), bool(is_repeat_N[last])
         )
-        start = 0 if first else None
-        path_N, is_repeat_N = _solve(
-            window, first, last, start=start, is_literal=costs.is_literal and not first
-        )
-        paths.append(path_N + np.int32(low))
-        repeats.append(is_repeat_N)
-        low = min(int(paths[-1][-1]) + 1, num_in - 1)
-    return np.concatenate(paths), np.concatenate(repeats)
+    return columns_N - np.int32(1), is_repeat_N
 
 
 def halfway(path_N: Int32, is_repeat_N: Bool, footage_M: Int32, shot_id_T: Int32) -> tuple[Int32, Bool]:

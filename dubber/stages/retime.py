@@ -33,7 +33,7 @@ class Retime(Stage[RetimeMap]):
     """Choose the footage under the speech, so that the head rests when nobody speaks."""
 
     name = "retime"
-    version = 1
+    version = 2
     output_type = RetimeMap
     params: RetimeParams
 
