@@ -28,6 +28,7 @@ from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
 from dubber.stages.fit import Fit
+from dubber.stages.painter_check import CheckPainter
 from dubber.stages.remux import Remux
 from dubber.stages.render import Render
 from dubber.stages.retime import Retime
@@ -45,6 +46,7 @@ from dubber.types import (
     FaceCoeffs,
     FaceTrack,
     Mouths,
+    PainterVerdict,
     RetimeMap,
     SourceFile,
     Speech,
@@ -123,15 +125,18 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
 
     geometry = (video, clip, track, coeffs)
     adapted = plan.add(Adapt(config.adapt), *geometry) if _adapts(config) else None
-    learned = () if adapted is None else (adapted,)
+    learned: tuple[Ref[AdaptedPainter] | Ref[PainterVerdict], ...] = () if adapted is None else (adapted,)
+    if config.render.renderer == "hybrid" and config.render.is_checked:
+        learned = (*learned, plan.add(CheckPainter(config.render), *geometry, *learned))
     mouths = rendered = plan.add(Render(config.render), *geometry, expression, retime, *learned)
+    shown = (video, clip, track, retime)
     if config.teeth.is_on:
-        mouths = plan.add(Teeth(config.teeth), video, clip, track, retime, mouths)
+        mouths = plan.add(Teeth(config.teeth), *shown, mouths)
     toothed = mouths
     if config.deflicker.is_on:
-        mouths = plan.add(Deflicker(config.deflicker), track, retime, mouths)
+        mouths = plan.add(Deflicker(config.deflicker), *shown, mouths)
 
-    frames = plan.add(Blend(config.blend), video, clip, track, retime, mouths)
+    frames = plan.add(Blend(config.blend), *shown, mouths)
     dubbed = plan.add(Remux(config.remux), frames, audio, clip, timeline)
     return DubPlan(
         config=config,

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,17 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
+
+
+class Samples(Protocol):
+    """(S,) float32 samples of a recording, read where they are asked for; an array is one too."""
+
+    def __len__(self) -> int:
+        """S."""
+
+    def __getitem__(self, part: slice, /) -> Float32:
+        """The samples of a part, as an array's slice without a step."""
+
 
 CROP_SIZE_PX = 384
 """Side of the aligned crop (EBT section 4: 384 x 384)."""
@@ -280,6 +291,21 @@ class AdaptedPainter:
     before_db: float
     after_db: float
     num_steps: int
+
+
+@dataclass(frozen=True)
+class PainterVerdict:
+    """Whether the hybrid renderer suits a clip.
+
+    Attributes:
+        is_better: It paints the clip's own frames at least as well as their best exemplars do.
+        painted_db: Its PSNR of the lower face on some of them; 0 where there was too little footage to tell.
+        exemplar_db: The exemplars'.
+    """
+
+    is_better: bool
+    painted_db: float
+    exemplar_db: float
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,19 @@ def load_artefact(output_type: type[T], folder: Path) -> T:
     return output_type(**items)
 
 
+def move_files(value: T, folder: Path) -> T:
+    """The artefact with its `StoredFile`s moved into a folder of the same disk."""
+    hints = get_type_hints(type(value))
+    moved: dict[str, Any] = {}
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        if _is_file_hint(hints[field.name]):
+            item = getattr(value, field.name)
+            files = (item,) if isinstance(item, StoredFile) else item
+            there = tuple(StoredFile(file.path.rename(folder / file.path.name)) for file in files)
+            moved[field.name] = there[0] if isinstance(item, StoredFile) else there
+    return dataclasses.replace(value, **moved)  # type: ignore[type-var]
+
+
 def _is_file_hint(hint: Any) -> bool:
     return hint is StoredFile or (get_origin(hint) is tuple and StoredFile in hint.__args__)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
-from dubber.engine.stage import Runtime, StageContext
+from dubber.engine.stage import Runtime, StageContext, Stream, stage_faults
 from dubber.engine.store import Store
-from dubber.errors import DubberError, StageError
+from dubber.errors import StageError
 
 Out = TypeVar("Out")
 logger = logging.getLogger(__name__)
@@ -26,7 +29,8 @@ class StageReport:
     Attributes:
         name: The stage.
         key: Key of its artefact.
-        seconds: Time it took, 0 for a hit. A stream's time is part of the stage that consumes it.
+        seconds: Time it took, 0 for a hit. Of a stage that streams, processor time of its threads: it runs
+            beside the stage that consumes it.
         is_hit: Whether it was in the cache.
     """
 
@@ -34,6 +38,25 @@ class StageReport:
     key: str
     seconds: float
     is_hit: bool
+
+
+@dataclass
+class _Streams:
+    """What the streams of one call of `Run.get` have in common.
+
+    Attributes:
+        target: The node that is wanted.
+        opened: Closed when all is consumed.
+        scratch_dir: See `StageContext`.
+        shared: See `StageContext`.
+        made: The streams' contexts, by node.
+    """
+
+    target: int
+    opened: ExitStack
+    scratch_dir: Path
+    shared: dict[Any, Any] = field(default_factory=dict)
+    made: dict[int, StageContext] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,7 +85,7 @@ class Run:
         """The artefact of a ref: loaded when stored, made (with all it needs) otherwise.
 
         What is missing is made in the plan's order, so that cheap stages which can fail come first; weights
-        are checked before all.
+        are checked before all. Stages that stream are made while the stage after them consumes them.
 
         Raises:
             DubberError: A stage failed.
@@ -71,22 +94,40 @@ class Run:
         stages = {index: stage for index in missing if (stage := self.plan.nodes[index].stage) is not None}
         for name in sorted({name for stage in stages.values() for name in stage.weights()}):
             self.runtime.weights.verify(name)
-        for index, stage in stages.items():
-            if stage.is_stored:
-                self._get(index)
-        value: Out = self._get(ref.index)
-        return value
+        with self._streaming(ref.index) as streams:
+            for index, stage in stages.items():
+                if stage.is_stored and not stage.is_streamed:
+                    self._get(index, streams)
+            value = self._get(ref.index, streams)
+            if isinstance(value, Stream):
+                value.drain()
+        made: Out = self._kept(ref.index) if isinstance(value, Stream) else value
+        return made
 
     def peek(self, ref: Ref[Out]) -> Out | None:
         """The artefact of a ref if this run has it or it is stored; nothing is made."""
         value: Out | None = self._values.get(ref.index)
         return self._load(ref.index) if value is None else value
 
-    def _get(self, index: int) -> Any:
+    @contextmanager
+    def _streaming(self, target: int) -> Iterator[_Streams]:
+        """Lend streams what they need until they have been consumed; then tell what they took."""
+        with ExitStack() as opened, self.store.scratch() as scratch_dir:
+            streams = _Streams(target, opened, scratch_dir)
+            try:
+                yield streams
+            finally:
+                for index in streams.made:  # streams flow once
+                    self._values.pop(index, None)
+        for index, context in streams.made.items():
+            node = self.plan.nodes[index]
+            self._report(StageReport(node.name, node.key, context.spent_s, is_hit=False))
+
+    def _get(self, index: int, streams: _Streams) -> Any:
         if index not in self._values:
             stored = self._load(index) if index not in self.forced else None
             # Only what was made is remembered: after a failure the same run may be asked again.
-            self._values[index] = self._make(index) if stored is None else stored
+            self._values[index] = self._make(index, streams) if stored is None else stored
         return self._values[index]
 
     def _load(self, index: int) -> Any:
@@ -102,56 +143,101 @@ class Run:
         self._report(StageReport(node.name, node.key, 0.0, is_hit=True))
         return value
 
-    def _make(self, index: int) -> Any:
+    def _make(self, index: int, streams: _Streams) -> Any:
         node = self.plan.nodes[index]
-        inputs = [self._get(i) for i in node.inputs]
+        inputs = [self._get(i, streams) for i in node.inputs]
         if node.stage is None or not node.stage.is_stored:
             started = time.perf_counter()
-            value = self._run_stage(node, self._stream_context(node), inputs)
+            value = self._run_stage(node, self._context(node, streams), inputs)
             self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
             return value
+        if node.stage.is_streamed:
+            return self._promise(index, node, inputs, streams)
         with disk_faults(self.store.root, node.name), self.store.lock(node.key):
             made_meanwhile = self._load(index) if index not in self.forced else None
-            return made_meanwhile if made_meanwhile is not None else self._make_stored(index, node, inputs)
+            if made_meanwhile is not None:
+                return made_meanwhile
+            return self._make_stored(index, node, inputs, streams)
 
-    def _make_stored(self, index: int, node: Node, inputs: list[Any]) -> Any:
-        assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
+    def _make_stored(self, index: int, node: Node, inputs: list[Any], streams: _Streams) -> Any:
         self.progress.start(node.name, None)
         started = time.perf_counter()
-        work_dir = self.store.work_dir(node.key)
-        try:
-            with self.store.writing(node.key, node.document) as writer:
-                context = StageContext(self.runtime, writer.folder, work_dir, node.name, self.progress)
-                writer.save(self._run_stage(node, context, inputs))
-        except BaseException:
-            with contextlib.suppress(OSError):  # something in it to resume from: it stays
-                for part in work_dir.glob("*.part"):
-                    part.unlink()
-                work_dir.rmdir()
-            raise
+        context = self._context(node, streams)
+        with self._working(node, context), self.store.writing(node.key, node.document) as writer:
+            context.entry_dir = writer.folder
+            writer.save(self._run_stage(node, context, inputs))
         self.store.finish_work(node.key)
         self.forced.discard(index)
-        value: Any | None = self.store.load(node.key, node.stage.output_type)
-        if value is None:
-            raise StageError(f"The stage '{node.name}' wrote a result that cannot be read back.")
+        value = self._kept(index)
         self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
         return value
 
-    def _stream_context(self, node: Node) -> StageContext:
+    def _promise(self, index: int, node: Node, inputs: list[Any], streams: _Streams) -> Any:
+        """Start a stage that streams; stored, if at all, as it flows by."""
+        assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
+        context = self._context(node, streams)
+        if node.stage.is_costly or index == streams.target or self.runtime.keeps_all:
+            streams.opened.enter_context(self.store.lock(node.key))
+            made_meanwhile = self._load(index) if index not in self.forced else None
+            if made_meanwhile is not None:
+                return made_meanwhile
+            streams.opened.enter_context(self._working(node, context))
+            context.keep = partial(self._keep, index)
+        streams.made[index] = context
+        return self._run_stage(node, context, inputs)
+
+    def _keep(self, index: int, artefact: Any) -> None:
+        """Store what has flowed by; called from the stream's thread."""
+        node = self.plan.nodes[index]
+        with disk_faults(self.store.root, node.name):
+            with self.store.writing(node.key, node.document) as writer:
+                writer.adopt(artefact)
+            self.store.finish_work(node.key)
+        self.forced.discard(index)
+
+    def _kept(self, index: int) -> Any:
+        """What was stored a moment ago.
+
+        Raises:
+            StageError: It was not, or cannot be read.
+        """
+        node = self.plan.nodes[index]
+        assert node.stage is not None  # noqa: S101 - told to the type checker; sources are not stored
+        value: Any | None = self.store.load(node.key, node.stage.output_type)
+        if value is None:
+            raise StageError(f"The stage '{node.name}' wrote a result that cannot be read back.")
+        return value
+
+    @contextmanager
+    def _working(self, node: Node, context: StageContext) -> Iterator[None]:
+        """Lend a stage its work folder; after a failure only what it can resume from stays there."""
+        context.work_dir = self.store.work_dir(node.key)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                for part in context.work_dir.glob("*.part"):
+                    part.unlink()
+                context.work_dir.rmdir()
+            raise
+
+    def _context(self, node: Node, streams: _Streams) -> StageContext:
         nowhere = self.store.root / "tmp" / "streams-keep-nothing"
-        return StageContext(self.runtime, nowhere, nowhere, node.name, self.progress)
+        return StageContext(
+            self.runtime,
+            nowhere,
+            nowhere,
+            node.name,
+            self.progress,
+            shared=streams.shared,
+            scratch=streams.scratch_dir,
+        )
 
     @staticmethod
     def _run_stage(node: Node, context: StageContext, inputs: list[Any]) -> Any:
         assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
-        with disk_faults(context.runtime.cache_dir, node.name):
-            try:
-                return node.stage.run(context, *inputs)
-            except DubberError:
-                raise
-            except Exception as error:
-                message = f"The stage '{node.name}' failed: {type(error).__name__}: {error}"
-                raise StageError(message) from error
+        with disk_faults(context.runtime.cache_dir, node.name), stage_faults(node.name):
+            return node.stage.run(context, *inputs)
 
     def _report(self, report: StageReport) -> None:
         self.reports.append(report)

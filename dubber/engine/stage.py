@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from dubber.engine.device import Device
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.weights import WeightsFolder
+from dubber.errors import DubberError, StageError
 
 Out = TypeVar("Out")
 
@@ -34,6 +35,7 @@ class Runtime:
         weights: Where weights are read from.
         threads: CPU threads for networks; 0 leaves the library's default.
         batch_size: Windows per network call.
+        keeps_all: Whether streams that are cheap to make again are stored too.
     """
 
     cache_dir: Path
@@ -41,6 +43,7 @@ class Runtime:
     weights: WeightsFolder
     threads: int = 0
     batch_size: int = 8
+    keeps_all: bool = False
 
 
 @dataclass
@@ -53,6 +56,10 @@ class StageContext:
         work_dir: Survives a killed run of the same key; for stages that resume inside themselves.
         stage_name: For progress and log messages.
         progress: Receives frame counts.
+        keep: For a stage that streams: stores its artefact, which has flowed by, and whose files lie in
+            `work_dir`; None where nobody wants it stored.
+        shared: What the stages of one run share, by a key of their own; nothing of it may change the bytes.
+        scratch: See `scratch_dir`; None puts it into `work_dir`.
     """
 
     runtime: Runtime
@@ -60,10 +67,20 @@ class StageContext:
     work_dir: Path
     stage_name: str
     progress: Progress = field(default_factory=SilentProgress)
+    keep: Callable[[Any], None] | None = None
+    shared: dict[Any, Any] = field(default_factory=dict)
+    scratch: Path | None = None
+    _spent_s: list[float] = field(default_factory=list)
 
     def new_file(self, name: str) -> Path:
         """Path of a new file of the artefact."""
         return self.entry_dir / name
+
+    def scratch_dir(self) -> Path:
+        """A folder for files that are worthless when the run is over; it is removed then."""
+        folder = self.scratch or self.work_dir / "scratch"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @contextmanager
     def frames(self, total: int | None) -> Iterator[StageContext]:
@@ -75,6 +92,39 @@ class StageContext:
         """Tell that `count` more frames are done."""
         self.progress.advance(self.stage_name, count)
 
+    def spend(self, seconds: float) -> None:
+        """Tell of processor time that a thread of the stage used; any thread may."""
+        self._spent_s.append(seconds)
+
+    @property
+    def spent_s(self) -> float:
+        """Processor seconds that the stage's threads have told of."""
+        return sum(self._spent_s)
+
+
+@contextmanager
+def stage_faults(stage_name: str) -> Iterator[None]:
+    """Name the stage in what fails inside the block.
+
+    Raises:
+        StageError: Something failed that is no `DubberError` of its own.
+    """
+    try:
+        yield
+    except DubberError:
+        raise
+    except Exception as error:
+        message = f"The stage '{stage_name}' failed: {type(error).__name__}: {error}"
+        raise StageError(message) from error
+
+
+class Stream(ABC, Generic[Out]):
+    """An artefact that is made while the next stage consumes it."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Consume all of it, for those who want it stored and nothing else."""
+
 
 class Stage(ABC, Generic[Out]):
     """One step of the method.
@@ -84,7 +134,10 @@ class Stage(ABC, Generic[Out]):
     Attributes:
         name: Unique word users see and may pass to `--until` and `--from`.
         version: Raised whenever the code makes other bytes from the same parameters.
-        is_stored: False for a stage whose output is a stream consumed by the next one.
+        is_stored: False for a stage whose output has no form on disk.
+        is_streamed: Whether `run` returns a `Stream`, which hands its artefact to `StageContext.keep` when it
+            has flowed by. Stages that consume it must also take the stored artefact.
+        is_costly: Of a stage that streams: whether what flows by is stored even if nobody asks for it.
         output_type: The artefact's dataclass.
     """
 
@@ -92,6 +145,8 @@ class Stage(ABC, Generic[Out]):
     version: ClassVar[int]
     output_type: ClassVar[type]
     is_stored: ClassVar[bool] = True
+    is_streamed: ClassVar[bool] = False
+    is_costly: ClassVar[bool] = True
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -101,8 +156,8 @@ class Stage(ABC, Generic[Out]):
         return ()
 
     @abstractmethod
-    def run(self, ctx: StageContext, *inputs: Any) -> Out:
-        """Make the artefact.
+    def run(self, ctx: StageContext, *inputs: Any) -> Out | Stream[Out]:
+        """Make the artefact, or promise it.
 
         Args:
             ctx: Where to put files, what to run on, whom to tell.

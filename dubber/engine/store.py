@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from dubber.engine.codecs import load_artefact, save_artefact
+from dubber.engine.codecs import load_artefact, move_files, save_artefact
 from dubber.engine.key import file_sha256
 from dubber.errors import MediaError, OutputFolderError
 
@@ -103,6 +103,15 @@ class Store:
             self._commit(tmp, key)
         finally:
             shutil.rmtree(tmp, ignore_errors=True)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Name of a folder, not made yet, that is removed in the end, and swept if this process is killed."""
+        folder = self.root / "tmp" / f"{_process_tag()}-{uuid.uuid4().hex}"
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def lock(self, key: str) -> FileLock:
         """A lock that keeps two runs from making the same key at the same time."""
@@ -232,6 +241,10 @@ class EntryWriter:
     def save(self, value: Any) -> None:
         """Write the artefact's own fields."""
         save_artefact(value, self.folder)
+
+    def adopt(self, value: Any) -> None:
+        """Write the artefact's fields; its files are moved here first."""
+        self.save(move_files(value, self.folder))
 
 
 def _host() -> str:

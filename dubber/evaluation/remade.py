@@ -25,17 +25,17 @@ from dubber.evaluation.pairs import Pair, PairMeasure, steady_boxes
 from dubber.evaluation.pictures import Detail, Fidelity, Flicker, Seam, SeenMouth
 from dubber.evaluation.user_networks import UserNetworks
 from dubber.media.audio import read_speech
-from dubber.media.patches import read_patches
-from dubber.media.reader import read_frames_at
 from dubber.ops.align import invert_similarity
 from dubber.ops.warp import sample_crop
-from dubber.stages.blend import Blend
+from dubber.stages.blend import blended
 from dubber.stages.compositor import Compositor
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.mouth_geometry import patch_similarity
+from dubber.stages.mouth_stream import MouthStream, ShownFootage
+from dubber.stages.painter_check import check_painter
 from dubber.stages.render import render_mouths
 from dubber.stages.teeth import Teeth
-from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Float32, Mouths, UInt8
+from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Float32, UInt8
 
 
 def measure_pictures(
@@ -86,7 +86,7 @@ def measure_pictures(
 
 def finished_mouths(
     footage: Footage, wanted_NM2: Float32, config: DubConfig, runtime: Runtime, folder: Path
-) -> Mouths:
+) -> MouthStream:
     """Render the held-out frames and finish their patches, as the pipeline does.
 
     Args:
@@ -100,25 +100,30 @@ def finished_mouths(
         DubberError: See the stages.
     """
     params = config.render.model_copy(update={"held_out_from_frame": footage.held_out_from_frame})
+    video, clip, track, coeffs = footage.video, footage.clip, footage.track, footage.coeffs
+    adapted = footage.adapted(config, runtime)
+    verdict = None
+    if params.renderer == "hybrid" and params.is_checked:
+        context = _context(runtime, folder, "check")
+        verdict = check_painter(context, params, video, clip, track, coeffs, adapted)
+    context = _context(runtime, folder, "render")
     mouths = render_mouths(
-        _context(runtime, folder, "render"),
+        context,
         params,
-        footage.video,
-        footage.clip,
-        footage.track,
-        footage.coeffs,
+        video,
+        clip,
+        track,
+        coeffs,
         footage.retime,
         wanted_NM2,
-        adapted=footage.adapted(config, runtime),
+        verdict=verdict,
+        adapted=adapted,
     )
+    shown = (video, clip, track, footage.retime)
     if config.teeth.is_on:
-        context = _context(runtime, folder, "teeth")
-        mouths = Teeth(config.teeth).run(
-            context, footage.video, footage.clip, footage.track, footage.retime, mouths
-        )
+        mouths = Teeth(config.teeth).run(_context(runtime, folder, "teeth"), *shown, mouths)
     if config.deflicker.is_on:
-        context = _context(runtime, folder, "deflicker")
-        mouths = Deflicker(config.deflicker).run(context, footage.track, footage.retime, mouths)
+        mouths = Deflicker(config.deflicker).run(_context(runtime, folder, "deflicker"), *shown, mouths)
     return mouths
 
 
@@ -191,21 +196,17 @@ def _pairs(
 ) -> Iterator[_RemadePair]:
     """Make the held-out frames."""
     retime, clip, track = footage.retime, footage.clip, footage.track
-    mouths = finished_mouths(footage, wanted_NM2, config, runtime, folder)
-    blend = Blend(config.blend)
-    stream = blend.run(_context(runtime, folder, "blend"), footage.video, clip, track, retime, mouths)
-    compositor = Compositor(config.blend, track, retime, mouths)
+    stream = finished_mouths(footage, wanted_NM2, config, runtime, folder)
+    shown_footage = ShownFootage(footage.video, clip, track, retime)
+    compositor = Compositor(config.blend, track, retime, stream.mouths)
     identity_23 = np.eye(2, 3, dtype=np.float32)
-    patch_to_crop_23 = invert_similarity(patch_similarity(identity_23, mouths.crop_size_px))
+    patch_to_crop_23 = invert_similarity(patch_similarity(identity_23, stream.mouths.crop_size_px))
     boxes_T4 = steady_boxes(track)
-    with (
-        closing(read_frames_at(footage.video.path, clip, retime.source_index_N)) as filmed,
-        closing(stream.open()) as finished,
-        closing(read_patches([file.path for file in mouths.patches])) as patches,
-    ):
-        for n, (made, truth) in enumerate(zip(finished, filmed, strict=True)):
-            if not mouths.has_patch_N[n]:
+    with closing(blended(config.blend, shown_footage, stream)) as pairs:
+        for shown, made in pairs:
+            if shown.patch is None:
                 continue
+            n, truth = shown.n, shown.frame
             index = int(retime.source_index_N[n])
             is_changed = np.asarray((made.y != truth.y) * 255, np.uint8)
             yield _RemadePair(
@@ -216,7 +217,7 @@ def _pairs(
                 similarity_23=track.similarity_T23[index],
                 landmarks_L3=track.landmarks_TL3[index],
                 box_4=boxes_T4[index],
-                patch=sample_crop(next(patches), (0, 0), patch_to_crop_23, CROP_SIZE_PX),
+                patch=sample_crop(shown.patch, (0, 0), patch_to_crop_23, CROP_SIZE_PX),
                 is_remade_HW=sample_crop(is_changed, (0, 0), track.similarity_T23[index], CROP_SIZE_PX) > 127,
                 used_mask=compositor.mask(n, truth.size),
             )

@@ -47,7 +47,7 @@ def write_side_by_side(
         DubberError: A file cannot be read or written; nothing is left under the output's name.
     """
     run = Run(dub_plan.plan, runtime)
-    dubbed, mouths = run.get(dub_plan.dubbed), run.get(dub_plan.mouths)
+    dubbed, mouths = run.get(dub_plan.dubbed), run.get(dub_plan.rendered)
     clip, timeline = run.get(dub_plan.clip), run.get(dub_plan.timeline)
     finished = probe(dubbed.file.path)
     height, width = (side + side % 2 for side in finished.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -51,8 +52,10 @@ class _Maker(Generic[Item]):
     source: Iterable[Item]
     items: queue.Queue[Item | _Failure | _End]
     is_stopped: threading.Event
+    on_end: Callable[[float], None] | None
 
     def run(self) -> None:
+        started_s = time.thread_time()
         iterator = iter(self.source)
         last: _Failure | _End = _End()
         try:
@@ -67,6 +70,8 @@ class _Maker(Generic[Item]):
                 iterator.close()
         except BaseException as error:  # it is raised again in the consumer
             last = _Failure(error)
+        if self.on_end is not None:
+            self.on_end(time.thread_time() - started_s)
         self._put(last)
 
     def _put(self, item: Item | _Failure | _End) -> bool:
@@ -79,7 +84,9 @@ class _Maker(Generic[Item]):
         return False
 
 
-def prefetch(source: Iterable[Item], depth: int) -> Generator[Item]:
+def prefetch(
+    source: Iterable[Item], depth: int, on_end: Callable[[float], None] | None = None
+) -> Generator[Item]:
     """Make items in a background thread, at most `depth` ahead.
 
     The thread starts with the first item asked for and has ended when this generator has: at its end, on an
@@ -88,11 +95,12 @@ def prefetch(source: Iterable[Item], depth: int) -> Generator[Item]:
     Args:
         source: Consumed by one thread; a generator is closed there.
         depth: Items waiting at most, at least 1.
+        on_end: Is told, by that thread, how much processor time it used, in seconds.
 
     Yields:
         The items of `source`, in order.
     """
-    maker: _Maker[Item] = _Maker(source, queue.Queue(maxsize=max(1, depth)), threading.Event())
+    maker: _Maker[Item] = _Maker(source, queue.Queue(maxsize=max(1, depth)), threading.Event(), on_end)
     thread = threading.Thread(target=maker.run, name="prefetch", daemon=True)
     thread.start()
     try:

@@ -8,17 +8,17 @@ patch inside the jaw, Poisson-blended into it.
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile
 
 if TYPE_CHECKING:
     from dubber.media.flow import FrameStream
     from dubber.media.frame import Frame
-    from dubber.stages.compositor import Compositor
+    from dubber.stages.mouth_stream import MouthStream, Shown, ShownFootage
 
 
 class BlendParams(Params):
@@ -50,59 +50,54 @@ class Blend(Stage["FrameStream"]):
     """Put the mouths into the frames."""
 
     name = "blend"
-    version = 4
+    version = 5
     output_type = object  # a FrameStream, whose module takes long to load
     is_stored = False
     params: BlendParams
 
-    def run(self, ctx: StageContext, *inputs: Any) -> FrameStream:  # noqa: ARG002 - the protocol's
+    def run(self, ctx: StageContext, *inputs: Any) -> FrameStream:
         """Promise the frames; the work is done while they are consumed.
 
         Args:
-            ctx: Unused but for its place in the protocol.
+            ctx: Is told of the time spent.
             *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`.
         """
-        from dubber.media.flow import FrameStream
-        from dubber.stages.compositor import Compositor
+        from dubber.media.flow import FrameStream, prefetch
+        from dubber.stages.mouth_stream import ShownFootage, as_stream
 
-        video, clip, track, retime, mouths = _inputs(*inputs)
+        *shown, mouths = inputs
+        footage = ShownFootage(*shown)
+        stream = as_stream(mouths, footage)
 
         def frames() -> Generator[Frame]:
-            compositor = Compositor(self.params, track, retime, mouths)
-            return _frames(video, clip, retime, mouths, compositor)
+            with closing(blended(self.params, footage, stream)) as pairs:
+                for _, frame in pairs:
+                    yield frame
 
-        return FrameStream(mouths.has_patch_N, frames)
-
-
-def _inputs(
-    video: SourceFile, clip: Clip, track: FaceTrack, retime: RetimeMap, mouths: Mouths
-) -> tuple[SourceFile, Clip, FaceTrack, RetimeMap, Mouths]:
-    return video, clip, track, retime, mouths
+        return FrameStream(
+            stream.mouths.has_patch_N, lambda: prefetch(frames(), footage.num_ahead, ctx.spend)
+        )
 
 
-def _frames(
-    video: SourceFile, clip: Clip, retime: RetimeMap, mouths: Mouths, compositor: Compositor
-) -> Generator[Frame]:
-    """The output's frames in order; where nothing is to be done, the source's own."""
-    from contextlib import closing
+def blended(
+    params: BlendParams, footage: ShownFootage, stream: MouthStream
+) -> Generator[tuple[Shown, Frame]]:
+    """The output's frames in order, beside what they were made of; the stage's core.
 
-    from dubber.media.flow import prefetch
-    from dubber.media.patches import read_patches
-    from dubber.media.reader import read_frames_at
-    from dubber.stages.compositor import halfway_frame
+    Args:
+        params: How.
+        footage: What is shown.
+        stream: The mouths.
 
-    indices: list[int] = []
-    for index, is_halfway in zip(retime.source_index_N.tolist(), compositor.is_halfway_N, strict=True):
-        indices += [index, index + 1] if is_halfway else [index]
-    patch_files = [] if mouths.is_own_pixels else [file.path for file in mouths.patches]
-    with (
-        closing(prefetch(read_frames_at(video.path, clip, indices), 4)) as sources,
-        closing(prefetch(read_patches(patch_files), 4)) as patches,
-    ):
-        for n, is_halfway in enumerate(compositor.is_halfway_N):
-            frame = next(sources)
-            if is_halfway:
-                frame = halfway_frame(frame, next(sources))
-            if mouths.has_patch_N[n] and not mouths.is_own_pixels:
-                frame = compositor.composite(n, frame, next(patches))
-            yield frame
+    Yields:
+        Source picture and patch; the finished frame, which is the source's own where nothing is to be done.
+    """
+    from dubber.stages.compositor import Compositor
+
+    compositor = Compositor(params, footage.track, footage.retime, stream.mouths)
+    with closing(stream.open()) as shown:
+        for each in shown:
+            frame = each.frame
+            if each.patch is not None:
+                frame = compositor.composite(each.n, frame, each.patch)
+            yield each, frame

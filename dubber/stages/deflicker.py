@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.types import CROP_SIZE_PX, FaceTrack, Mouths, RetimeMap
+from dubber.types import CROP_SIZE_PX, Mouths
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from dubber.stages.mouth_stream import MouthStream, ShownFootage
     from dubber.types import Float32, UInt8
-
-_NAME = "steady"
-"""Stem of the patch files."""
 
 
 class DeflickerParams(Params):
@@ -49,115 +43,82 @@ class Deflicker(Stage[Mouths]):
     """Remove the patches' flicker."""
 
     name = "deflicker"
-    version = 1
+    version = 2
     output_type = Mouths
+    is_streamed = True
+    is_costly = False
     params: DeflickerParams
 
-    def run(self, ctx: StageContext, *inputs: Any) -> Mouths:
-        """Rewrite the patches.
+    def run(self, ctx: StageContext, *inputs: Any) -> MouthStream:
+        """Promise the patches.
 
         Args:
-            ctx: Finished segments are kept in `work_dir`.
-            *inputs: `FaceTrack`, `RetimeMap`, `Mouths`.
-
-        Raises:
-            MediaError: A patch file is missing or damaged.
+            ctx: Is told of each frame.
+            *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`.
         """
-        from dubber.stages.patch_segments import copy_segments, write_segments
+        from dubber.stages.mouth_stream import ShownFootage, as_stream, changed_patches, next_link
 
-        track, retime, mouths = _inputs(*inputs)
-        if mouths.is_own_pixels:
-            return replace(mouths, patches=copy_segments(ctx, mouths.patches))
-        chain = _Chain(ctx, self.params, track, retime, mouths)
-        patches = write_segments(ctx, _NAME, mouths.has_patch_N, mouths.patch_size, chain.segment)
-        return replace(mouths, patches=patches)
+        *shown, mouths = inputs
+        footage = ShownFootage(*shown)
+        before = as_stream(mouths, footage)
+        return next_link(
+            ctx,
+            before,
+            footage,
+            lambda: partial(changed_patches, change=Filter(self.params, footage, before.mouths).filtered),
+        )
 
 
-def _inputs(track: FaceTrack, retime: RetimeMap, mouths: Mouths) -> tuple[FaceTrack, RetimeMap, Mouths]:
-    return track, retime, mouths
+class Filter:
+    """The recursion through all patches, which come in order.
 
+    Its state is the last patch before and after filtering.
 
-class _Chain:
-    """The recursion through all patches.
-
-    Its state is the last patch before and after filtering. The latter, unrounded, is left in the work folder
-    at the end of each segment, so that a run which goes on after a kill ends with the same bytes.
+    Args:
+        params: How.
+        footage: Knows cuts and jumps.
+        mouths: Landmarks of the patches.
     """
 
-    def __init__(
-        self,
-        ctx: StageContext,
-        params: DeflickerParams,
-        track: FaceTrack,
-        retime: RetimeMap,
-        mouths: Mouths,
-    ) -> None:
+    def __init__(self, params: DeflickerParams, footage: ShownFootage, mouths: Mouths) -> None:
         import numpy as np
 
         from dubber.ops.landmark_smoothing import mouth_motion
         from dubber.stages.mouth_geometry import starts_anew
 
-        self._ctx, self._params, self._mouths = ctx, params, mouths
+        self._params, self._mouths = params, mouths
         has_patch_N = mouths.has_patch_N
         follows_gap_N = np.concatenate([[True], ~has_patch_N[:-1]])[: len(has_patch_N)]
-        self._begins_N = starts_anew(track, retime) | follows_gap_N
+        self._begins_N = starts_anew(footage.track, footage.retime) | follows_gap_N
         self._unit_px = mouths.crop_size_px / CROP_SIZE_PX
         motion_N = mouth_motion(mouths.landmarks_NM2, of_centre=params.method == "literal")
         self._motion_px_N = motion_N / self._unit_px
-        self._last: tuple[int, UInt8, Float32] | None = None
-        """Number, unfiltered and filtered patch of the last output frame that was made."""
+        self._before: tuple[UInt8, Float32] | None = None
 
-    def segment(self, start: int, stop: int) -> Generator[UInt8]:
-        """The filtered patches of output frames start..stop."""
-        from contextlib import closing
+    def filtered(self, n: int, patch: UInt8) -> UInt8:
+        """The filtered patch of output frame `n`.
 
+        Args:
+            n: The one after the last, unless a gap or a cut lies between them.
+            patch: (height, width, 3) uint8.
+        """
         import numpy as np
 
-        from dubber.stages.patch_segments import read_segment
-
-        mouths = self._mouths
-        numbers = start + np.flatnonzero(mouths.has_patch_N[start:stop])
-        with closing(read_segment(mouths.patches, mouths.has_patch_N, start)) as patches:
-            for n, patch in zip(numbers.tolist(), patches, strict=True):
-                filtered = patch.astype(np.float32) if self._begins_N[n] else self._filtered(n, patch)
-                self._last = (n, patch, filtered)
-                if n == stop - 1:
-                    self._save(start, filtered)
-                yield np.asarray(np.rint(filtered), np.uint8)
+        is_begun = self._before is None or self._begins_N[n]
+        made = patch.astype(np.float32) if is_begun else self._filtered(n, patch)
+        self._before = patch, made
+        return np.asarray(np.rint(made), np.uint8)
 
     def _filtered(self, n: int, patch: UInt8) -> Float32:
         from dubber.ops.deflicker import Consistency, deflickered, lip_trust, literal_deflickered
         from dubber.ops.landmarks import NUM_MOUTH
 
         params, motion_px = self._params, float(self._motion_px_N[n])
-        before, filtered_before = self._before(n)
+        assert self._before is not None  # noqa: S101 - told to the type checker; the caller checked
+        before, filtered_before = self._before
         if params.method == "literal":
             return literal_deflickered(patch, before, filtered_before, motion_px)
         lips_P2 = self._mouths.landmarks_NM2[n, :NUM_MOUTH]
         trust_HW = lip_trust(lips_P2, motion_px / params.motion_px, self._mouths.patch_size, self._unit_px)
         consistency = Consistency(params.weight, params.data, params.detail, params.confidence_levels)
         return deflickered(patch, before, filtered_before, trust_HW, consistency)
-
-    def _before(self, n: int) -> tuple[UInt8, Float32]:
-        """Patch n - 1, unfiltered and filtered."""
-        if self._last is not None and self._last[0] == n - 1:
-            return self._last[1:]
-        import numpy as np
-
-        from dubber.stages.patch_segments import SEGMENT_FRAMES, read_segment
-
-        start = (n - 1) // SEGMENT_FRAMES * SEGMENT_FRAMES
-        unfiltered = deque(read_segment(self._mouths.patches, self._mouths.has_patch_N, start), maxlen=1)[0]
-        return unfiltered, np.asarray(np.load(self._state_path(start)), np.float32)
-
-    def _save(self, start: int, filtered: Float32) -> None:
-        import numpy as np
-
-        path = self._state_path(start)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, filtered)
-        part.replace(path)
-
-    def _state_path(self, start: int) -> Path:
-        return self._ctx.work_dir / f"{_NAME}_{start:07d}.npy"

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from dubber.media.flow import FrameStream
     from dubber.media.writer import EncodeOptions
 
-_FRAMES_AHEAD = 4
-"""Enough that decoding and blending never wait for the encoder, few enough for 4K."""
-
 
 class RemuxParams(Params):
     """How the output is coded.
@@ -103,7 +100,6 @@ def _encode(
     options: EncodeOptions,
 ) -> None:
     """Write the pictures, starting at time 0, each at its own time."""
-    from dubber.media.flow import prefetch
     from dubber.media.writer import VideoWriter
 
     if frames.num_frames != timeline.num_frames:
@@ -113,9 +109,9 @@ def _encode(
     with (
         ctx.frames(timeline.num_frames),
         VideoWriter(path, clip, timeline.time_base, options, end_pts=end_pts) as writer,
-        closing(prefetch(frames.open(), _FRAMES_AHEAD)) as ahead,
+        closing(frames.open()) as made,
     ):
-        for frame in ahead:
+        for frame in made:
             if writer.num_written == timeline.num_frames:
                 raise StageError(f"There are more than {timeline.num_frames} frames.")
             writer.write(frame, int(timeline.pts_N[writer.num_written]) - first_pts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,13 +19,16 @@ from dubber.types import (
     FaceTrack,
     Float32,
     Mouths,
+    PainterVerdict,
     RetimeMap,
     SourceFile,
 )
 
 if TYPE_CHECKING:
     from dubber.stages.mouth_geometry import SourceGeometry
+    from dubber.stages.mouth_stream import MouthStream
     from dubber.stages.renderers.base import ExemplarSearch, RenderJob
+    from dubber.types import Bool
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,8 @@ class RenderParams(Params):
         regularisation: How much the warp forgives noisy landmarks.
         window_stride: Frames from one window of the `unet` renderer to the next; frames that several windows
         show become their mean.
-        is_checked: Whether `hybrid` gives way to `exemplar` where it paints the clip's own frames worse.
+        is_checked: Whether `hybrid` gives way to `exemplar` where it paints the clip's own frames worse; see
+            `dubber.stages.painter_check`.
         landmark_smoothing: EBT's Algorithm 2 on the wanted landmarks, as printed or so that it neither lags
         nor freezes; the translator's modes are smooth already.
     """
@@ -91,35 +94,49 @@ class Render(Stage[Mouths]):
     """Make the mouth patches."""
 
     name = "render"
-    version = 2
+    version = 3
     output_type = Mouths
+    is_streamed = True
     params: RenderParams
 
     def weights(self) -> tuple[str, ...]:
         """The face model says where the wanted landmarks are; a renderer may have its network."""
         return ("face_model", *_NETWORKS.get(self.params.renderer, ()))
 
-    def run(self, ctx: StageContext, *inputs: Any) -> Mouths:
-        """Make the patches.
+    def run(self, ctx: StageContext, *inputs: Any) -> MouthStream:
+        """Promise the patches.
 
         Args:
             ctx: Finished segments are kept in `work_dir`.
             *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `FaceCoeffs`, `ExpressionTrack`,
-            `RetimeMap`; `AdaptedPainter` where the `hybrid` renderer has adapted.
+            `RetimeMap`; where they are planned, `PainterVerdict` and `AdaptedPainter`.
 
         Raises:
             ConfigError: No frame is left to lend its mouth.
-            MediaError: The video can no longer be read.
         """
         from dubber.models.morphable import LinearFaceModel
         from dubber.stages.mouth_geometry import wanted_landmarks
 
-        video, clip, track, coeffs, expression, retime, adapted = _inputs(*inputs)
+        video, clip, track, coeffs, expression, retime = _inputs(*inputs[:_NUM_FIXED])
         model = LinearFaceModel.from_weight(ctx.runtime.weights.open("face_model"))
         wanted_NM2 = wanted_landmarks(model, track, coeffs, expression, retime)
+        given = {type(each): each for each in inputs[_NUM_FIXED:]}
         return render_mouths(
-            ctx, self.params, video, clip, track, coeffs, retime, wanted_NM2, adapted=adapted
+            ctx,
+            self.params,
+            video,
+            clip,
+            track,
+            coeffs,
+            retime,
+            wanted_NM2,
+            verdict=given.get(PainterVerdict),
+            adapted=given.get(AdaptedPainter),
         )
+
+
+_NUM_FIXED = 6
+"""Inputs that every plan has."""
 
 
 def _inputs(
@@ -129,9 +146,8 @@ def _inputs(
     coeffs: FaceCoeffs,
     expression: ExpressionTrack,
     retime: RetimeMap,
-    adapted: AdaptedPainter | None = None,
-) -> tuple[SourceFile, Clip, FaceTrack, FaceCoeffs, ExpressionTrack, RetimeMap, AdaptedPainter | None]:
-    return video, clip, track, coeffs, expression, retime, adapted
+) -> tuple[SourceFile, Clip, FaceTrack, FaceCoeffs, ExpressionTrack, RetimeMap]:
+    return video, clip, track, coeffs, expression, retime
 
 
 def render_mouths(
@@ -144,8 +160,9 @@ def render_mouths(
     retime: RetimeMap,
     wanted_NM2: Float32,
     *,
+    verdict: PainterVerdict | None = None,
     adapted: AdaptedPainter | None = None,
-) -> Mouths:
+) -> MouthStream:
     """Make patches for given landmarks; the stage's core, and the door for measuring with true ones.
 
     Args:
@@ -157,15 +174,15 @@ def render_mouths(
         coeffs: Its head rotation is part of the search.
         retime: Which source frame each output frame shows.
         wanted_NM2: (N, 39, 2) display px of the output's frames.
+        verdict: Whether the `hybrid` renderer suits the clip; None: it does.
         adapted: What the `hybrid` renderer has learned of the target.
 
     Raises:
         ConfigError: No frame is left to lend its mouth.
-        MediaError: The video can no longer be read.
         WeightsError: The renderer's network is missing or damaged.
     """
     from dubber.stages.mouth_geometry import source_geometry
-    from dubber.stages.patch_segments import write_segments
+    from dubber.stages.mouth_stream import ShownFootage, first_link
     from dubber.stages.renderers import RENDERERS
 
     source = source_geometry(track, coeffs, retime)
@@ -181,16 +198,15 @@ def render_mouths(
     if adapted is not None:
         job = dataclasses.replace(job, painter=adapted.painter)
     name = params.renderer
-    if name == "hybrid" and params.is_checked and not _paints_better(ctx, params, job, video, track, coeffs):
+    if name == "hybrid" and verdict is not None and not verdict.is_better:
         logger.warning(
             "The hybrid renderer paints this clip worse than its own frames do: exemplars are used."
         )
         name = "exemplar"
         job = dataclasses.replace(job, search=_search(params, name))
     renderer = RENDERERS[name](job)
-    patches = write_segments(ctx, "mouths", job.has_patch_N, job.patch_size, renderer.patches)
-    return Mouths(
-        patches=patches,
+    mouths = Mouths(
+        patches=(),
         crop_size_px=crop_size_px,
         patch_size=job.patch_size,
         has_patch_N=job.has_patch_N,
@@ -201,28 +217,7 @@ def render_mouths(
         renderer=name,
         lends_T=job.is_exemplar_T,
     )
-
-
-def _paints_better(
-    ctx: StageContext,
-    params: RenderParams,
-    job: RenderJob,
-    video: SourceFile,
-    track: FaceTrack,
-    coeffs: FaceCoeffs,
-) -> bool:
-    from dubber.stages.painter_check import paints_better
-    from dubber.stages.renderers.hybrid import read_painter
-
-    # A killed run that goes on, perhaps elsewhere, must not think better of it: its segments would mix.
-    verdict = ctx.work_dir / "paints_better.json"
-    if not verdict.exists():
-        net = read_painter(job)
-        is_better = paints_better(ctx, net, params, video, job.clip, track, coeffs, job.is_exemplar_T)
-        part = verdict.with_suffix(".part")
-        part.write_text(json.dumps(is_better), encoding="utf-8")
-        part.replace(verdict)
-    return bool(json.loads(verdict.read_text(encoding="utf-8")))
+    return first_link(ctx, mouths, ShownFootage(video, clip, track, retime), lambda: renderer.paint)
 
 
 def _smoothed(params: RenderParams, source: SourceGeometry, wanted_NM2: Float32) -> Float32:
@@ -275,16 +270,10 @@ def make_job(
     similarity_T23 = patch_similarity(track.similarity_T23, crop_size_px)
     similarity_N23 = patch_similarity(source.similarity_N23, crop_size_px)
     landmarks_TP2 = track.landmarks_TL3[:, np.concatenate([MOUTH_JAW, NOSE_ANCHORS]), :2]
-    height, width = clip.size
-    is_inside_T = ((landmarks_TP2 >= 0) & (landmarks_TP2 <= [width, height])).all((1, 2))
-    is_exemplar_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
-    if params.held_out_from_frame is not None:
-        is_exemplar_T = is_exemplar_T & (np.arange(clip.num_frames) < params.held_out_from_frame)
     return RenderJob(
         video=video.path,
         clip=clip,
-        work_dir=ctx.work_dir,
-        runtime=ctx.runtime,
+        ctx=ctx,
         crop_size_px=crop_size_px,
         search=_search(params, params.renderer),
         window_stride=params.window_stride,
@@ -299,8 +288,24 @@ def make_job(
         similarity_T23=similarity_T23,
         landmarks_TP2=apply_similarity(similarity_T23, landmarks_TP2),
         rotation_T3=coeffs.rotation_T3,
-        is_exemplar_T=is_exemplar_T,
+        is_exemplar_T=lending_frames(params, clip, track),
     )
+
+
+def lending_frames(params: RenderParams, clip: Clip, track: FaceTrack) -> Bool:
+    """(T,) bool, source frames that may lend their mouth: usable, and, if any is, wholly in the picture."""
+    import numpy as np
+
+    from dubber.ops.landmarks import MOUTH_JAW
+    from dubber.stages.mouth_geometry import NOSE_ANCHORS
+
+    landmarks_TP2 = track.landmarks_TL3[:, np.concatenate([MOUTH_JAW, NOSE_ANCHORS]), :2]
+    height, width = clip.size
+    is_inside_T = ((landmarks_TP2 >= 0) & (landmarks_TP2 <= [width, height])).all((1, 2))
+    lends_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
+    if params.held_out_from_frame is not None:
+        lends_T = lends_T & (np.arange(clip.num_frames) < params.held_out_from_frame)
+    return np.asarray(lends_T, np.bool_)
 
 
 def _search(params: RenderParams, renderer: str) -> ExemplarSearch:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.types import CROP_SIZE_PX, Clip, FaceTrack, Mouths, RetimeMap, SourceFile
+from dubber.types import CROP_SIZE_PX, Mouths
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dubber.ops.teeth import TeethTransfer
     from dubber.ops.teeth_proxy import MouthViews, ProxyCost
+    from dubber.stages.mouth_stream import MouthStream, ShownFootage
+    from dubber.stages.renderers.crops import FaceCrops
     from dubber.types import Bool, Float32, Int32, UInt8
-
-_NAME = "toothed"
-"""Stem of the patch files."""
 
 _FACE_WIDTH_PX = 250.0
 """From ear to ear (landmarks 234 and 454) in the crop; medians of three speakers: 238, 251, 254."""
@@ -75,97 +72,66 @@ class Teeth(Stage[Mouths]):
     """Sharpen the made mouths' teeth with filmed ones."""
 
     name = "teeth"
-    version = 1
+    version = 2
     output_type = Mouths
+    is_streamed = True
+    is_costly = False
     params: TeethParams
 
-    def run(self, ctx: StageContext, *inputs: Any) -> Mouths:
-        """Rewrite the patches.
+    def run(self, ctx: StageContext, *inputs: Any) -> MouthStream:
+        """Promise the patches.
 
         Args:
-            ctx: Finished segments and the proxies' pictures are kept in `work_dir`.
-            *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`.
-
-        Raises:
-            MediaError: The video or a patch file can no longer be read.
+            ctx: The lenders' pictures lie in its scratch folder.
+            *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`, of which only the
+                `lends_T` frames lend.
         """
-        return sharpen_teeth(ctx, self.params, *_inputs(*inputs))
+        from dubber.stages.mouth_stream import ShownFootage, as_stream, changed_patches, next_link
+
+        *shown, mouths = inputs
+        footage = ShownFootage(*shown)
+        before = as_stream(mouths, footage)
+        search = ProxySearch(ctx, self.params, footage, before.mouths)
+        return next_link(
+            ctx,
+            before,
+            footage,
+            lambda: partial(changed_patches, change=Sharpener(self.params, search).sharpened),
+        )
 
 
-def _inputs(
-    video: SourceFile, clip: Clip, track: FaceTrack, retime: RetimeMap, mouths: Mouths
-) -> tuple[SourceFile, Clip, FaceTrack, RetimeMap, Mouths]:
-    return video, clip, track, retime, mouths
-
-
-def sharpen_teeth(
-    ctx: StageContext,
-    params: TeethParams,
-    video: SourceFile,
-    clip: Clip,
-    track: FaceTrack,
-    retime: RetimeMap,
-    mouths: Mouths,
-) -> Mouths:
-    """Give each made mouth the detail that it lacks; the stage's core.
+class ProxySearch:
+    """The frames that may lend, B of them: where their mouths are, their pictures, and who is chosen.
 
     Args:
-        ctx: Files go to its folders.
+        ctx: The pictures are shared with the run's other stages.
         params: How.
-        video: The footage.
-        clip: What probing told.
-        track: The tracked face.
-        retime: Which source frame each output frame shows.
-        mouths: Whose patches are rewritten; only its `lends_T` frames lend.
+        footage: The frames.
+        mouths: What is made.
 
-    Returns:
-        `mouths` with other patches.
-    """
-    from dubber.stages.patch_segments import copy_segments, write_segments
-
-    search = _ProxySearch(ctx.work_dir, params, video, clip, track, retime, mouths)
-    if mouths.is_own_pixels or not len(search.lenders_B):
-        return replace(mouths, patches=copy_segments(ctx, mouths.patches))
-    sharpener = _Sharpener(params, search, mouths)
-    patches = write_segments(ctx, _NAME, mouths.has_patch_N, mouths.patch_size, sharpener.segment)
-    return replace(mouths, patches=patches)
-
-
-class _ProxySearch:
-    """The frames that may lend, B of them: where their mouths are, their pictures on disk, and who is chosen.
-
-    Args:
-        work_dir: For the pictures.
-        params: How.
-        video: The footage.
-        clip: What probing told.
-        track: The tracked face.
-        retime: Which source frame each output frame shows.
-        mouths: What was made.
+    Attributes:
+        mouths: The same.
+        unit_px: Pixels that a px of the 384 crop is in the patches.
+        lenders_B: (B,) int32 source frames.
+        landmarks_BM2: (B, 39, 2) their mouths and jaws, px of the patches.
+        pictures: B pictures, (h, w, 3) uint8 each, read from disk when looked at.
     """
 
-    def __init__(
-        self,
-        work_dir: Path,
-        params: TeethParams,
-        video: SourceFile,
-        clip: Clip,
-        track: FaceTrack,
-        retime: RetimeMap,
-        mouths: Mouths,
-    ) -> None:
+    def __init__(self, ctx: StageContext, params: TeethParams, footage: ShownFootage, mouths: Mouths) -> None:
         from dubber.ops.align import apply_similarity
         from dubber.ops.landmarks import MOUTH_JAW
         from dubber.stages.mouth_geometry import patch_similarity
+        from dubber.stages.renderers.crops import FaceCrops
 
-        self._path = work_dir / "proxies.raw"
-        self._params, self._video, self._clip, self._track = params, video, clip, track
-        self._retime, self._mouths = retime, mouths
+        self._params, self._track, self._retime = params, footage.track, footage.retime
+        self.mouths = mouths
         self.unit_px = mouths.crop_size_px / CROP_SIZE_PX
-        self._similarity_T23 = patch_similarity(track.similarity_T23, mouths.crop_size_px)
-        landmarks_TM2 = apply_similarity(self._similarity_T23, track.landmarks_TL3[:, MOUTH_JAW, :2])
+        similarity_T23 = patch_similarity(self._track.similarity_T23, mouths.crop_size_px)
+        landmarks_TM2 = apply_similarity(similarity_T23, self._track.landmarks_TL3[:, MOUTH_JAW, :2])
         self.lenders_B = self._lenders(landmarks_TM2)
         self.landmarks_BM2 = landmarks_TM2[self.lenders_B]
+        crops = FaceCrops.of(ctx, footage.video.path, footage.clip, similarity_T23, mouths.crop_size_px)
+        self.pictures = _Pictures(crops, self.lenders_B.tolist())
 
     def _lenders(self, landmarks_TM2: Float32) -> Int32:
         """Open mouths that may lend; a varied subset where there are many."""
@@ -175,45 +141,22 @@ class _ProxySearch:
         is_open_T = inner_mouth_areas(landmarks_TM2, self.unit_px) >= self._params.min_area_px2
         inner_TI2 = landmarks_TM2[:, INNER_LIPS]
         shapes_TD = (inner_TI2 - inner_TI2.mean(1, keepdims=True)).reshape(len(inner_TI2), -1)
-        return bank_subset(shapes_TD, self._mouths.lends_T & is_open_T, self._params.bank_frames)
+        return bank_subset(shapes_TD, self.mouths.lends_T & is_open_T, self._params.bank_frames)
 
-    def pictures(self) -> UInt8:
-        """(B, h, w, 3) uint8 the lenders' patches, mapped from disk; made in one pass over the video."""
-        import numpy as np
-
-        shape = (len(self.lenders_B), *self._mouths.patch_size, 3)
-        if not self._path.is_file():
-            self._write()
-        return np.memmap(self._path, np.uint8, "r", shape=shape)
-
-    def _write(self) -> None:
-        from contextlib import closing
-
-        from dubber.media.reader import read_frames_at
-        from dubber.stages.renderers.crops import crop_of
-
-        part = self._path.with_suffix(".part")
-        frames = read_frames_at(self._video.path, self._clip, self.lenders_B.tolist())
-        with part.open("wb") as file, closing(frames):
-            for frame in frames:
-                similarity_23 = self._similarity_T23[frame.index]
-                file.write(crop_of(frame, similarity_23, self._mouths.patch_size).tobytes())
-        part.rename(self._path)
-
-    def shares(self, pictures: UInt8) -> list[dict[int, float]]:
+    def shares(self) -> list[dict[int, float]]:
         """Lenders (positions in B) and shares for each output frame."""
         from dubber.ops.teeth import proxy_quality
         from dubber.ops.teeth_proxy import inner_mouth_areas, proxy_path, proxy_shares
         from dubber.stages.mouth_geometry import starts_anew
 
-        mouths, params = self._mouths, self._params
+        mouths, params = self.mouths, self._params
         areas_N = inner_mouth_areas(mouths.landmarks_NM2, self.unit_px)
         is_open_N: Bool = mouths.has_patch_N & (areas_N >= params.min_area_px2)
         starts_anew_N = starts_anew(self._track, self._retime)
         path_N = proxy_path(
             self._views(mouths.landmarks_NM2, self._retime.source_index_N),
             self._views(self.landmarks_BM2, self.lenders_B),
-            proxy_quality(pictures, self.landmarks_BM2, self.unit_px),  # type: ignore[arg-type]
+            proxy_quality(self.pictures, self.landmarks_BM2, self.unit_px),
             is_open_N,
             starts_anew_N,
             _cost(params),
@@ -239,36 +182,48 @@ class _ProxySearch:
         )
 
 
-class _Sharpener:
-    """Makes the segments; the search runs with the first one that is not there yet."""
+class _Pictures(Sequence["UInt8"]):
+    """Patches of some source frames, read when looked at."""
 
-    def __init__(self, params: TeethParams, search: _ProxySearch, mouths: Mouths) -> None:
-        self._search, self._mouths = search, mouths
+    def __init__(self, crops: FaceCrops, frames: list[int]) -> None:
+        self._crops, self._frames = crops, frames
+        crops.want(frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._crops.patch(self._frames[place])
+
+
+class Sharpener:
+    """Gives each made mouth the detail that it lacks.
+
+    Args:
+        params: How.
+        search: Says which filmed mouths it comes from; it runs with the first patch.
+    """
+
+    def __init__(self, params: TeethParams, search: ProxySearch) -> None:
+        self._search = search
         self._transfer = _transfer(params)
-        self._found: tuple[UInt8, list[dict[int, float]]] | None = None
+        self._shares_N: list[dict[int, float]] | None = None
 
-    def segment(self, start: int, stop: int) -> Generator[UInt8]:
-        """The sharpened patches of output frames start..stop."""
-        from contextlib import closing
-
-        import numpy as np
-
+    def sharpened(self, n: int, patch: UInt8) -> UInt8:
+        """The sharpened patch, (height, width, 3) uint8, of output frame `n`."""
         from dubber.ops.teeth import Proxy, transfer_teeth
-        from dubber.stages.patch_segments import read_segment
 
-        mouths, search = self._mouths, self._search
-        if self._found is None:
-            pictures = search.pictures()
-            self._found = pictures, search.shares(pictures)
-        pictures, shares = self._found
-        numbers = start + np.flatnonzero(mouths.has_patch_N[start:stop])
-        with closing(read_segment(mouths.patches, mouths.has_patch_N, start)) as patches:
-            for n, patch in zip(numbers.tolist(), patches, strict=True):
-                proxies = [
-                    Proxy(pictures[lender], search.landmarks_BM2[lender], share)
-                    for lender, share in shares[n].items()
-                ]
-                yield transfer_teeth(patch, mouths.landmarks_NM2[n], proxies, search.unit_px, self._transfer)
+        search = self._search
+        if not len(search.lenders_B):
+            return patch
+        if self._shares_N is None:
+            self._shares_N = search.shares()
+        proxies = [
+            Proxy(search.pictures[lender], search.landmarks_BM2[lender], share)
+            for lender, share in self._shares_N[n].items()
+        ]
+        landmarks_M2 = search.mouths.landmarks_NM2[n]
+        return transfer_teeth(patch, landmarks_M2, proxies, search.unit_px, self._transfer)
 
 
 def _cost(params: TeethParams) -> ProxyCost:

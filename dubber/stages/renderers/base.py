@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
 
-from dubber.engine.stage import Runtime
+from dubber.engine.stage import StageContext
 from dubber.ops.exemplar import HopCost, ShapeWeights
 from dubber.stages.mouth_geometry import patch_size
-from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Clip, Float32, Int32, Int64, StoredFile, UInt8
+from dubber.stages.mouth_stream import Shown
+from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Clip, Float32, Int32, Int64, StoredFile
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ class RenderJob:
     Attributes:
         video: The file.
         clip: What probing told.
-        work_dir: For files that only this renderer reads.
-        runtime: Weights, device and threads, for renderers with a network.
+        ctx: Lends weights, device, threads and folders.
         crop_size_px: Side of the whole crop at the patches' resolution.
         search: Settings of the search for exemplars.
         window_stride: Frames from one window of the `unet` renderer to the next.
@@ -56,8 +56,7 @@ class RenderJob:
 
     video: Path
     clip: Clip
-    work_dir: Path
-    runtime: Runtime
+    ctx: StageContext
     crop_size_px: int
     search: ExemplarSearch
     window_stride: int
@@ -108,8 +107,8 @@ class Renderer(Protocol):
 
     is_own_pixels: ClassVar[bool]
 
-    def patches(self, start: int, stop: int) -> Iterator[UInt8]:
-        """(height, width, 3) uint8 patches of those output frames in start..stop that have one.
+    def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
+        """The same output frames; those of the job's that have one with their patch.
 
-        The bytes do not depend on how the frames are divided into calls.
+        The bytes do not depend on the frame that is begun with.
         """

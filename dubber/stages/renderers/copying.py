@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import ClassVar
 
+from dubber.stages.mouth_stream import Shown
 from dubber.stages.renderers.base import RenderJob
-from dubber.stages.renderers.crops import source_pictures
-from dubber.types import UInt8
 
 
 class CopyRenderer:
-    """The source's own patches."""
+    """No patches: the frames stay as they are."""
 
     is_own_pixels: ClassVar[bool] = True
 
     def __init__(self, job: RenderJob) -> None:
-        self._job = job
+        """Nothing is to be prepared."""
 
-    def patches(self, start: int, stop: int) -> Iterator[UInt8]:
+    def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""
-        chosen = [n for n in range(start, stop) if self._job.has_patch_N[n]]
-        yield from source_pictures(self._job, chosen)
+        yield from shown

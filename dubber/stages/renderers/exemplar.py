@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import cv2
@@ -17,8 +18,9 @@ from dubber.ops.exemplar import (
     shunned,
 )
 from dubber.ops.warp import landmark_displacement, remap
+from dubber.stages.mouth_stream import Shown
 from dubber.stages.renderers.base import RenderJob
-from dubber.stages.renderers.crops import CropFile
+from dubber.stages.renderers.crops import FaceCrops
 from dubber.types import CROP_SIZE_PX, UInt8
 
 _APART_FRAMES = 5
@@ -40,8 +42,8 @@ class ExemplarSource:
         self._job = job
         self._position = {int(n): place for place, n in enumerate(np.flatnonzero(job.has_patch_N))}
         self._paths = paths
-        needed = sorted({frame for path in self._paths for shares in path for frame in shares})
-        self._crops = CropFile(job, needed)
+        self._crops = FaceCrops.of(job.ctx, job.video, job.clip, job.similarity_T23, job.crop_size_px)
+        self._crops.want({frame for path in self._paths for shares in path for frame in shares})
         unit_px = job.unit_px
         left, top = job.corner_xy
         self._crop_box = (-left, -top, CROP_SIZE_PX * unit_px - left, CROP_SIZE_PX * unit_px - top)
@@ -81,11 +83,10 @@ class ExemplarRenderer:
         self._has_patch_N = job.has_patch_N
         self._exemplars = ExemplarSource(job, choose_exemplars(job))
 
-    def patches(self, start: int, stop: int) -> Iterator[UInt8]:
+    def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""
-        for n in range(start, stop):
-            if self._has_patch_N[n]:
-                yield self._exemplars.patch(n)
+        for each in shown:
+            yield replace(each, patch=self._exemplars.patch(each.n)) if self._has_patch_N[each.n] else each
 
 
 def weighted_mean(images: Sequence[UInt8], weights: Sequence[float]) -> UInt8:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from dubber.engine.device import torch_threads
 from dubber.models.frame_painter import FRAME_CHANNELS, FramePainter, HeatmapMode
 from dubber.ops.heatmap import landmark_heatmap
+from dubber.stages.mouth_stream import Shown
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import source_pictures
 from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Float32, Int64, UInt8
@@ -31,29 +33,34 @@ class UNetRenderer:
 
     def __init__(self, job: RenderJob) -> None:
         self._job = job
-        self._device = job.runtime.device.torch_device()
-        self._net = FramePainter.from_weight(job.runtime.weights.open(WEIGHT)).to(self._device)
+        self._device = job.ctx.runtime.device.torch_device()
+        self._net = FramePainter.from_weight(job.ctx.runtime.weights.open(WEIGHT)).to(self._device)
         frames, starts_anew = job.patched_frames()
         self._runs = np.split(frames, np.flatnonzero(starts_anew)[1:]) if len(frames) else []
 
-    def patches(self, start: int, stop: int) -> Iterator[UInt8]:
+    def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""
-        for run in self._runs:
-            first, last = np.searchsorted(run, [start, stop])
-            if first < last:
-                yield from self._painted(run, int(first), int(last))
+        run_of = {int(n): run for run in self._runs for n in run}
+        painted: Iterator[UInt8] | None = None
+        for each in shown:
+            run = run_of.get(each.n)
+            if run is None:
+                yield each
+                continue
+            if painted is None or each.n == run[0]:
+                painted = self._painted(run, int(np.searchsorted(run, each.n)))
+            yield replace(each, patch=next(painted))
 
-    def _painted(self, run: Int64, first: int, last: int) -> Generator[UInt8]:
-        """Patches at the places first..last of a run."""
+    def _painted(self, run: Int64, first: int) -> Generator[UInt8]:
+        """Patches of a run from the place `first` on."""
         job, length = self._job, self._net.num_frames
-        starts = window_starts(len(run), length, job.window_stride)
-        starts = [s for s in starts if s < last and s + length > first]
-        sums = {place: np.zeros((*job.patch_size, 3), np.float32) for place in range(first, last)}
-        counts = dict.fromkeys(sums, 0)
+        starts = [s for s in window_starts(len(run), length, job.window_stride) if s + length > first]
+        sums: dict[int, Float32] = {}
+        counts: dict[int, int] = {}
         inputs: list[Float32] = []
         begins = starts[0]
         with closing(source_pictures(job, run[begins:].tolist(), is_whole_crop=True)) as crops:
-            for start, following in zip(starts, [*starts[1:], last], strict=True):
+            for start, following in zip(starts, [*starts[1:], len(run)], strict=True):
                 del inputs[: start - begins]
                 begins = start
                 while len(inputs) < length:
@@ -61,10 +68,10 @@ class UNetRenderer:
                     # A run shorter than a window ends with its last frame again.
                     inputs.append(self._input(next(crops), run[place]) if place < len(run) else inputs[-1])
                 for place, painted in enumerate(self._paint(np.stack(inputs)), start):
-                    if place in sums:
-                        sums[place] += painted
-                        counts[place] += 1
-                for place in [place for place in sums if place < following]:
+                    if first <= place < len(run):
+                        sums[place] = sums.get(place, np.float32(0)) + painted
+                        counts[place] = counts.get(place, 0) + 1
+                for place in sorted(place for place in sums if place < following):
                     yield _picture(sums.pop(place) / np.float32(counts[place]))
 
     def _input(self, crop_SS3: UInt8, n: int) -> Float32:
@@ -74,7 +81,7 @@ class UNetRenderer:
     def _paint(self, inputs_T4SS: Float32) -> Float32:
         """(T, h, w, 3) what the network paints into the window, -1..1."""
         rows, columns = window_slices(self._job.crop_size_px)
-        with torch_threads(self._job.runtime.threads), torch.inference_mode():
+        with torch_threads(self._job.ctx.runtime.threads), torch.inference_mode():
             painted = self._net(torch.from_numpy(inputs_T4SS)[None].to(self._device))[0, :, :, rows, columns]
         return np.asarray(painted.float().cpu().numpy().transpose(0, 2, 3, 1), np.float32)
 

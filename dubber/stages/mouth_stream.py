@@ -1,0 +1,263 @@
+"""Output frames on their way from the decoder to the encoder, with the mouths that are made for them.
+
+The stages from the renderer on are links of a chain: each takes the frames one by one from the stage before,
+in a thread of its own, and hands them on with another mouth. A frame is decoded once and no patch touches the
+disk, but those of stages whose artefact is stored: they are written as they pass, in files of so many output
+frames, each whole or absent. A killed run finds its finished files in the stage's work folder and goes on
+behind them. Loaded only when such a stage runs.
+
+Index letters: N output frames, T source frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from dubber.engine.stage import StageContext, Stream, stage_faults
+from dubber.media.flow import prefetch
+from dubber.media.frame import Frame
+from dubber.media.patches import PatchWriter, read_patches
+from dubber.media.reader import read_frames_at
+from dubber.stages.compositor import halfway_frame
+from dubber.stages.mouth_geometry import shown_halfway
+from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile, StoredFile, UInt8
+
+SEGMENT_FRAMES = 250
+"""Output frames per patch file; a killed run repeats at most so many."""
+
+_AHEAD_BYTES = 25_000_000
+_MOST_AHEAD = 4
+"""Frames that wait between two stages: enough that neither waits for the other, few enough for 8K."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """An output frame.
+
+    Attributes:
+        n: Its number.
+        frame: The source picture.
+        patch: (height, width, 3) uint8 RGB, the mouth; None where there is none, or not yet.
+    """
+
+    n: int
+    frame: Frame
+    patch: UInt8 | None = None
+
+
+Link = Callable[[Iterator[Shown]], Generator[Shown]]
+"""Takes output frames, one after the other from some number on, and yields them with other patches."""
+
+
+@dataclass(frozen=True)
+class MouthStream(Stream[Mouths]):
+    """Mouths that are made while they are consumed.
+
+    Attributes:
+        mouths: All that is known of them before; no patches.
+        open: Starts the stream from its first frame; every output frame is shown, in order.
+    """
+
+    mouths: Mouths
+    open: Callable[[], Generator[Shown]]
+
+    def drain(self) -> None:
+        """See `Stream`."""
+        with closing(self.open()) as shown:
+            deque(shown, maxlen=0)
+
+
+@dataclass(frozen=True)
+class ShownFootage:
+    """The footage as the output shows it.
+
+    Attributes:
+        video: The file.
+        clip: What probing told.
+        track: Its shots say where pictures half-way between two frames are allowed.
+        retime: Which source frame each output frame shows.
+    """
+
+    video: SourceFile
+    clip: Clip
+    track: FaceTrack
+    retime: RetimeMap
+
+    @property
+    def num_ahead(self) -> int:
+        """Frames that may wait between two stages."""
+        height, width = self.clip.size
+        return max(1, min(_MOST_AHEAD, _AHEAD_BYTES // (height * width * 3 // 2)))
+
+    def open(self) -> Generator[Shown]:
+        """The output's frames, without patches; each source frame is decoded once."""
+        is_halfway_N = shown_halfway(self.track, self.retime).tolist()
+        indices: list[int] = []
+        for index, is_halfway in zip(self.retime.source_index_N.tolist(), is_halfway_N, strict=True):
+            indices += [index, index + 1] if is_halfway else [index]
+        with closing(read_frames_at(self.video.path, self.clip, indices)) as frames:
+            for n, is_halfway in enumerate(is_halfway_N):
+                frame = next(frames)
+                yield Shown(n, halfway_frame(frame, next(frames)) if is_halfway else frame)
+
+
+def as_stream(mouths: Mouths | MouthStream, footage: ShownFootage) -> MouthStream:
+    """Mouths as a stream, wherever they are.
+
+    Args:
+        mouths: Being made, or stored.
+        footage: The frames they are for.
+    """
+    if isinstance(mouths, MouthStream):
+        return mouths
+
+    def stored() -> Generator[Shown]:
+        paths = [file.path for file in mouths.patches]
+        with closing(prefetch(footage.open(), footage.num_ahead)) as shown:
+            yield from _with_patches(shown, mouths, paths)
+
+    return MouthStream(replace(mouths, patches=()), stored)
+
+
+def first_link(
+    ctx: StageContext, mouths: Mouths, footage: ShownFootage, begin: Callable[[], Link]
+) -> MouthStream:
+    """The stream of the stage that makes patches; where it is stored, it goes on behind a killed run.
+
+    Args:
+        ctx: Whose stage.
+        mouths: All that is known of them before.
+        footage: The frames.
+        begin: Makes the link, in the stage's own thread; it may be asked to begin at any frame.
+    """
+
+    def resumed() -> Generator[Shown]:
+        segments = _finished_segments(ctx, mouths)
+        with closing(prefetch(footage.open(), footage.num_ahead, ctx.spend)) as shown:
+            if segments:
+                paths = [path for path in segments if path is not None]
+                yield from _with_patches(islice(shown, len(segments) * SEGMENT_FRAMES), mouths, paths)
+            yield from begin()(shown)
+
+    return _stream(ctx, mouths, footage, resumed)
+
+
+def next_link(
+    ctx: StageContext, before: MouthStream, footage: ShownFootage, begin: Callable[[], Link]
+) -> MouthStream:
+    """The stream of a stage that changes patches; always from the first frame on.
+
+    Args:
+        ctx: Whose stage.
+        before: The stage before.
+        footage: The frames.
+        begin: Makes the link, in the stage's own thread.
+    """
+
+    def changed() -> Generator[Shown]:
+        with closing(before.open()) as shown:
+            yield from begin()(shown)
+
+    return _stream(ctx, before.mouths, footage, changed)
+
+
+def changed_patches(shown: Iterator[Shown], change: Callable[[int, UInt8], UInt8]) -> Generator[Shown]:
+    """The frames with each patch replaced by what `change` makes of its number and itself."""
+    for each in shown:
+        yield each if each.patch is None else replace(each, patch=change(each.n, each.patch))
+
+
+def _stream(
+    ctx: StageContext, mouths: Mouths, footage: ShownFootage, flow: Callable[[], Generator[Shown]]
+) -> MouthStream:
+    """A stream in a thread of its own, counted and, where that is wanted, stored."""
+
+    def told() -> Generator[Shown]:
+        with stage_faults(ctx.stage_name), ctx.frames(len(mouths.has_patch_N)), closing(flow()) as shown:
+            for each in shown if ctx.keep is None else _written(ctx, mouths, shown):
+                ctx.advance()
+                yield each
+
+    return MouthStream(mouths, lambda: prefetch(told(), footage.num_ahead, ctx.spend))
+
+
+def _written(ctx: StageContext, mouths: Mouths, shown: Iterator[Shown]) -> Generator[Shown]:
+    """Write patches as they pass; hand the artefact over when the last one is written."""
+    numbers = np.flatnonzero(mouths.has_patch_N & (not mouths.is_own_pixels))
+    paths = [_segment_path(ctx, segment) for segment in np.unique(numbers // SEGMENT_FRAMES).tolist()]
+    last = int(numbers[-1]) if len(numbers) else 0
+    with _SegmentWriter(ctx, mouths.patch_size) as writer:
+        for each in shown:
+            if each.patch is not None:
+                writer.write(each.n, each.patch)
+            if each.n == last and ctx.keep is not None:
+                writer.finish()
+                ctx.keep(replace(mouths, patches=tuple(StoredFile(path) for path in paths)))
+            yield each
+
+
+class _SegmentWriter:
+    """Writes patches into one file after the other; files that are there already stay as they are."""
+
+    def __init__(self, ctx: StageContext, size: tuple[int, int]) -> None:
+        self._ctx, self._size = ctx, size
+        self._path: Path | None = None
+        self._writer: PatchWriter | None = None
+
+    def write(self, n: int, patch: UInt8) -> None:
+        """Append the patch of output frame `n`; numbers increase."""
+        path = _segment_path(self._ctx, n // SEGMENT_FRAMES)
+        if path != self._path:
+            self.finish()
+            self._path = path
+            self._writer = None if path.is_file() else PatchWriter(path.with_suffix(".part"), self._size)
+        if self._writer is not None:
+            self._writer.write(patch)
+
+    def finish(self) -> None:
+        """Give the last file its name."""
+        if self._writer is not None and self._path is not None:
+            self._writer.__exit__(None, None, None)
+            self._writer.path.rename(self._path)
+            self._writer = None
+
+    def __enter__(self) -> _SegmentWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, trace)
+
+
+def _segment_path(ctx: StageContext, segment: int) -> Path:
+    return ctx.work_dir / f"{ctx.stage_name}_{segment:05d}.mkv"
+
+
+def _finished_segments(ctx: StageContext, mouths: Mouths) -> list[Path | None]:
+    """Files that a killed run finished, up to the first gap; None for a segment without patches."""
+    segments: list[Path | None] = []
+    for start in range(0, len(mouths.has_patch_N), SEGMENT_FRAMES):
+        path = _segment_path(ctx, start // SEGMENT_FRAMES)
+        has_patch = mouths.has_patch_N[start : start + SEGMENT_FRAMES].any() and not mouths.is_own_pixels
+        if has_patch and not path.is_file():
+            break
+        segments.append(path if has_patch else None)
+    return segments
+
+
+def _with_patches(shown: Iterator[Shown], mouths: Mouths, paths: list[Path]) -> Generator[Shown]:
+    """Frames with the stored patches of those that have one."""
+    with closing(prefetch(read_patches(paths), _MOST_AHEAD)) as patches:
+        for each in shown:
+            is_patched = mouths.has_patch_N[each.n] and not mouths.is_own_pixels
+            yield replace(each, patch=next(patches)) if is_patched else each
