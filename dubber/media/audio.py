@@ -207,6 +207,57 @@ def read_speech(speech: Speech) -> Float32:
     return read_wav(speech.wav.path)[0]
 
 
+class SpeechReader:
+    """The samples of extracted speech, read where they are asked for: long recordings need no memory.
+
+    Args:
+        file: The speech's PCM file, open.
+        num_samples: S; what follows does not belong to it.
+    """
+
+    def __init__(self, file: soundfile.SoundFile, num_samples: int) -> None:
+        self._file = file
+        self._num_samples = num_samples
+
+    def __len__(self) -> int:
+        """S."""
+        return self._num_samples
+
+    def __getitem__(self, part: slice, /) -> Float32:
+        """(s,) float32 in -1..1, the samples of a part without a step.
+
+        Raises:
+            MediaError: The file is damaged.
+        """
+        start, stop, _ = part.indices(len(self))
+        try:
+            self._file.seek(start)
+            return np.asarray(self._file.read(max(stop - start, 0), dtype="float32"), np.float32)
+        except soundfile.LibsndfileError as error:
+            raise MediaError("The extracted speech is damaged.", where=self._file.name) from error
+
+
+@contextlib.contextmanager
+def open_speech(speech: Speech, duration_s: float = float("inf")) -> Generator[SpeechReader]:
+    """The samples of extracted speech, as a `dubber.types.Samples`.
+
+    Args:
+        speech: As the speech stage made it.
+        duration_s: What comes later is left out.
+
+    Raises:
+        MediaError: Its file is missing or damaged.
+    """
+    try:
+        file = soundfile.SoundFile(speech.wav.path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        message = f"The extracted speech cannot be read ({error})."
+        raise MediaError(message, where=str(speech.wav.path)) from error
+    with file:
+        heard_s = min(duration_s, file.frames / speech.sample_rate_hz)
+        yield SpeechReader(file, round(heard_s * speech.sample_rate_hz))
+
+
 def audio_duration_s(path: Path) -> float:
     """Seconds of audio in a file from time 0 on, see `AudioInfo`.
 

@@ -181,16 +181,16 @@ def listen(
     """
     num_steps = len(steps_FC)
     num_chunks = -(-num_steps // _CHUNK_STEPS)
-    after = num_chunks * _CHUNK_STEPS - num_steps + net.after
-    padded_FC = np.concatenate(
-        [np.tile(silence_C, (net.before, 1)), steps_FC, np.tile(silence_C, (after, 1))]
-    ).astype(np.float32)
-    length = net.before + _CHUNK_STEPS + net.after
     net = net.to(device)
     for first in range(0, num_chunks, _CHUNKS_AT_ONCE):
         last = min(first + _CHUNKS_AT_ONCE, num_chunks)
-        starts = range(first * _CHUNK_STEPS, last * _CHUNK_STEPS, _CHUNK_STEPS)
-        batch = np.stack([padded_FC[start : start + length] for start in starts])
+        batch = np.full(
+            (last - first, net.before + _CHUNK_STEPS + net.after, len(silence_C)), silence_C, np.float32
+        )
+        for row_WC, chunk in zip(batch, range(first, last), strict=True):
+            begin = chunk * _CHUNK_STEPS - net.before
+            known_WC = steps_FC[max(begin, 0) : begin + len(row_WC)]
+            row_WC[max(-begin, 0) :][: len(known_WC)] = known_WC
         with torch.inference_mode():
             hidden = net.hidden(torch.from_numpy(batch).to(device))
             modes = net.modes(hidden)

@@ -9,6 +9,7 @@ frequency bins, C channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dubber.errors import WeightsError
-from dubber.types import Float32
+from dubber.types import Float32, Samples
 
 _STEP = 160
 """Samples of a step of 10 ms at 16 kHz."""
@@ -28,6 +29,7 @@ _CHUNK, _CONTEXT = 512, 64
 """A chunk's samples, and how many before it are seen again. Source: Silero VAD 6."""
 _FFT, _HOP = 256, 128
 _CHUNKS_AT_ONCE = 512
+_PIECE = _CHUNK * _CHUNKS_AT_ONCE
 _LEAST_PEAK, _MAX_GAIN = 0.25, 100.0
 """Recordings whose peak is lower are made louder, or faint speech is missed; noise stays noise."""
 _INSTALL = 'pip install "silero-vad>=6.2.3,<6.3"'
@@ -73,7 +75,7 @@ class VoiceActivityNet(nn.Module):
         return torch.sigmoid(self.final_conv(torch.relu(heard_BC)[..., None]))[:, 0, 0], state
 
 
-def speech_probability(samples_S: Float32) -> Float32:
+def speech_probability(samples_S: Samples) -> Float32:
     """Probability that somebody speaks, every 10 ms.
 
     The recording is listened to forwards and backwards, and the higher probability counts: the network needs
@@ -90,24 +92,41 @@ def speech_probability(samples_S: Float32) -> Float32:
     """
     if not len(samples_S):
         return np.zeros(0, np.float32)
-    peak = float(np.max(np.abs(samples_S)))
-    gain = min(max(_LEAST_PEAK / peak, 1.0), _MAX_GAIN) if peak > 0 else 1.0
-    whole_S = np.pad(np.asarray(samples_S, np.float32) * np.float32(gain), (0, -len(samples_S) % _STEP))
-    return np.maximum(_heard(whole_S), _heard(whole_S[::-1])[::-1])
+    starts = range(0, len(samples_S), _PIECE)
+    peak = max(float(np.max(np.abs(samples_S[start : start + _PIECE]))) for start in starts)
+    gain = np.float32(min(max(_LEAST_PEAK / peak, 1.0), _MAX_GAIN) if peak > 0 else 1.0)
+    num_steps = -(-len(samples_S) // _STEP)
+
+    def forwards(low: int, high: int) -> Float32:
+        piece_S = samples_S[max(low, 0) : max(high, 0)] * gain
+        return np.pad(piece_S, (max(-low, 0), high - max(low, 0) - len(piece_S)))
+
+    def backwards(low: int, high: int) -> Float32:
+        return forwards(num_steps * _STEP - high, num_steps * _STEP - low)[::-1]
+
+    return np.maximum(_heard(forwards, num_steps), _heard(backwards, num_steps)[::-1])
 
 
-def _heard(samples_S: Float32) -> Float32:
-    """(F,) probability at the middle of each whole step, listening from the start to the end."""
-    num_chunks = -(-len(samples_S) // _CHUNK)
-    padded_S = np.pad(samples_S, (_CONTEXT, num_chunks * _CHUNK - len(samples_S)))
-    chunks_BW = torch.from_numpy(padded_S).unfold(0, _CONTEXT + _CHUNK, _CHUNK)
+def _heard(cut: Callable[[int, int], Float32], num_steps: int) -> Float32:
+    """Listen from the start to the end.
+
+    Args:
+        cut: Gives the samples of a stretch, (low, high) -> (high - low,), silence beyond the recording.
+        num_steps: F.
+
+    Returns:
+        (F,) probability at the middle of each step.
+    """
+    num_chunks = -(-num_steps * _STEP // _CHUNK)
     net, state, found = _detector(), None, []
     with torch.inference_mode():
         for first in range(0, num_chunks, _CHUNKS_AT_ONCE):
-            some_B, state = net(chunks_BW[first : first + _CHUNKS_AT_ONCE], state)
+            last = min(first + _CHUNKS_AT_ONCE, num_chunks)
+            piece_S = np.ascontiguousarray(cut(first * _CHUNK - _CONTEXT, last * _CHUNK), np.float32)
+            some_B, state = net(torch.from_numpy(piece_S).unfold(0, _CONTEXT + _CHUNK, _CHUNK), state)
             found.append(some_B)
     middle_B = (np.arange(num_chunks) + 0.5) * _CHUNK
-    middle_F = (np.arange(len(samples_S) // _STEP) + 0.5) * _STEP
+    middle_F = (np.arange(num_steps) + 0.5) * _STEP
     return np.interp(middle_F, middle_B, torch.cat(found).numpy()).astype(np.float32)
 
 

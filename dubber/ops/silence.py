@@ -11,11 +11,10 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold
 
-from dubber.types import Bool, Float32, Float64
+from dubber.ops.mfcc import RATE_HZ as RATE_HZ
+from dubber.ops.mfcc import hop_power
+from dubber.types import Bool, Float32, Float64, Samples
 
-SAMPLE_RATE_HZ = 16000
-RATE_HZ = 100
-_HOP = SAMPLE_RATE_HZ // RATE_HZ
 _SILENT_DB = -100.0
 _QUIETEST_SPEECH_DB = -60.0
 """Recordings whose loudest parts stay below this full-scale level hold no speech."""
@@ -33,7 +32,7 @@ _OVER_BACKGROUND_DB, _LEAST_CONTRAST_DB = 6.0, 16.0
 the second has no edges that its level could show."""
 
 
-def level_db(samples_S: Float32) -> Float64:
+def level_db(samples_S: Samples) -> Float64:
     """Loudness over 30 ms, every 10 ms.
 
     Args:
@@ -42,10 +41,7 @@ def level_db(samples_S: Float32) -> Float64:
     Returns:
         (F,) dB relative to full scale, F = ceil(S / 160); at least -100.
     """
-    num = -(-len(samples_S) // _HOP)
-    padded_S = np.pad(samples_S, (0, num * _HOP - len(samples_S)))
-    power_F = np.mean(padded_S.reshape(num, _HOP).astype(np.float64) ** 2, axis=1)
-    smooth_F = ndimage.uniform_filter1d(power_F, 3, mode="nearest")
+    smooth_F = ndimage.uniform_filter1d(hop_power(samples_S), 3, mode="nearest")
     return np.asarray(10 * np.log10(np.maximum(smooth_F, 10 ** (_SILENT_DB / 10))))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dubber.types import Bool, FaceCoeffs, FaceTrack, Float32, Float64, Speech
+from dubber.types import Bool, FaceCoeffs, FaceTrack, Float32, Float64, Samples, Speech
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class Target:
 
 def predicted(
     net: ExpressionNet,
-    samples_S: Float32,
+    samples_S: Samples,
     reach: TargetRange,
     device: torch.device,
     own_answer: OwnAnswer | None = None,
@@ -61,23 +61,27 @@ def predicted(
     from dubber.ops import mfcc
 
     heard = mfcc.normalised(mfcc.features(samples_S))
-    answers = []
+    deviation_FZ = np.zeros((len(heard.steps_FC), len(reach.scale_Z)), np.float32)
+    first = 0
     for modes_fZ, hidden_fH in listen(net, heard.steps_FC, heard.silence_C, device):
         deviation_fZ = modes_fZ * reach.scale_Z
-        answers.append(own_answer(deviation_fZ, hidden_fH) if own_answer else deviation_fZ)
-    return np.concatenate(answers)
+        last = first + len(deviation_fZ)
+        deviation_FZ[first:last] = own_answer(deviation_fZ, hidden_fH) if own_answer else deviation_fZ
+        first = last
+    return deviation_FZ
 
 
 def learned_answer(
     net: ExpressionNet, target: Target, reach: TargetRange, width_steps: float, device: torch.device
 ) -> OwnAnswer | None:
     """What the target's own speech teaches about its mouth, if it has any and it holds."""
-    from dubber.media.audio import read_speech
+    from dubber.media.audio import open_speech
     from dubber.models.expression import listen
     from dubber.models.self_adaptation import fit_own_answer
     from dubber.ops import mfcc
 
-    samples_S = read_speech(target.own_speech)[: round(_MAX_OWN_S * target.own_speech.sample_rate_hz)]
+    with open_speech(target.own_speech) as own:
+        samples_S = own[: round(_MAX_OWN_S * target.own_speech.sample_rate_hz)]
     if not samples_S.any():
         return None
     heard = mfcc.normalised(mfcc.features(samples_S))

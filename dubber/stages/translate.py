@@ -29,6 +29,7 @@ from dubber.types import (
     Float32,
     Float64,
     Int64,
+    Samples,
     Speech,
     Timeline,
 )
@@ -98,16 +99,18 @@ class Translate(Stage[ExpressionTrack]):
             WeightsError: The network or the voice detector is missing or damaged, or the network is for
                 another face model.
         """
-        from dubber.media.audio import read_speech
+        from dubber.media.audio import open_speech
         from dubber.ops import silence
 
         speech, timeline, coeffs, track, clip, own_speech = _inputs(*inputs)
         if not track.is_usable_T.any():
             raise NoFaceError("No frame of the video has a face that can be dubbed.")
-        samples_S = read_speech(speech)
-        samples_S = samples_S[: round(timeline.audio_duration_s * speech.sample_rate_hz)]
         edges_s = np.append(timeline.times_s_N, timeline.duration_s)
-        with ctx.frames(timeline.num_frames), torch_threads(1):
+        with (
+            ctx.frames(timeline.num_frames),
+            torch_threads(1),
+            open_speech(speech, timeline.audio_duration_s) as samples_S,
+        ):
             is_voiced_F = self._is_voiced(samples_S)
             is_silent_N = ~silence.utterances(is_voiced_F, edges_s, min_gap_s=self.params.min_gap_s)
             if self.params.translator == "neutral":
@@ -118,7 +121,7 @@ class Translate(Stage[ExpressionTrack]):
             ctx.advance(timeline.num_frames)
         return ExpressionTrack(expression_NK.astype(np.float32), is_silent_N)
 
-    def _is_voiced(self, samples_S: Float32) -> Bool:
+    def _is_voiced(self, samples_S: Samples) -> Bool:
         from dubber.ops import silence
 
         level_db_F = silence.level_db(samples_S)
@@ -131,7 +134,7 @@ class Translate(Stage[ExpressionTrack]):
     def _heard(
         self,
         ctx: StageContext,
-        samples_S: Float32,
+        samples_S: Samples,
         is_voiced_F: Bool,
         times_s_N: Float64,
         target: Target,

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from dubber.errors import MediaError
-from dubber.media.audio import audio_duration_s, audio_info, read_wav, write_speech
+from dubber.media.audio import audio_duration_s, audio_info, open_speech, read_speech, read_wav, write_speech
+from dubber.types import Speech, StoredFile
 from tests.conftest import real_clip
 from tests.media.clips import read_audio, tone, write_aac, write_clip, write_talk, write_tone
 
@@ -99,3 +100,24 @@ def test_quiet_speech_is_not_silent(tmp_path: Path) -> None:
 def test_sound_of_a_real_video(tmp_path: Path) -> None:
     path = real_clip("dev/glasses_582.mp4")
     assert write_speech(path, tmp_path / "out.wav") / 16000 == pytest.approx(audio_duration_s(path), abs=0.05)
+
+
+def test_extracted_speech_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    source = write_tone(tmp_path / "tone.wav", 1.5, 44100)
+    speech = Speech(StoredFile(tmp_path / "out.wav"), 16000, write_speech(source, tmp_path / "out.wav"))
+    whole = read_speech(speech)
+    with open_speech(speech) as samples:
+        assert len(samples) == len(whole) == speech.num_samples
+        for part in (slice(None), slice(5000, 5100), slice(-10, None), slice(7, 7), slice(99999, None)):
+            assert np.array_equal(samples[part], whole[part])
+            assert samples[part].dtype == np.float32
+    with open_speech(speech, duration_s=0.5) as samples:
+        assert len(samples) == 8000
+        assert np.array_equal(samples[7990:9000], whole[7990:8000])
+
+
+def test_missing_extracted_speech_is_named(tmp_path: Path) -> None:
+    speech = Speech(StoredFile(tmp_path / "gone.wav"), 16000, 8000)
+    with pytest.raises(MediaError, match="cannot be read") as raised, open_speech(speech):
+        pass
+    assert raised.value.where.endswith("gone.wav")

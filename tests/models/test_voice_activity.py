@@ -191,3 +191,9 @@ def test_another_network_is_refused(fresh_detector, monkeypatch, tmp_path):
         damage()
         with pytest.raises(WeightsError, match="not the voice activity detector"):
             speech_probability(np.zeros(RATE, np.float32))
+
+
+def test_pieces_do_not_show(line, monkeypatch):
+    whole = speech_probability(line[:50_001])
+    monkeypatch.setattr(voice_activity, "_CHUNKS_AT_ONCE", 7)
+    assert speech_probability(line[:50_001]) == pytest.approx(whole, abs=1e-6)

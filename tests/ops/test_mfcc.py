@@ -52,6 +52,20 @@ def test_chunks_do_not_show(monkeypatch):
     assert mfcc.features(sound(3.0)).steps_FC == pytest.approx(whole, abs=1e-4)
 
 
+def test_bands_are_those_of_librosa():
+    from librosa.filters import mel
+
+    bands = mel(sr=16000, n_fft=512, n_mels=40, fmin=60.0, fmax=7600.0, norm=None)
+    assert np.array_equal(mfcc._mel_filters(), bands)
+
+
+def test_loudness_counts_every_sample():
+    samples = sound(1.0)[:15990]
+    power = mfcc.hop_power(samples)
+    assert len(power) == 100
+    assert power.sum() * 160 == pytest.approx(np.sum(samples.astype(np.float64) ** 2))
+
+
 def test_normalised_over_speech_only():
     found = mfcc.features(sound(2.0))
     is_speech = found.steps_FC[:, 13] > 1
