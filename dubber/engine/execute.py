@@ -29,15 +29,17 @@ class StageReport:
     Attributes:
         name: The stage.
         key: Key of its artefact.
-        seconds: Time it took, 0 for a hit. Of a stage that streams, processor time of its threads: it runs
-            beside the stage that consumes it.
+        seconds: Time it took, 0 for a hit. Of a stage that streams, `cpu_s`: it runs beside the stage that
+            consumes it, whose seconds last from the first frame to the last.
         is_hit: Whether it was in the cache.
+        cpu_s: Processor time it took, of all its threads.
     """
 
     name: str
     key: str
     seconds: float
     is_hit: bool
+    cpu_s: float = 0.0
 
 
 @dataclass
@@ -58,6 +60,11 @@ class _Streams:
     shared: dict[Any, Any] = field(default_factory=dict)
     made: dict[int, StageContext] = field(default_factory=dict)
 
+    @property
+    def spent_s(self) -> float:
+        """Processor time of all streams' threads that have ended."""
+        return sum(context.spent_s for context in self.made.values())
+
 
 @dataclass
 class Run:
@@ -68,7 +75,7 @@ class Run:
         runtime: Where and how.
         progress: Who is told.
         forced: Nodes that are made again although they are stored.
-        reports: What happened, in the order it happened.
+        reports: What happened, in the plan's order.
     """
 
     plan: Plan
@@ -120,8 +127,8 @@ class Run:
                 for index in streams.made:  # streams flow once
                     self._values.pop(index, None)
         for index, context in streams.made.items():
-            node = self.plan.nodes[index]
-            self._report(StageReport(node.name, node.key, context.spent_s, is_hit=False))
+            node, spent_s = self.plan.nodes[index], context.spent_s
+            self._report(StageReport(node.name, node.key, spent_s, is_hit=False, cpu_s=spent_s))
 
     def _get(self, index: int, streams: _Streams) -> Any:
         if index not in self._values:
@@ -146,12 +153,7 @@ class Run:
     def _make(self, index: int, streams: _Streams) -> Any:
         node = self.plan.nodes[index]
         inputs = [self._get(i, streams) for i in node.inputs]
-        if node.stage is None or not node.stage.is_stored:
-            started = time.perf_counter()
-            value = self._run_stage(node, self._context(node, streams), inputs)
-            self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
-            return value
-        if node.stage.is_streamed:
+        if node.stage is None or not node.stage.is_stored or node.stage.is_streamed:
             return self._promise(index, node, inputs, streams)
         with disk_faults(self.store.root, node.name), self.store.lock(node.key):
             made_meanwhile = self._load(index) if index not in self.forced else None
@@ -161,7 +163,8 @@ class Run:
 
     def _make_stored(self, index: int, node: Node, inputs: list[Any], streams: _Streams) -> Any:
         self.progress.start(node.name, None)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
+        spent_before = streams.spent_s
         context = self._context(node, streams)
         with self._working(node, context), self.store.writing(node.key, node.document) as writer:
             context.entry_dir = writer.folder
@@ -169,14 +172,17 @@ class Run:
         self.store.finish_work(node.key)
         self.forced.discard(index)
         value = self._kept(index)
-        self._report(StageReport(node.name, node.key, time.perf_counter() - started, is_hit=False))
+        cpu_s = time.process_time() - cpu_started - (streams.spent_s - spent_before)
+        seconds = time.perf_counter() - started
+        self._report(StageReport(node.name, node.key, seconds, is_hit=False, cpu_s=cpu_s))
         return value
 
     def _promise(self, index: int, node: Node, inputs: list[Any], streams: _Streams) -> Any:
-        """Start a stage that streams; stored, if at all, as it flows by."""
-        assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
+        """Start a stage whose artefact flows; stored, if at all, as it flows by."""
+        assert node.stage is not None  # noqa: S101 - told to the type checker; sources are never missing
         context = self._context(node, streams)
-        if node.stage.is_costly or index == streams.target or self.runtime.keeps_all:
+        is_wanted = node.stage.is_costly or index == streams.target or self.runtime.keeps_all
+        if node.stage.is_streamed and is_wanted:
             streams.opened.enter_context(self.store.lock(node.key))
             made_meanwhile = self._load(index) if index not in self.forced else None
             if made_meanwhile is not None:
@@ -240,7 +246,11 @@ class Run:
             return node.stage.run(context, *inputs)
 
     def _report(self, report: StageReport) -> None:
+        if report.is_hit and any(report.key == other.key for other in self.reports):
+            return  # looked up again, after it was made
         self.reports.append(report)
+        order = {node.key: index for index, node in enumerate(self.plan.nodes)}
+        self.reports.sort(key=lambda each: order[each.key])
         self.progress.finish(report.name, report.seconds, is_hit=report.is_hit)
 
 
