@@ -34,6 +34,7 @@ _DIFFERENCE_BLUR_PX = 1.5
 _CAUTION_PX = 9
 """Side of the square around a pixel whose largest difference counts: beside a moving lip nothing is sure."""
 
+_LEAST_EXPONENT = np.float32(-30)
 
 _LIP_MARGIN_PX = 6.0
 """How far around the lips their motion counts, px of the 384 crop."""
@@ -68,7 +69,7 @@ def deflickered(
     The result is not rounded: a recursion through whole levels would stop short of a lasting change of light.
 
     Args:
-        now_HW3: (H, W, 3) uint8; height and width are even.
+        now_HW3: (H, W, 3) uint8; at least 16 px each way.
         before_HW3: (H, W, 3) uint8 the unfiltered picture before.
         filtered_HW3: (H, W, 3) float32 levels, the filtered picture before.
         trust_HW: (H, W) float32 in 0..1, how far the picture before may count at all; see `lip_trust`.
@@ -77,12 +78,16 @@ def deflickered(
     Returns:
         (H, W, 3) float32 levels, within 0..255.
     """
-    now = now_HW3.astype(np.float32)
     # Linear interpolation would blur a little more with each picture that is handed on.
-    difference = pulled(filtered_HW3, _flow(now_HW3, before_HW3), cv2.INTER_CUBIC) - now
-    difference *= (trust_HW * _confidence(difference, consistency.confidence_levels))[..., None]
-    correction = screened(difference, consistency.weight, consistency.data, consistency.detail)
-    return np.clip(now + correction, 0, 255)
+    difference_HW3 = pulled(filtered_HW3, _flow(now_HW3, before_HW3), cv2.INTER_CUBIC)
+    difference_HW3 -= now_HW3
+    # As planes: weights and transforms then run along memory.
+    difference_CHW = np.asarray(cv2.split(difference_HW3), np.float32)
+    difference_CHW *= trust_HW * _confidence(difference_CHW, consistency.confidence_levels)
+    correction_CHW = screened(difference_CHW, consistency.weight, consistency.data, consistency.detail)
+    levels_HW3 = np.asarray(cv2.merge(list(correction_CHW)), np.float32)
+    levels_HW3 += now_HW3
+    return np.clip(levels_HW3, 0, 255, out=levels_HW3)
 
 
 def lip_trust(lips_P2: Float32, motion: float, size: tuple[int, int], unit_px: float) -> Float32:
@@ -99,12 +104,23 @@ def lip_trust(lips_P2: Float32, motion: float, size: tuple[int, int], unit_px: f
     Returns:
         (H, W) float32 in 0..1.
     """
-    hull = cv2.convexHull(np.rint(lips_P2).astype(np.int32))
-    lips_HW = np.zeros(size, np.float32)
-    cv2.fillConvexPoly(lips_HW, hull, (1.0,))
-    cv2.polylines(lips_HW, [hull], True, (1.0,), thickness=max(1, round(2 * _LIP_MARGIN_PX * unit_px)))
-    lips_HW = np.asarray(cv2.GaussianBlur(lips_HW, (0, 0), _LIP_MARGIN_PX / 2 * unit_px), np.float32)
-    return 1 - lips_HW * np.float32(1 - np.exp(-motion))
+    height, width = size
+    # A blur's width around the drawn lips; beyond it the trust is whole.
+    reach_px = 3 * _LIP_MARGIN_PX * unit_px
+    (x0, y0), (x1, y1) = (
+        np.clip(np.floor(lips_P2.min(0) - reach_px), 0, (width, height)).astype(int),
+        np.clip(np.ceil(lips_P2.max(0) + reach_px), 0, (width, height)).astype(int),
+    )
+    trust_HW = np.ones(size, np.float32)
+    if x0 >= x1 or y0 >= y1:
+        return trust_HW
+    hull = cv2.convexHull(np.rint(lips_P2 - (x0, y0)).astype(np.int32))
+    lips_hw = np.zeros((y1 - y0, x1 - x0), np.float32)
+    cv2.fillConvexPoly(lips_hw, hull, (1.0,))
+    cv2.polylines(lips_hw, [hull], True, (1.0,), thickness=max(1, round(2 * _LIP_MARGIN_PX * unit_px)))
+    lips_hw = np.asarray(cv2.GaussianBlur(lips_hw, (0, 0), _LIP_MARGIN_PX / 2 * unit_px), np.float32)
+    trust_HW[y0:y1, x0:x1] -= lips_hw * np.float32(1 - np.exp(-motion))
+    return trust_HW
 
 
 def literal_deflickered(
@@ -137,27 +153,31 @@ def literal_deflickered(
     return np.asarray(levels, np.float32)
 
 
-def screened(difference_HWC: Float32, weight: float, data: float, detail: Detail) -> Float32:
+def screened(difference_CHW: Float32, weight: float, data: float, detail: Detail) -> Float32:
     """The x of least |D x|^2 + data |x|^2 + weight |x - difference|^2, mirrored at the rim.
 
     Args:
-        difference_HWC: (H, W, C) float32; height and width are even.
+        difference_CHW: (C, H, W) float32.
         weight: Of the difference, >= 0.
         data: Of x itself, > 0.
         detail: D: the forward difference ("gradient") or the 5-point Laplacian.
 
     Returns:
-        (H, W, C) float32.
+        (C, H, W) float32.
     """
-    height, width, channels = difference_HWC.shape
-    eigenvalues_HW = _laplacian_eigenvalues(height, width)
-    bending_HW = eigenvalues_HW if detail == "gradient" else eigenvalues_HW**2
-    gain_HW = np.asarray(weight / (bending_HW + (data + weight)), np.float32)
-    planes = (np.ascontiguousarray(difference_HWC[..., channel]) for channel in range(channels))
-    return np.stack([cv2.idct(cv2.dct(plane) * gain_HW) for plane in planes], axis=-1)
+    spectrum_CHW = fft.dctn(difference_CHW, axes=(1, 2), norm="ortho")
+    spectrum_CHW *= _gain(*difference_CHW.shape[1:], weight, data, detail)
+    return np.asarray(fft.idctn(spectrum_CHW, axes=(1, 2), norm="ortho", overwrite_x=True), np.float32)
 
 
 @lru_cache(maxsize=8)
+def _gain(height: int, width: int, weight: float, data: float, detail: Detail) -> Float32:
+    """(H, W) float32, by how much the cosine transform of the difference is multiplied."""
+    eigenvalues_HW = _laplacian_eigenvalues(height, width)
+    bending_HW = eigenvalues_HW if detail == "gradient" else eigenvalues_HW**2
+    return np.asarray(weight / (bending_HW + (data + weight)), np.float32)
+
+
 def _laplacian_eigenvalues(height: int, width: int) -> Float32:
     """(H, W) float32 of minus the 5-point Laplacian with mirrored rim, in the cosine transform's basis."""
     rows, columns = (2 - 2 * np.cos(np.pi * np.arange(size) / size) for size in (height, width))
@@ -165,13 +185,16 @@ def _laplacian_eigenvalues(height: int, width: int) -> Float32:
 
 
 def _flow(now_HW3: UInt8, before_HW3: UInt8) -> Float32:
-    return flow_to(
-        *(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (now_HW3, before_HW3))
+    now_HW, before_HW = (
+        np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (now_HW3, before_HW3)
     )
+    return flow_to(now_HW, before_HW)
 
 
-def _confidence(difference_HW3: Float32, levels: float) -> Float32:
+def _confidence(difference_CHW: Float32, levels: float) -> Float32:
     """(H, W) float32 in 0..1: Bonneel's exp(-|d|^2 / 2 s^2), d blurred and the largest around."""
-    size_HW = cv2.GaussianBlur(np.abs(difference_HW3).mean(axis=-1), (0, 0), _DIFFERENCE_BLUR_PX)
+    size_HW = cv2.GaussianBlur(np.abs(difference_CHW).mean(0), (0, 0), _DIFFERENCE_BLUR_PX)
     largest_HW = cv2.dilate(size_HW, np.ones((_CAUTION_PX, _CAUTION_PX), np.uint8))
-    return np.asarray(cv2.exp(largest_HW**2 * (-0.5 / levels**2)), np.float32)
+    # Numbers below the normal ones would make everything that follows several times slower.
+    exponent_HW = np.maximum(largest_HW**2 * np.float32(-0.5 / levels**2), _LEAST_EXPONENT)
+    return np.asarray(cv2.exp(exponent_HW), np.float32)

@@ -48,11 +48,11 @@ def test_the_cosine_transform_solves_the_normal_equations(detail: Literal["lapla
     gradient = np.concatenate([down, right])
     derivative = gradient if detail == "gradient" else gradient.T @ gradient
     weight, data = 0.7, 0.2
-    difference = np.random.default_rng(1).normal(0, 5, (height, width, 2)).astype(np.float32)
+    difference_CHW = np.random.default_rng(1).normal(0, 5, (2, height, width)).astype(np.float32)
     equations = derivative.T @ derivative + (data + weight) * np.eye(height * width)
-    expected = np.linalg.solve(equations, weight * difference.reshape(-1, 2).astype(float))
-    found = screened(difference, weight, data, detail)
-    np.testing.assert_allclose(found.reshape(-1, 2), expected, atol=1e-4)
+    expected = np.linalg.solve(equations, weight * difference_CHW.reshape(2, -1).T.astype(float))
+    found_CHW = screened(difference_CHW, weight, data, detail)
+    np.testing.assert_allclose(found_CHW.reshape(2, -1).T, expected, atol=1e-4)
 
 
 def test_still_pictures_stay() -> None:
