@@ -46,17 +46,6 @@ class Samples(Protocol):
         """The samples of a part, as an array's slice without a step."""
 
 
-
-class Samples(Protocol):
-    """(S,) float32 samples of a recording, read where they are asked for; an array is one too."""
-
-    def __len__(self) -> int:
-        """S."""
-
-    def __getitem__(self, part: slice, /) -> Float32:
-        """The samples of a part, as an array's slice without a step."""
-
-
 CROP_SIZE_PX = 384
 """Side of the aligned crop (EBT section 4: 384 x 384)."""
 
