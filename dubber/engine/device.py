@@ -70,11 +70,11 @@ def choose_device(wish: str = "auto") -> Device:
     raise DeviceError(f"'{wish}' is no device.", advice="Use auto, cpu, mps, cuda or cuda:N.")
 
 
-def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Let convolutions run in bfloat16 where the device is faster at it and float32 elsewhere.
+def convolution_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device is faster at it, float32 elsewhere.
 
     Args:
-        device: Where they run. Of CPUs, those with AVX-512 BF16 or AMX qualify.
+        device: Where convolutions run. Of CPUs, those with AVX-512 BF16 or AMX qualify.
     """
     import torch
 
@@ -84,7 +84,15 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
         capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16")
     )
     is_able = is_cpu_able or (device.type == "cuda" and torch.cuda.is_bf16_supported())
-    return torch.autocast(device.type, torch.bfloat16) if is_able else nullcontext()
+    return torch.bfloat16 if is_able else torch.float32
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Let convolutions run in the device's `convolution_dtype`."""
+    import torch
+
+    dtype = convolution_dtype(device)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from dubber.errors import WeightsError
 from dubber.models.unet import InpaintingUNet
 from dubber.types import UInt8
 
-_FLOW_CELL_PX = 4
+FLOW_CELL_PX = 4
 """Corrections of the warp are one per cell of so many pixels, smooth between."""
 
-_SHARPNESS = 4.0
+SHARPNESS = 4.0
 """How much stronger the shares' logits are than the network's other outputs: it learns them sooner."""
 
 
@@ -76,21 +76,15 @@ class HybridPainter(nn.Module):
                 multiples of 4.
         """
         count = self.num_exemplars
-        batch, _, height, width = inputs_BCHW.shape
         answer = self.unet((inputs_BCHW - 0.5).contiguous(memory_format=torch.channels_last)).float()
         residual_B3HW, logits_BKHW, flow_BCHW = (
             answer[:, :3],
             answer[:, 3 : 3 + count],
             answer[:, 3 + count :],
         )
-        share_BKHW = (_SHARPNESS * logits_BKHW).softmax(dim=1)
-        # All exemplars are moved at once: one call is faster than K.
-        flow_k2hw = functional.avg_pool2d(flow_BCHW, _FLOW_CELL_PX).reshape(
-            batch * count, 2, height // _FLOW_CELL_PX, width // _FLOW_CELL_PX
-        )
-        exemplar_k3HW = inputs_BCHW[:, : 3 * count].float().reshape(batch * count, 3, height, width)
-        moved_BK3HW = _moved(exemplar_k3HW, flow_k2hw).reshape(batch, count, 3, height, width)
-        mixture_B3HW = (share_BKHW[:, :, None] * moved_BK3HW).sum(dim=1)
+        flow_BCij = functional.avg_pool2d(flow_BCHW, FLOW_CELL_PX)
+        exemplars = inputs_BCHW[:, : 3 * count].float()
+        mixture_B3HW = mix(exemplars, SHARPNESS * logits_BKHW, flow_BCij)
         return Painting(mixture_B3HW + residual_B3HW, mixture_B3HW)
 
     def to_arrays(self) -> dict[str, Any]:
@@ -128,6 +122,26 @@ def to_pictures(pictures_B3HW: Tensor) -> UInt8:
     """(B, H, W, 3) uint8 of (B, 3, H, W) 0..1."""
     levels = (pictures_B3HW.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
     return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def mix(exemplars_BCHW: Tensor, logits_BKHW: Tensor, flow_BCij: Tensor) -> Tensor:
+    """Move exemplars and add up their shares.
+
+    Args:
+        exemplars_BCHW: (B, 3 K, H, W) float32 pictures of any range.
+        logits_BKHW: (B, K, H, W), whose softmax over K is the shares.
+        flow_BCij: (B, 2 K, H / 4, W / 4) px, x and y of each exemplar: where a pixel's colour is found, minus
+            the pixel. Bilinear between cells; beyond the picture its border continues.
+
+    Returns:
+        (B, 3, H, W).
+    """
+    batch, count, height, width = logits_BKHW.shape
+    # All exemplars are moved at once: one call is faster than K. Sampling is fastest plane by plane.
+    pictures_k3HW = exemplars_BCHW.contiguous().reshape(batch * count, 3, height, width)
+    moved_k3HW = _moved(pictures_k3HW, flow_BCij.reshape(batch * count, 2, *flow_BCij.shape[-2:]))
+    moved_BK3HW = moved_k3HW.reshape(batch, count, 3, height, width)
+    return (logits_BKHW.softmax(dim=1)[:, :, None] * moved_BK3HW).sum(dim=1)
 
 
 def _moved(pictures_B3HW: Tensor, flow_B2hw: Tensor) -> Tensor:

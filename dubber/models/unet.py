@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-_SLOPE = 0.2
+SLOPE = 0.2
 
 
 def level_widths(base_width: int, num_levels: int) -> list[int]:
@@ -30,9 +30,9 @@ class HalvingBlock(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, *, is_first: bool) -> None:
         conv = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1)
-        nn.init.kaiming_normal_(conv.weight, _SLOPE)
+        nn.init.kaiming_normal_(conv.weight, SLOPE)
         nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        super().__init__(*([] if is_first else [nn.LeakyReLU(_SLOPE)]), conv)
+        super().__init__(*([] if is_first else [nn.LeakyReLU(SLOPE)]), conv)
 
 
 class DoublingBlock(nn.Sequential):
