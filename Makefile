@@ -18,7 +18,8 @@ FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 pyt
 	echo "No Python 3.10, 3.11 or 3.12 with venv was found. Install one (Debian, Ubuntu: apt install python3-venv)," >&2; \
 	echo "or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help install demo test test-all check format example face-model expression renderer variants results clean
+.PHONY: help install demo test test-all check format bench bench-scale example face-model expression \
+        renderer variants results clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -57,6 +58,12 @@ check: install ## formatter, linter, types, import arrows, tests: what CI asks f
 format: install ## format the code and sort imports
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
+
+bench: install ## time, memory, disk of whole runs (CLIP=FILE AUDIO=FILE BENCH="--rounds 5 --formats 720p25")
+	@$(BIN)/python -m benchmarks run $(CLIP) $(if $(AUDIO),--audio "$(AUDIO)") $(BENCH)
+
+bench-scale: install ## the same of 30 s, 2, 8 and 32 minutes (CLIP, AUDIO; BENCH="--minutes 0.5 2 --renderer copy")
+	@$(BIN)/python -m benchmarks scale $(CLIP) $(if $(AUDIO),--audio "$(AUDIO)") $(BENCH)
 
 example: install ## make examples/speaker.mp4 and line.wav again (needs espeak-ng)
 	@$(BIN)/python -m examples.make_example

@@ -1,0 +1,193 @@
+"""The benchmarks' command line, see `python -m benchmarks --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import benchmarks
+from benchmarks import comparing, docs, picture, profiling, scaling, whole_run
+from benchmarks.clips import EXAMPLE_AUDIO, EXAMPLE_VIDEO, NATIVE, ROOT, Source, parse_format
+from benchmarks.results import Scaling, WholeRuns, load, save
+from benchmarks.tables import machine_text, scale_table, stage_table, whole_table
+
+BASELINE = ROOT / "benchmarks" / "baseline.json"
+SCALE_BASELINE = ROOT / "benchmarks" / "scale.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line asks for."""
+    options = _parser().parse_args(arguments)
+    options.work(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Whole runs."""
+    work = whole_run.Work(
+        sources=options.clips,
+        audio=options.audio.resolve(),
+        formats=options.formats,
+        seconds=options.seconds,
+        num_rounds=options.rounds,
+        states=options.states,
+        arguments=tuple(options.dubber.split()),
+    )
+    checkouts = [options.checkout.resolve(), *([options.against.resolve()] if options.against else [])]
+    new, *others = whole_run.measure(work, checkouts)
+    _show(new)
+    for other in others:
+        print(f"\nAgainst {options.against}, in turn, commit {other.code}:\n")
+        print(comparing.comparison_text(new, other, comparing.paired))
+    if BASELINE.exists() and not others:
+        baseline = load(WholeRuns, BASELINE)
+        machine = machine_text(baseline.machine, made_at=baseline.made_at, code=baseline.code)
+        print(f"\nAgainst the baseline of {machine}\nTimes in units of the reference workload.\n")
+        print(comparing.comparison_text(new, baseline, comparing.to_baseline))
+    if options.output:
+        save(new, options.output)
+        for other in others:
+            save(other, options.output.with_suffix(f".against{options.output.suffix}"))
+    if options.write_docs:
+        save(new, BASELINE)
+        write_docs(options)
+
+
+def scale(options: argparse.Namespace) -> None:
+    """Several lengths."""
+    found = scaling.measure(
+        options.clips[0],
+        options.audio.resolve(),
+        options.minutes,
+        picture_format=options.formats[0],
+        renderer=options.renderer,
+        arguments=tuple(options.dubber.split()),
+        checkout=options.checkout.resolve(),
+    )
+    print(f"\n{scale_table(found)}\n", *scaling.verdicts(found), sep="\n")
+    if options.output:
+        save(found, options.output)
+    if options.write_docs:
+        save(found, SCALE_BASELINE)
+        write_docs(options)
+
+
+def profile(options: argparse.Namespace) -> None:
+    """The dearest functions of each thread."""
+    profiling.profile(
+        options.clips[0],
+        options.audio.resolve(),
+        seconds=options.seconds,
+        picture_format=options.formats[0],
+        is_warm=options.warm,
+        num_functions=options.functions,
+        arguments=tuple(options.dubber.split()),
+    )
+
+
+def write_docs(options: argparse.Namespace) -> None:  # noqa: ARG001 - as the other commands
+    """Bring docs/performance.md up to the stored results."""
+    if BASELINE.exists():
+        results = load(WholeRuns, BASELINE)
+        docs.write_blocks(docs.PAGE, docs.whole_blocks(results))
+        picture.draw(results.clips, docs.PICTURE)
+    if SCALE_BASELINE.exists():
+        docs.write_blocks(docs.PAGE, docs.scale_blocks(load(Scaling, SCALE_BASELINE)))
+    print(f"Written: {docs.PAGE}", file=sys.stderr)
+
+
+def _show(results: WholeRuns) -> None:
+    print(f"\n{machine_text(results.machine, made_at=results.made_at, code=results.code)}")
+    for clip in results.clips:
+        print(f"\n{whole_table(clip)}\n\n{stage_table(clip)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=benchmarks.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+
+    command = _command(commands, "run", run, whole_run.__doc__)
+    command.add_argument("--seconds", type=float, help="cut or loop the clips to this length")
+    command.add_argument("--rounds", type=int, default=3, help="repeats; figures are medians (%(default)s)")
+    command.add_argument(
+        "--states",
+        nargs="+",
+        choices=list(whole_run.ROUND),
+        default=list(whole_run.ROUND),
+        help="only these; `cold` comes always",
+    )
+    command.add_argument("--against", type=Path, metavar="DIR", help="another checkout, measured in turn")
+    _add_writing(command)
+
+    command = _command(commands, "scale", scale, scaling.__doc__)
+    command.add_argument("--minutes", type=float, nargs="+", default=[0.5, 2, 8, 32], help="lengths")
+    command.add_argument("--renderer", default="hybrid")
+    _add_writing(command)
+
+    command = _command(commands, "profile", profile, profiling.__doc__)
+    command.add_argument("--seconds", type=float, help="cut or loop the clip to this length")
+    command.add_argument("--warm", action="store_true", help="with track and fit cached")
+    command.add_argument("--functions", type=int, default=8, help="of each thread (%(default)s)")
+
+    command = commands.add_parser("docs", help=write_docs.__doc__)
+    command.set_defaults(work=write_docs)
+    return parser
+
+
+def _command(commands: object, name: str, work: object, description: str | None) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(  # type: ignore[attr-defined]
+        name,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help=(description or "").splitlines()[0],
+    )
+    command.set_defaults(work=work)
+    command.add_argument(
+        "clips",
+        nargs="*",
+        type=Source.parsed,
+        default=[Source.parsed(str(EXAMPLE_VIDEO))],
+        metavar="CLIP",
+        help="PATH or LABEL=PATH (the example)",
+    )
+    command.add_argument(
+        "--audio", type=Path, default=EXAMPLE_AUDIO, help="speech, looped to the clip's length"
+    )
+    command.add_argument(
+        "--formats",
+        nargs="+",
+        type=_format,
+        default=[NATIVE],
+        help="bring the clips to these first: native, 720p25, 1080p30",
+    )
+    command.add_argument("--checkout", type=Path, default=ROOT, help="folder whose dubber is run (this one)")
+    command.add_argument(
+        "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--preset fast'"
+    )
+    return command
+
+
+def _add_writing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--output", type=Path, help="results as JSON")
+    command.add_argument(
+        "--write-docs",
+        action="store_true",
+        help="keep the results as the baseline, and write docs/performance.md from them",
+    )
+
+
+def _format(text: str) -> str:
+    try:
+        parse_format(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+if __name__ == "__main__":
+    main()
