@@ -161,6 +161,7 @@ def result_document(result: DubResult) -> dict[str, Any]:
             {
                 "name": report.name,
                 "seconds": round(report.seconds, 3),
+                "cpu_seconds": round(report.cpu_s, 3),
                 "is_hit": report.is_hit,
                 "key": report.key,
             }
