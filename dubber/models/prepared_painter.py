@@ -38,7 +38,7 @@ _Convolution = Callable[[Tensor], Tensor]
 """Of (B, H, W, C)."""
 
 _DEVICE_BATCH = 4
-"""Pictures per call on an accelerator, always: for another number kernels may be others, and round otherwise."""
+"""Pictures per call on an accelerator, always: for another number kernels may be others."""
 
 
 class PreparedPainter:
@@ -83,8 +83,8 @@ class PreparedPainter:
         flow_Cij = flow_1ijC[0].permute(2, 0, 1).float().contiguous().numpy()
         x_HW, y_HW = _pixels(height, width)
         planes = cv2.split(inputs_1HWC[0])
-        moved: list[UInt8] = []
-        for k in range(self.num_exemplars):
+        picture_3HW, share_KHW = colours_cHW[:3].numpy(), colours_cHW[3:].softmax(dim=0).numpy()
+        for k, share_HW in enumerate(share_KHW):
             dx_HW, dy_HW = (
                 cv2.resize(flow_ij, (width, height), interpolation=cv2.INTER_LINEAR)
                 for flow_ij in flow_Cij[2 * k : 2 * k + 2]
@@ -96,12 +96,10 @@ class PreparedPainter:
                 cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-            moved += cv2.split(moved_HW3)
-        moved_K3HW = torch.from_numpy(np.stack(moved)).reshape(self.num_exemplars, 3, height, width)
-        share_KHW = colours_cHW[3:].softmax(dim=0)
-        picture_3HW = (share_KHW[:, None] * moved_K3HW).sum(dim=0).add_(colours_cHW[:3])
-        levels_3HW = picture_3HW.clamp_(0, _MAX_LEVEL).round_().to(torch.uint8).numpy()
-        return np.asarray(cv2.merge(list(levels_3HW)), np.uint8)[None]
+            for moved_HW, picture_HW in zip(cv2.split(moved_HW3), picture_3HW, strict=True):
+                cv2.accumulateProduct(np.asarray(moved_HW, np.float32), share_HW, picture_HW)
+        np.maximum(picture_3HW, 0, out=picture_3HW)
+        return np.asarray(cv2.convertScaleAbs(cv2.merge(list(picture_3HW))), np.uint8)[None]
 
     def _painted_on_device(self, inputs_BHWC: UInt8) -> UInt8:
         """At most `_DEVICE_BATCH` pictures."""
@@ -145,7 +143,7 @@ class _Layers:
     Attributes:
         encoder: Outermost first.
         decoder: Innermost first, without the last. Channels come out as (y, x, C).
-        colours: The last for residual, levels, and logits. Channels come out as (c, y, x).
+        colours: The last for residual, levels, and logits. Channels come out as (x, c, y).
         flow: The last for the flow's cells, px. Channels come out as (K, 2).
     """
 
@@ -170,9 +168,10 @@ def _folded(net: HybridPainter) -> _Layers:
     bias_c4 = last.bias.reshape(-1, 4)
     num_colours = 3 + net.num_exemplars
     scale_c = torch.tensor([_MAX_LEVEL] * 3 + [SHARPNESS] * net.num_exemplars)
+    order = torch.arange(4 * num_colours).reshape(num_colours, 2, 2).permute(2, 0, 1)
     colours = _Layer(
-        (weight_c4[:num_colours] * scale_c[:, None, None, None, None]).flatten(0, 1),
-        (bias_c4[:num_colours] * scale_c[:, None]).flatten(),
+        (weight_c4[:num_colours] * scale_c[:, None, None, None, None]).flatten(0, 1)[order.flatten()],
+        (bias_c4[:num_colours] * scale_c[:, None]).flatten()[order.flatten()],
         stride=1,
     )
     # A cell's mean is that over the four places in a square, and over squares: a sum of shifted kernels.
@@ -218,6 +217,7 @@ class _Network:
         self._encoder = [at(layer, level) for level, layer in enumerate(layers.encoder)]
         self._decoder = [at(layer, depth - level) for level, layer in enumerate(layers.decoder)]
         self._colours, self._flow = at(layers.colours, 1), at(layers.flow, 1)
+        self._spread = _spread_on_cpu if device.type == "cpu" else _spread
 
     def __call__(self, levels_BHWC: Tensor) -> tuple[Tensor, Tensor]:
         """What the U-Net says of pictures.
@@ -241,9 +241,8 @@ class _Network:
             x_BHWC = torch.cat([_doubled(layer(x_BHWC)), seen.pop().relu()], dim=-1)
         colours_BhwC, flow_BijC = self._colours(x_BHWC), self._flow(x_BHWC)
         (height, width), (top, left) = self._size, self._corner
-        colours_BCHW = functional.pixel_shuffle(colours_BhwC.permute(0, 3, 1, 2), 2)
         return (
-            colours_BCHW[..., top : top + height, left : left + width].float().contiguous(),
+            self._spread(colours_BhwC)[..., top : top + height, left : left + width].contiguous(),
             flow_BijC[
                 :,
                 top // FLOW_CELL_PX : (top + height) // FLOW_CELL_PX,
@@ -257,6 +256,27 @@ def _doubled(squares_BhwC: Tensor) -> Tensor:
     batch, height, width, channels = squares_BhwC.shape
     squares = squares_BhwC.reshape(batch, height, width, 2, 2, channels // 4)
     return squares.permute(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def _spread(colours_BhwC: Tensor) -> Tensor:
+    """(B, c, H, W) float32 of (B, h, w, (x, c, y))."""
+    batch, height, width, channels = colours_BhwC.shape
+    colours = colours_BhwC.reshape(batch, height, width, 2, channels // 4, 2).permute(0, 4, 1, 5, 2, 3)
+    return colours.reshape(batch, channels // 4, 2 * height, 2 * width).float()
+
+
+def _spread_on_cpu(colours_BhwC: Tensor) -> Tensor:
+    """The same. OpenCV's transposition is several times faster than torch's, and sees only numbers."""
+    batch, height, width, channels = colours_BhwC.shape
+    dtype = colours_BhwC.dtype
+    numbers = colours_BhwC.view(torch.int16) if dtype == torch.bfloat16 else colours_BhwC
+    spread = []
+    for numbers_hwC in numbers.numpy():
+        left, right = cv2.transpose(numbers_hwC.reshape(-1, channels)).reshape(2, -1, width)
+        rows = torch.from_numpy(cv2.merge([left, right])).view(dtype)
+        spread.append(rows.reshape(channels // 4, 2, height, 2 * width).transpose(1, 2))
+    colours = torch.stack(spread).to(torch.float32, memory_format=torch.contiguous_format)
+    return colours.reshape(batch, channels // 4, 2 * height, 2 * width)
 
 
 def _convolution(
