@@ -13,8 +13,9 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from dubber.engine.mapped import map_arrays
 from dubber.types import StoredFile
 
 T = TypeVar("T")
@@ -47,14 +48,14 @@ def save_artefact(value: Any, folder: Path) -> None:
 
 
 def load_artefact(output_type: type[T], folder: Path) -> T:
-    """Read back what `save_artefact` wrote.
+    """Read back what `save_artefact` wrote; arrays stay on disk until they are looked at.
 
     Raises:
         OSError, ValueError, KeyError: The entry is incomplete or damaged; the store turns these into a miss.
     """
     values = json.loads((folder / VALUES_NAME).read_text(encoding="utf-8"))
     arrays_path = folder / ARRAYS_NAME
-    arrays = load_file(arrays_path) if arrays_path.exists() else {}
+    arrays = map_arrays(arrays_path) if arrays_path.exists() else {}
     hints = get_type_hints(output_type)
     items: dict[str, Any] = {}
     for field in dataclasses.fields(output_type):  # type: ignore[arg-type]

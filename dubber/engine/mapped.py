@@ -1,0 +1,63 @@
+"""Arrays that stay on disk until they are looked at: what is known of a film of hours need not fit in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F16": "<f2"}
+_DTYPES |= {"U16": "<u2", "U32": "<u4", "U64": "<u8", "F32": "<f4", "F64": "<f8"}
+"""Names of the safetensors format, and numpy's."""
+
+_mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+
+def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a safetensors file, read-only.
+
+    Args:
+        path: Must not be changed while an array lives; it may be removed where the system allows that.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError, KeyError: It is damaged.
+
+    Source: the safetensors format, https://github.com/huggingface/safetensors#format.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= path.stat().st_size - 8:
+            raise ValueError(f"{path} is no safetensors file")
+        header = json.loads(file.read(length))
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    _mapped.add(mapping)
+    arrays = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
+        start, stop = entry["data_offsets"]
+        if stop - start != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{path}: the size of '{name}' is not that of its shape")
+        arrays[name] = np.frombuffer(
+            mapping, dtype, count=math.prod(shape), offset=8 + length + start
+        ).reshape(shape)
+    return arrays
+
+
+def forget_pages() -> None:
+    """Give back the memory of all mapped arrays; what is looked at again is read again.
+
+    To be called now and then by whoever goes through arrays from beginning to end.
+    """
+    if not hasattr(mmap, "MADV_DONTNEED"):  # Windows trims by itself
+        return
+    for mapping in list(_mapped):
+        if not mapping.closed:
+            mapping.madvise(mmap.MADV_DONTNEED)
