@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import time
@@ -55,8 +54,6 @@ from dubber.types import (
 
 if TYPE_CHECKING:
     from dubber.media.flow import FrameStream
-
-logger = logging.getLogger(__name__)
 
 CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi")
 """Containers an output may have; not every encoder fits every one."""
@@ -218,7 +215,7 @@ def make_runtime(
     cache_dir: Path | None = None,
     weights_dir: Path | None = None,
     device: str = "auto",
-    threads: int = 0,
+    threads: int = 1,
     batch_size: int = 8,
 ) -> Runtime:
     """Settle where and how to run.
@@ -227,7 +224,8 @@ def make_runtime(
         cache_dir: Default: `DUBBER_CACHE`, else the platform's user cache.
         weights_dir: Default: `DUBBER_WEIGHTS`, else the weights that come with dubber.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
-        threads: CPU threads for networks; 0 leaves the library's default.
+        threads: CPU threads of each network; 0: torch's own number. Stages run beside each other, and more
+            than 1 makes them wait for each other; see `dubber.engine.device`.
         batch_size: Windows per network call.
 
     Raises:
@@ -235,11 +233,9 @@ def make_runtime(
     """
     if cache_dir is None:
         cache_dir = Path(os.environ.get("DUBBER_CACHE") or platformdirs.user_cache_path("dubber"))
-    chosen = choose_device(device)
-    logger.info("Device: %s (%s)", chosen.kind, chosen.reason)
     return Runtime(
         cache_dir=cache_dir.expanduser().absolute(),
-        device=chosen,
+        device=choose_device(device),
         weights=WeightsFolder(weights_dir or default_weights_dir()),
         threads=threads,
         batch_size=batch_size,

@@ -40,7 +40,7 @@ def batch(
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
-    threads: o.Threads = 0,
+    threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
     json: o.Json = False,

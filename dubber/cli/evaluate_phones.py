@@ -18,7 +18,7 @@ def phones(
         typer.Option(help="The filmed footage, to be measured by the same limits.", show_default="none"),
     ] = None,
     device: o.DeviceOption = "auto",
-    threads: o.Threads = 0,
+    threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
     json: o.Json = False,

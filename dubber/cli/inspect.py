@@ -34,7 +34,7 @@ def inspect(
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
-    threads: o.Threads = 0,
+    threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
     quiet: o.Quiet = False,

@@ -101,7 +101,15 @@ Settings = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.", rich_help_panel=_RUNNING)
 ]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0: all.", min=0, rich_help_panel=_RUNNING)]
+Threads = Annotated[
+    int,
+    typer.Option(
+        help="CPU threads of each network; 0: as many as torch likes. A run keeps all cores busy with 1: its "
+        "stages work beside each other.",
+        min=0,
+        rich_help_panel=_RUNNING,
+    ),
+]
 CacheDir = Annotated[
     Path | None,
     typer.Option(
@@ -177,7 +185,7 @@ def adapt_flags(adapt: str | None) -> dict[str, Any]:
     return {"adapt__is_on": True, "adapt__minutes": minutes}
 
 
-def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu", threads: int = 0) -> Runtime:
+def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu", threads: int = 1) -> Runtime:
     """Turn the running options into a runtime.
 
     Raises:

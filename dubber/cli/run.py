@@ -52,7 +52,7 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the inputs and print the plan.")] = False,
     device: o.DeviceOption = "auto",
-    threads: o.Threads = 0,
+    threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
     json: o.Json = False,

@@ -1,10 +1,18 @@
-"""The only file that asks torch what hardware exists."""
+"""The only file that asks torch what hardware exists, and that says how many threads libraries use.
+
+On the CPU a run is parallel by its stages, which work beside each other in threads of their own. Networks
+this small gain little from more threads inside; waiting for each other, these spin and take the processor from
+the other stages: on two cores a run with torch's two threads takes half as much processor time again. So each
+network computes on one thread unless the user asks for more.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from dubber.errors import DeviceError
@@ -12,22 +20,51 @@ from dubber.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
+logger = logging.getLogger(__name__)
+
 DeviceKind = Literal["cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
+class _Choice:
+    kind: DeviceKind
+    index: int
+    reason: str
+
+
 class Device:
     """A device decision that carries its reason.
 
-    Attributes:
-        kind: "cpu", "cuda" or "mps".
+    Args:
+        kind: "cpu", "cuda" or "mps". None: the best one here, looked for when it is first asked for, since
+            finding out means loading torch, which takes longer than many a run.
         index: Which one.
         reason: Why it was chosen, for the log.
     """
 
-    kind: DeviceKind
-    index: int = 0
-    reason: str = ""
+    def __init__(self, kind: DeviceKind | None, index: int = 0, reason: str = "") -> None:
+        self._wish = None if kind is None else _Choice(kind, index, reason)
+
+    @cached_property
+    def _choice(self) -> _Choice:
+        choice = self._wish or _best()
+        logger.info("Device: %s (%s)", choice.kind, choice.reason)
+        return choice
+
+    @property
+    def kind(self) -> DeviceKind:
+        """One of "cpu", "cuda" and "mps"."""
+        return self._choice.kind
+
+    @property
+    def index(self) -> int:
+        """Which one of its kind."""
+        return self._choice.index
+
+    @property
+    def reason(self) -> str:
+        """Why it was chosen."""
+        return self._choice.reason
 
     def torch_device(self) -> torch.device:
         """The device as torch names it."""
@@ -45,29 +82,39 @@ def choose_device(wish: str = "auto") -> Device:
     Raises:
         DeviceError: The wished device does not exist here.
     """
+    if wish == "auto":
+        return Device(None)
     if wish == "cpu":
         return Device("cpu", reason="asked for")
-    import torch
-
     kind, _, index_text = wish.partition(":")
-    if index_text and not index_text.isdigit():
+    if kind not in ("cuda", "mps") or (index_text and not index_text.isdigit()):
         raise DeviceError(f"'{wish}' is no device.", advice="Use auto, cpu, mps, cuda or cuda:N.")
     index = int(index_text or 0)
-    num_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    has_mps = torch.backends.mps.is_available()
-    if wish == "auto":
-        if num_cuda:
-            return Device("cuda", 0, reason=torch.cuda.get_device_name(0))
-        if has_mps:
-            return Device("mps", 0, reason="Apple GPU")
-        return Device("cpu", reason="no GPU found")
+    num_cuda, has_mps = _gpus()
     if kind == "cuda" and index < num_cuda:
         return Device("cuda", index, reason="asked for")
     if kind == "mps" and has_mps:
         return Device("mps", 0, reason="asked for")
-    if kind in ("cuda", "mps"):
-        raise DeviceError(f"The device '{wish}' is not available here ({num_cuda} CUDA devices).")
-    raise DeviceError(f"'{wish}' is no device.", advice="Use auto, cpu, mps, cuda or cuda:N.")
+    raise DeviceError(f"The device '{wish}' is not available here ({num_cuda} CUDA devices).")
+
+
+def _best() -> _Choice:
+    import torch
+
+    num_cuda, has_mps = _gpus()
+    if num_cuda:
+        return _Choice("cuda", 0, torch.cuda.get_device_name(0))
+    if has_mps:
+        return _Choice("mps", 0, "Apple GPU")
+    return _Choice("cpu", 0, "no GPU found")
+
+
+def _gpus() -> tuple[int, bool]:
+    """How many CUDA devices there are, and whether there is an Apple GPU."""
+    import torch
+
+    num_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return num_cuda, torch.backends.mps.is_available()
 
 
 def convolution_dtype(device: torch.device) -> torch.dtype:
@@ -97,11 +144,10 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute on so many threads meanwhile.
+    """Let torch compute on so many threads meanwhile, in the thread that calls.
 
     Args:
-        count: Threads; 0 leaves them as they are. Small networks want 1: more would wait for each other, and
-            their number changes the last bits of what is computed.
+        count: Threads; 0 leaves them as they are. Their number changes the last bits of what is computed.
     """
     import torch
 

@@ -33,7 +33,7 @@ class Runtime:
         cache_dir: Root of the artefact store.
         device: Where networks run.
         weights: Where weights are read from.
-        threads: CPU threads for networks; 0 leaves the library's default.
+        threads: CPU threads of each network; 0: torch's own number.
         batch_size: Windows per network call.
         keeps_all: Whether streams that are cheap to make again are stored too.
     """
@@ -41,7 +41,7 @@ class Runtime:
     cache_dir: Path
     device: Device
     weights: WeightsFolder
-    threads: int = 0
+    threads: int = 1
     batch_size: int = 8
     keeps_all: bool = False
 

@@ -1,0 +1,60 @@
+"""The device is chosen by wish, and torch is loaded only to find out what a wish leaves open."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from dubber.engine.device import Device, choose_device, torch_threads
+from dubber.errors import DeviceError
+
+
+def test_best_device_is_what_torch_finds() -> None:
+    device = choose_device("auto")
+    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert device.kind == device.torch_device().type == expected
+    assert device.reason
+
+
+def test_wishes_are_granted_or_refused() -> None:
+    assert choose_device("cpu").torch_device() == torch.device("cpu")
+    for wish in ("gpu", "cuda:x", "cpu:1", ""):
+        with pytest.raises(DeviceError, match="is no device"):
+            choose_device(wish)
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="not available here"):
+            choose_device("cuda:0")
+
+
+def test_nothing_is_loaded_until_the_device_is_asked_for() -> None:
+    code = (
+        "import sys; from dubber.engine.device import choose_device; device = choose_device('auto'); "
+        "assert 'torch' not in sys.modules; device.kind; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_threads_are_limited_in_the_thread_that_asks() -> None:
+    before, found = torch.get_num_threads(), []
+
+    def work() -> None:
+        with torch_threads(1):
+            found.append(torch.get_num_threads())
+        with torch_threads(3):
+            found.append(torch.get_num_threads())
+            with torch_threads(0):
+                found.append(torch.get_num_threads())
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert found == [1, 3, 3]
+    assert torch.get_num_threads() == before
+
+
+def test_a_device_may_be_given() -> None:
+    assert Device("cuda", 1, reason="test").torch_device() == torch.device("cuda", 1)
