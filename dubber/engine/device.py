@@ -1,9 +1,9 @@
 """The only file that asks torch what hardware exists, and that says how many threads libraries use.
 
 On the CPU a run is parallel by its stages, which work beside each other in threads of their own. Networks
-this small gain little from more threads inside; waiting for each other, these spin and take the processor from
-the other stages: on two cores a run with torch's two threads takes half as much processor time again. So each
-network computes on one thread unless the user asks for more.
+this small gain little from more threads inside; waiting for each other, these spin and take the processor
+from the other stages: on two cores a run with torch's two threads takes half as much processor time again.
+So each network computes on one thread unless the user asks for more.
 """
 
 from __future__ import annotations
