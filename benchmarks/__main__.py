@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ SCALE_BASELINE = ROOT / "benchmarks" / "scale.json"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line asks for."""
     options = _parser().parse_args(arguments)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # ends what was started and removes its files, too
     options.work(options)
 
 
@@ -87,14 +91,15 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def write_docs(options: argparse.Namespace) -> None:  # noqa: ARG001 - as the other commands
-    """Bring docs/performance.md up to the stored results."""
+    """Bring docs/performance.md and the README up to the stored results."""
     if BASELINE.exists():
         results = load(WholeRuns, BASELINE)
         docs.write_blocks(docs.PAGE, docs.whole_blocks(results))
+        docs.write_blocks(docs.README, docs.summary_block(results))
         picture.draw(results.clips, docs.PICTURE)
     if SCALE_BASELINE.exists():
         docs.write_blocks(docs.PAGE, docs.scale_blocks(load(Scaling, SCALE_BASELINE)))
-    print(f"Written: {docs.PAGE}", file=sys.stderr)
+    print(f"Written: {docs.PAGE}, {docs.README}, {docs.PICTURE}", file=sys.stderr)
 
 
 def _show(results: WholeRuns) -> None:
@@ -177,7 +182,7 @@ def _add_writing(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--write-docs",
         action="store_true",
-        help="keep the results as the baseline, and write docs/performance.md from them",
+        help="keep the results as the baseline, and write docs/performance.md and README.md from them",
     )
 
 

@@ -1,18 +1,37 @@
-"""Writes measured figures into docs/performance.md, between marks, and draws its picture."""
+"""Writes measured figures into docs/performance.md and the README, between marks."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.clips import ROOT
 from benchmarks.results import Scaling, WholeRuns
 from benchmarks.scaling import verdicts
-from benchmarks.tables import machine_text, scale_table, stage_table, whole_table
+from benchmarks.tables import machine_text, scale_table, stage_table, table, whole_table
 
 PAGE = ROOT / "docs" / "performance.md"
+README = ROOT / "README.md"
 PICTURE = ROOT / "docs" / "images" / "time_per_stage.svg"
+
+
+def summary_block(results: WholeRuns) -> dict[str, str]:
+    """The block of the README: the states that have a row of their own in few words."""
+    columns = {
+        "from nothing": "cold",
+        "new speech, same video": "warm",
+        "... with `exemplar`": "exemplar",
+    }
+    rows = [
+        [
+            clip.name,
+            *(f"{clip.states[state].wall_s_per_s:.2f} s" for state in columns.values()),
+            f"{max(measured.peak_rss_mb for measured in clip.states.values()) / 1e3:.2f} GB",
+        ]
+        for clip in results.clips
+        if set(columns.values()) <= set(clip.states)
+    ]
+    return {"summary": table([f"on {results.machine.num_cores} CPU cores", *columns, "peak memory"], rows)}
 
 
 def whole_blocks(results: WholeRuns) -> dict[str, str]:
@@ -50,8 +69,10 @@ def write_blocks(page: Path, blocks: Mapping[str, str]) -> None:
 def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
     """See `write_blocks`."""
     for name, block in blocks.items():
-        marked = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not marked.search(text):
+        start, end = f"<!-- measured: {name} -->\n", "<!-- end -->"
+        before, has_start, rest = text.partition(start)
+        _, has_end, after = rest.partition(end)
+        if not (has_start and has_end):
             raise ValueError(f"the page has no block 'measured: {name}'")
-        text = marked.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text)
+        text = f"{before}{start}{block}\n{end}{after}"
     return text

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +74,7 @@ class Watcher:
     """
 
     def __init__(self) -> None:
-        self.charged_s: dict[str, Counter[str]] = defaultdict(Counter)
+        self.charged_s: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._seen_s: dict[int, float] = {}
         self._is_over = threading.Event()
 
@@ -115,7 +115,8 @@ class Watcher:
             if seconds < MIN_SHARE * total_s:
                 continue
             lines.append(f"{thread}: {seconds:.2f} s")
-            for function, own_s in self.charged_s[thread].most_common(num_functions):
+            dearest = sorted(self.charged_s[thread].items(), key=lambda item: -item[1])
+            for function, own_s in dearest[:num_functions]:
                 lines.append(f"  {own_s:7.2f} s  {function}")
         return "\n".join([*lines, f"threads of libraries: {others_s:.2f} s"])
 

@@ -186,13 +186,17 @@ def test_blocks_of_the_page_are_replaced_and_nothing_else():
         docs.with_blocks(text, {"three": ""})
 
 
-def test_the_page_has_every_block():
+def test_the_pages_have_every_block():
     lengths = [Length(minutes=minutes, sample=sample()) for minutes in (2, 8)]
     facts = {"label": "example", "width": 480, "height": 480, "fps": 25.0, "renderer": "hybrid"}
     scaling = Scaling(made_at="now", code="", machine=MACHINE, lengths=lengths, **facts)
     blocks = {**docs.whole_blocks(whole(clip([sample()]))), **docs.scale_blocks(scaling)}
     page = docs.with_blocks(docs.PAGE.read_text(encoding="utf-8"), blocks)
     assert all(block in page for block in blocks.values())
+    states = {state: Measured(samples=[sample()]) for state in ("cold", "warm", "exemplar")}
+    summary = docs.summary_block(whole(clip([sample()], states=states)))
+    assert "0.80 s | " in summary["summary"]
+    assert summary["summary"] in docs.with_blocks(docs.README.read_text(encoding="utf-8"), summary)
 
 
 def test_the_picture_is_the_same_each_time(tmp_path: Path):
