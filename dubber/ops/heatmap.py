@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from dubber.ops.landmarks import MOUTH_OUTER, NUM_MOUTH
-from dubber.types import Float32, Float64
+from dubber.types import Float32, UInt8
 
 HeatmapMode = Literal["points", "lines"]
 
@@ -46,7 +46,9 @@ def landmark_heatmap(
         if mode == "points":
             _add_points(heatmap_HW, points_M2, sigma_px)
         else:
-            heatmap_HW[:] = _lines(points_M2, size, sigma_px, thickness_px)
+            drawn_HW = landmark_lines(points_M2, size, thickness_px)
+            blurred_HW = cv2.GaussianBlur(drawn_HW, (0, 0), sigma_px) if sigma_px > 0 else drawn_HW
+            heatmap_HW[:] = blurred_HW / 255.0
     return heatmap_NHW
 
 
@@ -68,11 +70,20 @@ def _add_points(heatmap_HW: Float32, points_M2: Float32, sigma_px: float) -> Non
             np.maximum(part, blob[y0 - top : y1 - top, x0 - left : x1 - left], out=part)
 
 
-def _lines(points_M2: Float32, size: tuple[int, int], sigma_px: float, thickness_px: int) -> Float64:
+def landmark_lines(landmarks_M2: Float32, size: tuple[int, int], thickness_px: int) -> UInt8:
+    """The closed outer and inner lips and the open jaw line, as lines of 255 on 0.
+
+    Args:
+        landmarks_M2: (39, 2) px, pixel centres at +0.5; those outside the picture leave no trace there.
+        size: (height, width).
+        thickness_px: Of the lines.
+
+    Returns:
+        (H, W) uint8, smooth at the lines' edges.
+    """
     drawn = np.zeros(size, np.uint8)
-    fixed_M2 = np.rint((points_M2 - 0.5) * 2**_SHIFT).astype(np.int32)
+    fixed_M2 = np.rint((landmarks_M2 - 0.5) * 2**_SHIFT).astype(np.int32)
     outer, inner, jaw = np.split(fixed_M2, [len(MOUTH_OUTER), NUM_MOUTH])
     for line, is_closed in ((outer, True), (inner, True), (jaw, False)):
         cv2.polylines(drawn, [line], is_closed, (255,), thickness_px, cv2.LINE_AA, _SHIFT)
-    blurred = cv2.GaussianBlur(drawn, (0, 0), sigma_px) if sigma_px > 0 else drawn
-    return np.asarray(blurred / 255.0, np.float64)
+    return drawn

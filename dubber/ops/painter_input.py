@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from dubber.ops.heatmap import landmark_heatmap
+from dubber.ops.heatmap import landmark_lines
 from dubber.types import Float32, Float64, Int32, UInt8
 
 _LINE_PX = 2
@@ -71,18 +71,9 @@ def painter_input(
     """
     size = source_HW3.shape[0], source_HW3.shape[1]
     hidden = lower_face(wanted_M2, nose_A2, size, unit_px) | lower_face(own_M2, nose_A2, size, unit_px)
-    lines = landmark_heatmap(
-        wanted_M2[None], size, sigma_px=0.0, mode="lines", thickness_px=max(1, round(_LINE_PX * unit_px))
-    )[0]
-    return np.concatenate(
-        [
-            *exemplars,
-            source_HW3 * (1 - hidden)[..., None],
-            (hidden * 255)[..., None],
-            np.rint(lines * 255).astype(np.uint8)[..., None],
-        ],
-        axis=-1,
-    )
+    lines = landmark_lines(wanted_M2, size, max(1, round(_LINE_PX * unit_px)))
+    seen = cv2.bitwise_and(source_HW3, source_HW3, mask=1 - hidden)
+    return np.asarray(cv2.merge([*exemplars, seen, hidden * np.uint8(255), lines]), np.uint8)
 
 
 def _fixed(points_P2: Float32 | Float64) -> Int32:
