@@ -125,6 +125,24 @@ def evaluate_thin_plate(spline: ThinPlate, points_X2: Float32 | Float64) -> Floa
     )
 
 
+def source_positions(spline: ThinPlate, scale: float, corner_xy: tuple[float, float]) -> ThinPlate:
+    """The spline of where colours are found, instead of how far away; D stays.
+
+    Args:
+        spline: Displacements, px.
+        scale: Size of the source picture, compared to that in which the spline counts.
+        corner_xy: Where the destination's corner lies in the source picture, px before the scale.
+
+    Returns:
+        The spline whose values are OpenCV's coordinates in the source picture: pixel centres are whole.
+    """
+    num_pictures = spline.weights_PD.shape[1] // 2
+    affine_32 = np.concatenate([[corner_xy], _UNIT_PX * np.eye(2)])
+    affine_3D = scale * (spline.affine_3D + np.tile(affine_32, num_pictures))
+    affine_3D[0] -= 0.5
+    return ThinPlate(spline.centers_P2, scale * spline.weights_PD, affine_3D)
+
+
 def dense_displacement(spline: ThinPlate, size: tuple[int, int], grid_px: int = GRID_PX) -> Float32:
     """Displacement of every pixel: the spline on a coarse grid, cubically upsampled.
 
@@ -189,6 +207,25 @@ def remap(image: UInt8, displacement_HW2: Float32) -> UInt8:
     return np.asarray(warped, np.uint8)
 
 
+def landmark_spline(
+    wanted_P2: Float32,
+    source_P2: Float32,
+    size: tuple[int, int],
+    regularisation: float = 0.003,
+    unit_px: float = 1.0,
+    still_box: tuple[float, float, float, float] | None = None,
+) -> ThinPlate:
+    """Spline that moves landmarks while a rectangle's rim stays where it is; see `landmark_displacement`."""
+    left, top, right, bottom = still_box or (0.0, 0.0, float(size[1]), float(size[0]))
+    rim = rim_points((bottom - top, right - left)) + np.array([left, top], np.float32)
+    strength = np.zeros(len(wanted_P2) + len(rim), np.float32)
+    strength[: len(wanted_P2)] = regularisation * unit_px**2
+    rims = np.broadcast_to(rim, (*source_P2.shape[:-2], *rim.shape))
+    return fit_thin_plate(
+        np.concatenate([wanted_P2, rim]), np.concatenate([source_P2, rims], axis=-2), strength
+    )
+
+
 def landmark_displacement(
     wanted_P2: Float32,
     source_P2: Float32,
@@ -196,6 +233,7 @@ def landmark_displacement(
     regularisation: float = 0.003,
     unit_px: float = 1.0,
     still_box: tuple[float, float, float, float] | None = None,
+    grid_px: float = GRID_PX,
 ) -> Float32:
     """Field that moves landmarks while a rectangle's rim stays where it is.
 
@@ -207,19 +245,13 @@ def landmark_displacement(
         regularisation: See `fit_thin_plate`; the rim is always met exactly.
         unit_px: Pixels that a pixel of the 384 crop is here.
         still_box: xyxy px, the rectangle whose rim stays; that of the field if not given.
+        grid_px: Distance of the nodes at which the spline is evaluated, px of the 384 crop.
 
     Returns:
         (H, W, 2) float32 px, source minus destination; (K, H, W, 2) for several.
     """
-    left, top, right, bottom = still_box or (0.0, 0.0, float(size[1]), float(size[0]))
-    rim = rim_points((bottom - top, right - left)) + np.array([left, top], np.float32)
-    strength = np.zeros(len(wanted_P2) + len(rim), np.float32)
-    strength[: len(wanted_P2)] = regularisation * unit_px**2
-    rims = np.broadcast_to(rim, (*source_P2.shape[:-2], *rim.shape))
-    spline = fit_thin_plate(
-        np.concatenate([wanted_P2, rim]), np.concatenate([source_P2, rims], axis=-2), strength
-    )
-    field_HWD = dense_displacement(spline, size, max(2, round(GRID_PX * unit_px)))
+    spline = landmark_spline(wanted_P2, source_P2, size, regularisation, unit_px, still_box)
+    field_HWD = dense_displacement(spline, size, max(2, round(grid_px * unit_px)))
     if source_P2.ndim == 2:
         return field_HWD
     return np.moveaxis(field_HWD.reshape(*size, -1, 2), 2, 0)
