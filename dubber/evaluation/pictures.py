@@ -12,6 +12,7 @@ from dubber.evaluation.measures import Measures
 from dubber.evaluation.metrics import coarse, psnr_db, seam_energy, sharpness, ssim, unrest
 from dubber.evaluation.pairs import INSIDE, Pair
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
+from dubber.tracking.base import RgbPicture
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
 from dubber.types import Bool, Float32, Float64
 
@@ -153,7 +154,8 @@ class SeenMouth:
         """Track both crops."""
         crops = (pair.made_crop, pair.filmed_crop)
         found = [
-            tracker.track(crop, pair.time_s) for tracker, crop in zip(self._trackers, crops, strict=True)
+            tracker.track(RgbPicture(crop), pair.time_s)
+            for tracker, crop in zip(self._trackers, crops, strict=True)
         ]
         if all(found):
             made, filmed = (faces[0].landmarks_L3[MOUTH_JAW, :2] for faces in found)

@@ -82,6 +82,19 @@ class Frame:
         u_HW, v_HW = (upsample_chroma(plane[chroma], size)[inner] for plane in (self.u, self.v))
         return yuv_to_rgb(self.y[y0:y1, x0:x1], u_HW, v_HW, self.color)
 
+    def part(self, box: Box) -> Frame:
+        """A part of the picture as a frame of its own, whose planes are views of this one's.
+
+        Args:
+            box: As `even_box` makes it.
+
+        Raises:
+            ValueError: The box is empty, has odd corners, or leaves the frame.
+        """
+        x0, y0, x1, y1 = self._checked(box)
+        chroma = (slice(y0 // 2, (y1 + 1) // 2), slice(x0 // 2, (x1 + 1) // 2))
+        return replace(self, y=self.y[y0:y1, x0:x1], u=self.u[chroma], v=self.v[chroma])
+
     def replace_box(self, box: Box, rgb: UInt8, mask_HW: UInt8 | Float32 | Bool) -> Frame:
         """A new frame with other colours in part of a box.
 

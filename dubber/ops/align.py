@@ -14,6 +14,7 @@ import itertools
 import numpy as np
 
 from dubber.ops.landmarks import RIGID
+from dubber.ops.portions import portions
 from dubber.types import Bool, Float32, Float64, Int32
 
 MEAN_FACE_RIGID_N2: Float32 = np.array(
@@ -83,9 +84,10 @@ def similarity_to_mean_face(landmarks_TL3: Float32, is_found_T: Bool | None = No
         (T, 2, 3) float32, picture px to crop px; not smoothed.
     """
     similarity_T23 = identity_similarity(len(landmarks_TL3))
-    # The few points first: a copy of all landmarks would be the largest thing in memory.
-    found = slice(None) if is_found_T is None else is_found_T
-    similarity_T23[found] = umeyama(landmarks_TL3[:, RIGID, :2][found], MEAN_FACE_RIGID_N2)
+    for part in portions(len(landmarks_TL3)):
+        found = slice(None) if is_found_T is None else is_found_T[part]
+        rigid_TN2 = landmarks_TL3[part][:, RIGID, :2][found]
+        similarity_T23[part][found] = umeyama(rigid_TN2, MEAN_FACE_RIGID_N2)
     return similarity_T23
 
 

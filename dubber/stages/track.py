@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from pydantic import Field
 
@@ -13,8 +18,13 @@ from dubber.errors import NoFaceError
 from dubber.types import Clip, FaceTrack, SourceFile
 
 if TYPE_CHECKING:
-    from dubber.tracking.base import FaceObservation, FaceTracker
-    from dubber.types import Bool, Float32, Int32, UInt8
+    from types import TracebackType
+
+    from dubber.tracking.base import FaceTracker, Picture
+    from dubber.types import Bool, Float32, Int32
+
+PREFETCHED_FRAMES = 4
+"""Frames decoded ahead of the tracker."""
 
 
 class TrackParams(Params):
@@ -22,7 +32,7 @@ class TrackParams(Params):
 
     Attributes:
         backend: The tracker.
-        max_side_px: Faces are looked for in pictures whose longer side is at most this.
+        max_side_px: New faces are looked for in pictures whose longer side is at most this.
         max_gap_frames: So many frames without the face, within a shot, are bridged.
         min_face_px: Faces narrower than this are left alone.
         max_yaw_deg: Faces turned farther to the side than this are left alone.
@@ -30,7 +40,7 @@ class TrackParams(Params):
     """
 
     backend: Literal["mediapipe"] = "mediapipe"
-    max_side_px: int = Field(1280, ge=64)
+    max_side_px: int = Field(640, ge=64)
     max_gap_frames: int = Field(5, ge=0)
     min_face_px: float = Field(64.0, gt=0)
     max_yaw_deg: float = Field(55.0, gt=0, le=90)
@@ -41,7 +51,7 @@ class Track(Stage[FaceTrack]):
     """Find the main face in every frame and the similarity that brings it into the crop."""
 
     name = "track"
-    version = 1
+    version = 2
     output_type = FaceTrack
     params: TrackParams
 
@@ -58,17 +68,21 @@ class Track(Stage[FaceTrack]):
         Raises:
             NoFaceError: No frame has a face that can be dubbed.
         """
+        from dubber.media.flow import prefetch
         from dubber.media.reader import read_frames
         from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
 
         video, clip = _inputs(*inputs)
-        size = detection_size(clip.size, self.params.max_side_px)
-        with ctx.frames(clip.num_frames), MediapipeMeshTracker() as tracker:
-            seen = Sightings(tracker, clip.size)
-            for frame, time_s in zip(read_frames(video.path, clip), clip.times_s_T, strict=True):
-                seen.add(frame.rgb(size), float(time_s))
+        with (
+            ctx.frames(clip.num_frames),
+            MediapipeMeshTracker(look_side_px=self.params.max_side_px) as tracker,
+            Sightings(tracker, ctx.scratch_dir()) as seen,
+            closing(prefetch(read_frames(video.path, clip), PREFETCHED_FRAMES)) as frames,
+        ):
+            for frame, time_s in zip(frames, clip.times_s_T, strict=True):
+                seen.add(frame, float(time_s))
                 ctx.advance()
-        track = make_track(seen, self.params)
+            track = make_track(seen, self.params)
         if not track.is_usable_T.any():
             raise NoFaceError(_why_none(track, self.params), where=str(video.path))
         return track
@@ -78,95 +92,150 @@ def _inputs(video: SourceFile, clip: Clip) -> tuple[SourceFile, Clip]:
     return video, clip
 
 
-def detection_size(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
-    """(height, width) of the pictures in which faces are looked for."""
-    factor = min(1.0, max_side_px / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
 class Sightings:
-    """All that was seen of all people, gathered while frames flow by.
+    """All that was seen of all people, gathered while frames flow by; the landmarks wait in a file.
+
+    A context manager: at its end the file is removed.
 
     Args:
         tracker: Finds the faces.
-        size: (height, width) of the frames in whose px everything is told.
-
-    Attributes:
-        shot_ids: Shot of each frame.
-        by_person: Observations by person and frame.
+        folder: Where there is room for the landmarks, 6 KB per face and frame.
     """
 
-    def __init__(self, tracker: FaceTracker, size: tuple[int, int]) -> None:
+    def __init__(self, tracker: FaceTracker, folder: Path) -> None:
         from dubber.ops.shots import CutDetector
         from dubber.tracking.identity import FaceLinker
 
-        self.shot_ids: list[int] = []
-        self.by_person: dict[int, dict[int, FaceObservation]] = defaultdict(dict)
+        self.folder = folder
+        self._path = folder / f"seen-{uuid4().hex}.landmarks"
+        self._file = self._path.open("xb")
         self._tracker = tracker
-        self._size = size
         self._cuts = CutDetector()
         self._linker = FaceLinker()
+        self._shot_ids = array("i")
+        # Of every sighting: frame, person, box and score.
+        self._frames, self._people = array("i"), array("i")
+        self._boxes, self._scores = array("f"), array("f")
 
-    def add(self, rgb_HW3: UInt8, time_s: float) -> None:
+    def __enter__(self) -> Sightings:
+        """Be the one that removes the file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the file."""
+        self._file.close()
+        self._path.unlink()
+
+    def add(self, picture: Picture, time_s: float) -> None:
         """Look at the next frame.
 
         Args:
-            rgb_HW3: (h, w, 3) uint8, the frame at any scale.
+            picture: The frame.
             time_s: When it is shown.
         """
-        index = len(self.shot_ids)
-        is_cut = self._cuts.is_cut(rgb_HW3)
+        from dubber.ops.shots import SMALL_SIZE
+
+        index = len(self._shot_ids)
+        is_cut = self._cuts.is_cut(picture.rgb(SMALL_SIZE))
         if is_cut:
             self._tracker.reset()
-        self.shot_ids.append((self.shot_ids[-1] if self.shot_ids else 0) + int(is_cut))
-        scale_xy = (self._size[1] / rgb_HW3.shape[1], self._size[0] / rgb_HW3.shape[0])
-        observations = [_scaled(seen, scale_xy) for seen in self._tracker.track(rgb_HW3, time_s)]
-        people = self._linker.link(observations, index, self.shot_ids[-1])
-        for person, observation in zip(people, observations, strict=True):
-            self.by_person[person][index] = observation
+        self._shot_ids.append((self._shot_ids[-1] if self._shot_ids else 0) + int(is_cut))
+        observations = self._tracker.track(picture, time_s)
+        self._people.extend(self._linker.link(observations, index, self._shot_ids[-1]))
+        for observation in observations:
+            self._frames.append(index)
+            self._boxes.extend(observation.box_4.tolist())
+            self._scores.append(observation.score)
+            self._file.write(observation.landmarks_L3.tobytes())
 
     def main_person(self) -> int:
         """The person to dub; -1 where nobody was seen."""
         return self._linker.main_identity()
 
+    def shot_id_T(self) -> Int32:
+        """(T,) int32 shot of each frame."""
+        import numpy as np
 
-def _scaled(observation: FaceObservation, scale_xy: tuple[float, float]) -> FaceObservation:
-    """The observation in px of a picture that is larger by the given factors."""
-    import numpy as np
+        return np.array(self._shot_ids, np.int32)
 
-    from dubber.tracking.base import FaceObservation
+    def of_person(self, person: int) -> Seen:
+        """What was seen of somebody, without the landmarks."""
+        import numpy as np
 
-    # Depth is in the same px as x.
-    scale_3 = np.array([*scale_xy, scale_xy[0]], np.float32)
-    box_4 = observation.box_4 * np.array([*scale_xy, *scale_xy], np.float32)
-    return FaceObservation(box_4, observation.landmarks_L3 * scale_3, observation.score)
+        rows_S = np.flatnonzero(np.array(self._people, np.int32) == person).astype(np.int32)
+        return Seen(
+            frames_S=np.array(self._frames, np.int32)[rows_S],
+            rows_S=rows_S,
+            boxes_S4=np.array(self._boxes, np.float32).reshape(-1, 4)[rows_S],
+            scores_S=np.array(self._scores, np.float32)[rows_S],
+        )
+
+    def landmarks(self, start: int, stop: int) -> Float32:
+        """(stop - start, 468, 3) float32 px of some of all sightings, by their numbers."""
+        import numpy as np
+
+        from dubber.types import NUM_TRACKER_LANDMARKS
+
+        self._file.flush()
+        numbers = NUM_TRACKER_LANDMARKS * 3
+        flat = np.fromfile(self._path, np.float32, (stop - start) * numbers, offset=start * numbers * 4)
+        return flat.reshape(-1, NUM_TRACKER_LANDMARKS, 3)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Sightings of one person.
+
+    Attributes:
+        frames_S: (S,) int32, increasing.
+        rows_S: (S,) int32, numbers among all sightings.
+        boxes_S4: (S, 4) float32 px.
+        scores_S: (S,) float32.
+    """
+
+    frames_S: Int32
+    rows_S: Int32
+    boxes_S4: Float32
+    scores_S: Float32
 
 
 def make_track(seen: Sightings, params: TrackParams) -> FaceTrack:
     """Turn sightings into the main person's track; the other people are dropped.
 
     Args:
-        seen: All frames' sightings. Emptied, so that landmarks are not held twice.
+        seen: All frames' sightings.
         params: What counts as usable, how much is smoothed.
+
+    Returns:
+        The track. Its landmarks are mapped from a file beside those of the sightings.
     """
     import numpy as np
 
+    from dubber.engine.mapped import scratch_array
     from dubber.ops.align import similarity_to_mean_face, smooth_per_segment
+    from dubber.ops.portions import portions
     from dubber.types import NUM_TRACKER_LANDMARKS
 
-    num_frames, person = len(seen.shot_ids), seen.main_person()
-    shot_id_T: Int32 = np.array(seen.shot_ids, np.int32)
-    boxes_T4 = np.zeros((num_frames, 4), np.float32)
-    landmarks_TL3 = np.zeros((num_frames, NUM_TRACKER_LANDMARKS, 3), np.float32)
-    scores_T = np.zeros(num_frames, np.float32)
-    found = seen.by_person.get(person, {})
-    seen.by_person.clear()
-    while found:
-        index, observation = found.popitem()
-        boxes_T4[index], landmarks_TL3[index] = observation.box_4, observation.landmarks_L3
-        scores_T[index] = observation.score
-    for start, stop in short_gaps(scores_T > 0, shot_id_T, params.max_gap_frames):
-        _bridge(start, stop, boxes_T4, landmarks_TL3, scores_T)
+    shot_id_T, person = seen.shot_id_T(), seen.main_person()
+    num_frames, found = len(shot_id_T), seen.of_person(person)
+    boxes_T4, scores_T = np.zeros((num_frames, 4), np.float32), np.zeros(num_frames, np.float32)
+    landmarks_path = seen.folder / f"track-{uuid4().hex}.landmarks"
+    landmarks_TL3 = scratch_array(landmarks_path, (num_frames, NUM_TRACKER_LANDMARKS, 3), np.float32)
+    known_K, before_K, after_K, share_K = _between(found.frames_S, shot_id_T, params.max_gap_frames)
+    boxes_T4[known_K] = _mixed(found.boxes_S4[before_K], found.boxes_S4[after_K], share_K)
+    worse_K = np.minimum(found.scores_S[before_K], found.scores_S[after_K])
+    scores_T[known_K] = np.where(before_K == after_K, worse_K, worse_K / 2)
+    for part in portions(num_frames):
+        first, last = np.searchsorted(known_K, [part.start, part.stop])
+        if first == last:
+            continue
+        before_k, after_k = found.rows_S[before_K[first:last]], found.rows_S[after_K[first:last]]
+        rows_SL3 = seen.landmarks(before_k[0], after_k[-1] + 1)
+        landmarks_TL3[known_K[first:last]] = _mixed(
+            rows_SL3[before_k - before_k[0]], rows_SL3[after_k - before_k[0]], share_K[first:last]
+        )
     has_face_T = scores_T > 0
     is_large_T = boxes_T4[:, 2] - boxes_T4[:, 0] >= params.min_face_px
     is_usable_T: Bool = has_face_T & is_large_T & (np.abs(yaw_deg(landmarks_TL3)) <= params.max_yaw_deg)
@@ -196,30 +265,48 @@ def yaw_deg(landmarks_TL3: Float32) -> Float32:
     import numpy as np
 
     from dubber.ops.landmarks import EYE_CORNERS
+    from dubber.ops.portions import picked
 
-    across_T3 = landmarks_TL3[:, EYE_CORNERS[-1]] - landmarks_TL3[:, EYE_CORNERS[0]]
+    eyes_T23 = picked(landmarks_TL3, EYE_CORNERS[[0, -1]])
+    across_T3 = eyes_T23[:, 1] - eyes_T23[:, 0]
     breadth_T = np.hypot(across_T3[:, 0], across_T3[:, 1])
     return np.asarray(np.rad2deg(np.arctan2(across_T3[:, 2], breadth_T)), np.float32)
 
 
-def short_gaps(is_found_T: Bool, shot_id_T: Int32, max_frames: int) -> Iterable[tuple[int, int]]:
-    """Runs (start, stop) of up to `max_frames` missing frames between two found ones of one shot."""
-    import numpy as np
+def short_gaps(frames_S: Int32, shot_id_T: Int32, max_frames: int) -> Iterable[tuple[int, int]]:
+    """Runs (start, stop) of up to `max_frames` missing frames between two found ones of one shot.
 
-    found = np.flatnonzero(is_found_T)
-    for before, after in zip(found[:-1].tolist(), found[1:].tolist(), strict=True):
+    Args:
+        frames_S: (S,) the frames found, increasing.
+        shot_id_T: (T,) shot of each frame.
+        max_frames: Longest run.
+    """
+    for before, after in pairwise(frames_S.tolist()):
         if 1 < after - before <= max_frames + 1 and shot_id_T[before] == shot_id_T[after]:
             yield before + 1, after
 
 
-def _bridge(start: int, stop: int, boxes_T4: Float32, landmarks_TL3: Float32, scores_T: Float32) -> None:
-    """Fill frames between two found ones linearly; their score is half the worse neighbour's."""
-    before, after = start - 1, stop
-    for index in range(start, stop):
-        share = (index - before) / (after - before)
-        for values in (boxes_T4, landmarks_TL3):
-            values[index] = (1 - share) * values[before] + share * values[after]
-        scores_T[index] = min(scores_T[before], scores_T[after]) / 2
+def _between(frames_S: Int32, shot_id_T: Int32, max_gap_frames: int) -> tuple[Int32, Int32, Int32, Float32]:
+    """Which frames are known, found or bridged, and from what.
+
+    Returns:
+        (K,) frames, increasing; (K,) and (K,) numbers of the sightings they lie between, the same for those
+        found; (K,) share of the latter.
+    """
+    import numpy as np
+
+    bridged = [np.arange(*gap, dtype=np.int32) for gap in short_gaps(frames_S, shot_id_T, max_gap_frames)]
+    known_K = np.sort(np.concatenate([frames_S, *bridged]))
+    before_K = np.searchsorted(frames_S, known_K, side="right").astype(np.int32) - 1
+    after_K = np.searchsorted(frames_S, known_K).astype(np.int32)
+    gap_K = np.maximum(frames_S[after_K] - frames_S[before_K], 1)
+    return known_K, before_K, after_K, ((known_K - frames_S[before_K]) / gap_K).astype(np.float32)
+
+
+def _mixed(first_Kx: Float32, second_Kx: Float32, share_K: Float32) -> Float32:
+    """(K, ...) linearly between two arrays; share 0 is the first."""
+    share_Kx = share_K.reshape(-1, *[1] * (first_Kx.ndim - 1))
+    return (1 - share_Kx) * first_Kx + share_Kx * second_Kx
 
 
 def _why_none(track: FaceTrack, params: TrackParams) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from dubber.types import Float32, UInt8
@@ -26,6 +27,53 @@ class FaceObservation:
     score: float
 
 
+class Picture(Protocol):
+    """What a tracker looks at: it asks for the colours of what it needs, at the scale it needs.
+
+    A decoded `dubber.media.frame.Frame` is one.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        ...
+
+    def rgb(self, size: tuple[int, int] | None = None) -> UInt8:
+        """The whole picture, (height, width, 3) uint8 RGB, scaled to a (height, width) if one is given."""
+        ...
+
+    def part(self, box: tuple[int, int, int, int]) -> Picture:
+        """A part as a picture of its own; the box is xyxy in even pixels inside the picture."""
+        ...
+
+
+@dataclass(frozen=True)
+class RgbPicture:
+    """A picture that is RGB already.
+
+    Attributes:
+        rgb_HW3: (H, W, 3) uint8.
+    """
+
+    rgb_HW3: UInt8
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.rgb_HW3.shape[0], self.rgb_HW3.shape[1]
+
+    def rgb(self, size: tuple[int, int] | None = None) -> UInt8:
+        """See `Picture.rgb`."""
+        if size is None or size == self.size:
+            return np.ascontiguousarray(self.rgb_HW3)
+        return np.asarray(cv2.resize(self.rgb_HW3, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+    def part(self, box: tuple[int, int, int, int]) -> RgbPicture:
+        """See `Picture.part`."""
+        x0, y0, x1, y1 = box
+        return RgbPicture(self.rgb_HW3[y0:y1, x0:x1])
+
+
 class FaceTracker(Protocol):
     """Finds faces in the frames of one clip, in order.
 
@@ -33,11 +81,11 @@ class FaceTracker(Protocol):
     same numbers.
     """
 
-    def track(self, rgb_HW3: UInt8, time_s: float) -> list[FaceObservation]:
+    def track(self, picture: Picture, time_s: float) -> list[FaceObservation]:
         """Faces of the next frame.
 
         Args:
-            rgb_HW3: (H, W, 3) uint8 RGB.
+            picture: The frame.
             time_s: When the frame is shown, seconds, increasing.
 
         Returns:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 from dubber.engine.stage import StageContext
 from dubber.errors import NoFaceError
 from dubber.media.reader import probe
+from dubber.ops import portions
 from dubber.ops.align import MEAN_FACE_RIGID_N2, apply_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import RIGID
-from dubber.stages.track import Sightings, Track, TrackParams, detection_size, make_track, short_gaps, yaw_deg
-from dubber.tracking.base import FaceObservation
+from dubber.stages.track import Sightings, Track, TrackParams, make_track, short_gaps, yaw_deg
+from dubber.tracking.base import FaceObservation, Picture, RgbPicture
 from dubber.tracking.mediapipe_mesh import landmarks_box
 from dubber.types import FaceTrack, Float32, SourceFile, UInt8
 from tests.conftest import real_clip
@@ -38,7 +41,7 @@ class Script:
         self._frames = iter(frames)
         self.num_resets = 0
 
-    def track(self, rgb_HW3: UInt8, time_s: float) -> list[FaceObservation]:
+    def track(self, picture: Picture, time_s: float) -> list[FaceObservation]:
         return next(self._frames)
 
     def reset(self) -> None:
@@ -53,16 +56,14 @@ class Script:
         pass
 
 
-def track(
-    frames: list[list[FaceObservation]], cut_at: int = -1, shrink: int = 1, **params: float
-) -> tuple[FaceTrack, Script]:
+def track(frames: list[list[FaceObservation]], cut_at: int = -1, **params: float) -> tuple[FaceTrack, Script]:
     script = Script(frames)
-    seen = Sightings(script, SIZE)
-    picture = np.zeros((SIZE[0] // shrink, SIZE[1] // shrink, 3), np.uint8)
-    for index in range(len(frames)):
-        picture = 255 - picture if index == cut_at else picture
-        seen.add(picture, index / 25)
-    return make_track(seen, TrackParams(**params)), script  # type: ignore[arg-type]
+    picture: UInt8 = np.zeros((*SIZE, 3), np.uint8)
+    with TemporaryDirectory() as folder, Sightings(script, Path(folder)) as seen:
+        for index in range(len(frames)):
+            picture = np.invert(picture) if index == cut_at else picture
+            seen.add(RgbPicture(picture), index / 25)
+        return make_track(seen, TrackParams.model_validate(params)), script
 
 
 def test_the_larger_person_is_followed() -> None:
@@ -86,9 +87,9 @@ def test_short_gaps_are_bridged_linearly_and_long_ones_are_not() -> None:
 
 
 def test_gaps_over_a_cut_or_at_the_ends_stay() -> None:
-    assert list(short_gaps(np.array([1, 0, 1], bool), np.array([0, 0, 1]), 5)) == []
-    assert list(short_gaps(np.array([0, 0, 1, 0], bool), np.zeros(4, np.int32), 5)) == []
-    assert list(short_gaps(np.array([1, 0, 0, 1, 0, 1], bool), np.zeros(6, np.int32), 1)) == [(4, 5)]
+    assert list(short_gaps(np.array([0, 2]), np.array([0, 0, 1]), 5)) == []
+    assert list(short_gaps(np.array([2]), np.zeros(4, np.int32), 5)) == []
+    assert list(short_gaps(np.array([0, 3, 5]), np.zeros(6, np.int32), 1)) == [(4, 5)]
 
 
 def test_small_and_turned_faces_are_not_usable() -> None:
@@ -109,12 +110,16 @@ def test_a_cut_starts_a_shot_and_resets_the_tracker() -> None:
     np.testing.assert_allclose(found.similarity_T23[4], found.similarity_T23[7], atol=1e-4)
 
 
-def test_what_is_seen_in_a_small_picture_is_told_in_px_of_the_frame() -> None:
-    half = [[mesh(150, 100, 50)]] * 2
-    found, _ = track(half, shrink=2)
-    np.testing.assert_allclose(found.landmarks_TL3[0], mesh().landmarks_L3, atol=1e-3)
-    assert detection_size((1080, 1920), 1280) == (720, 1280)
-    assert detection_size((300, 200), 1280) == (300, 200)
+def test_long_clips_are_put_together_portion_by_portion(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [
+        [] if index in {5, 6, 7, 14, 15} else [mesh(100, 200, 60), mesh(300 + index)] for index in range(20)
+    ]
+    whole, _ = track(frames)
+    monkeypatch.setattr(portions, "PORTION_FRAMES", 3)
+    parts, _ = track(frames)
+    np.testing.assert_array_equal(parts.landmarks_TL3, whole.landmarks_TL3)
+    np.testing.assert_array_equal(parts.similarity_T23, whole.similarity_T23)
+    np.testing.assert_allclose(parts.landmarks_TL3[6], mesh(306).landmarks_L3, atol=1e-3)
 
 
 def test_the_similarity_brings_the_face_onto_the_mean_face() -> None:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import islice
-
 import numpy as np
 import pytest
 
+from dubber.media.frame import Frame
 from dubber.media.reader import probe, read_frames
 from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP
+from dubber.tracking.base import FaceObservation, RgbPicture
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker, landmarks_box
-from dubber.types import NUM_TRACKER_LANDMARKS, UInt8
+from dubber.types import NUM_TRACKER_LANDMARKS
 from tests.conftest import real_clip
 
 
-def first_frames(name: str, count: int) -> list[UInt8]:
+def first_frames(name: str, count: int) -> list[Frame]:
     path = real_clip(name)
-    clip = probe(path)
-    return [frame.rgb() for frame in islice(read_frames(path, replace(clip)), count)]
+    return list(read_frames(path, probe(path), 0, count))
 
 
 def test_nothing_is_found_where_there_is_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
     with MediapipeMeshTracker() as tracker:
-        assert tracker.track(noise, 0.0) == []
-        assert tracker.track(np.zeros((30, 40, 3), np.uint8), 0.04) == []
+        assert tracker.track(RgbPicture(noise), 0.0) == []
+        assert tracker.track(RgbPicture(np.zeros((30, 40, 3), np.uint8)), 0.04) == []
     assert capfd.readouterr().err == ""
 
 
@@ -54,7 +52,7 @@ def test_a_small_face_in_a_large_picture_is_found() -> None:
     with MediapipeMeshTracker() as tracker:
         (observation,) = tracker.track(frame, 0.0)
     width = observation.box_4[2] - observation.box_4[0]
-    assert width < 0.12 * frame.shape[1]
+    assert width < 0.12 * frame.size[1]
 
 
 def test_a_face_at_the_border_and_after_a_reset() -> None:
@@ -62,8 +60,43 @@ def test_a_face_at_the_border_and_after_a_reset() -> None:
     with MediapipeMeshTracker() as tracker:
         (whole,) = tracker.track(frame, 0.0)
         tracker.reset()
-        left = int(whole.box_4[0]) + 5
-        (cut,) = tracker.track(np.ascontiguousarray(frame[:, left:]), 0.04)
+        left = int(whole.box_4[0] + 5) // 2 * 2
+        height, width = frame.size
+        (cut,) = tracker.track(frame.part((left, 0, width, height)), 0.04)
     np.testing.assert_allclose(
         cut.landmarks_L3[NOSE_TIP, :2] + [left, 0], whole.landmarks_L3[NOSE_TIP, :2], atol=4
     )
+
+
+def test_colours_may_come_from_planes_or_from_rgb() -> None:
+    (frame,) = first_frames("dev/grid_s1/bbir7s.mp4", 1)
+    seen: list[FaceObservation] = []
+    for picture in (frame, RgbPicture(frame.rgb())):
+        with MediapipeMeshTracker() as tracker:
+            seen += tracker.track(picture, 0.0)
+    np.testing.assert_allclose(seen[0].landmarks_L3, seen[1].landmarks_L3, atol=1e-3)
+
+
+def test_a_large_face_is_found_where_it_is_in_a_smaller_picture() -> None:
+    (frame,) = first_frames("dev/vertical_1080.mp4", 1)
+    height, width = frame.size
+    half = RgbPicture(frame.rgb((height // 2, width // 2)))
+    with MediapipeMeshTracker() as tracker:
+        (whole,) = tracker.track(frame, 0.0)
+        tracker.reset()
+        (small,) = tracker.track(half, 0.04)
+    box_4 = whole.box_4
+    distance_L = np.linalg.norm(whole.landmarks_L3[:, :2] - 2 * small.landmarks_L3[:, :2], axis=1)
+    assert distance_L.max() < 0.03 * (box_4[2] - box_4[0])
+
+
+def test_a_face_that_moves_fast_is_kept() -> None:
+    (frame,) = first_frames("dev/grid_s1/bbir7s.mp4", 1)
+    rgb = frame.rgb()
+    step = 0.3
+    with MediapipeMeshTracker() as tracker:
+        (before,) = tracker.track(RgbPicture(rgb), 0.0)
+        shift = round(step * float(before.box_4[2] - before.box_4[0]))
+        (after,) = tracker.track(RgbPicture(np.roll(rgb, -shift, axis=1)), 0.04)
+    moved_L2 = before.landmarks_L3[:, :2] - after.landmarks_L3[:, :2]
+    np.testing.assert_allclose(np.median(moved_L2, axis=0), [shift, 0], atol=2)
