@@ -75,9 +75,8 @@ def mouth_mask(
         np.arange(-(-side // step), dtype=np.float32) * step + np.float32(step / 2)
         for side in (width, height)
     )
-    distance_hw = np.full((len(y_h), len(x_w)), np.inf, np.float32)
-    for along_x, along_y, offset in edges_E3:
-        np.minimum(distance_hw, along_x * x_w + (along_y * y_h + offset)[:, None], out=distance_hw)
+    along_x_E1, along_y_E1, offset_E1 = np.hsplit(edges_E3, 3)
+    distance_hw = np.add((along_x_E1 * x_w)[:, None], (along_y_E1 * y_h + offset_E1)[..., None]).min(0)
     t_hw = (distance_hw - np.float32(begins)) / np.float32(feather)
     # The grid's last cells may stand out of the picture.
     t_HW = cv2.resize(t_hw, (len(x_w) * step, len(y_h) * step), interpolation=cv2.INTER_LINEAR)
@@ -109,4 +108,8 @@ def _nose_edge(nose_base_B2: Float32, below_px: float) -> tuple[float, float, fl
 def _smooth_step(t_HW: Float32) -> Float32:
     """0 below 0, 1 above 1, smooth between."""
     t = np.clip(t_HW, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    slope = -2 * t
+    slope += 3
+    t *= t
+    t *= slope
+    return np.asarray(t, np.float32)

@@ -20,10 +20,12 @@ objects, re-made by the exemplar renderer, the largest found on skin is 43."""
 _LIKELY, _LIKELY_ON_LIPS = 30.0, 45.0
 """Levels down to which an object is followed."""
 
-_MAX_LIGHT = (25.0, 10.0, 10.0)
+_MAX_LIGHT = np.array([25, 10, 10], np.float32)
 """How far light may lift or tint the patch as a whole, levels of y, u and v."""
 
-_CHROMA_WEIGHT = 2.0
+_WEIGHTS = np.array([1, 2, 2], np.float32)
+"""Of y, u and v."""
+
 _BLUR_PX = 4.5
 _MARGIN_PX = 6.0
 """Px of the 384 crop: finer differences are texture, and an object's rim is kept with it."""
@@ -49,31 +51,25 @@ def occlusion(
         (H, W) float32 in 0..1, 1 = the film must be kept; None where nothing is in the way.
     """
     height, width = film_planes[1].shape
-    skin, lips = (
-        cv2.resize(zone.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.9
-        for zone in (is_skin_HW, is_lips_HW)
-    )
-    if not skin.any():
+    is_skin_hw = _halved(is_skin_HW)
+    if not is_skin_hw.any():
         return None
     blur_px = max(_BLUR_PX * unit_px / 2, 0.5)
-    # Each zone is averaged within itself: what lips differ by must not spill onto the skin.
-    zones = [zone.astype(np.float32) for zone in (skin, lips)]
-    shares = [np.maximum(cv2.GaussianBlur(zone, (0, 0), blur_px), 1e-3) for zone in zones]
-    energy = np.zeros((height, width), np.float32)
-    for film, patch, weight, most in zip(
-        film_planes, patch_planes, (1.0, _CHROMA_WEIGHT, _CHROMA_WEIGHT), _MAX_LIGHT, strict=True
-    ):
-        difference = cv2.subtract(film, patch, dtype=cv2.CV_32F)
-        if film.shape != (height, width):
-            difference = cv2.resize(difference, (width, height), interpolation=cv2.INTER_AREA)
-        difference = difference - np.float32(np.clip(np.median(difference[skin]), -most, most))
-        for zone, share in zip(zones, shares, strict=True):
-            mean = cv2.GaussianBlur(difference * zone, (0, 0), blur_px) / share
-            energy += zone * (np.float32(weight) * mean) ** 2
-    is_sure = skin & (energy > _SURE**2)
+    differences = [
+        cv2.subtract(film, patch, dtype=cv2.CV_32F)
+        for film, patch in zip(film_planes, patch_planes, strict=True)
+    ]
+    differences[0] = cv2.resize(differences[0], (width, height), interpolation=cv2.INTER_AREA)
+    difference_hw3 = np.asarray(cv2.merge(differences), np.float32)
+    light_3 = np.median(np.ascontiguousarray(difference_hw3[is_skin_hw].T), axis=1)
+    difference_hw3 -= np.clip(light_3, -_MAX_LIGHT, _MAX_LIGHT)
+    difference_hw3 *= _WEIGHTS
+    on_skin = _contradiction(difference_hw3, is_skin_hw, blur_px)
+    is_sure = on_skin > _SURE**2
     if not is_sure.any():
         return None
-    is_likely = (skin & (energy > _LIKELY**2)) | (lips & (energy > _LIKELY_ON_LIPS**2))
+    on_lips = _contradiction(difference_hw3, _halved(is_lips_HW), blur_px)
+    is_likely = (on_skin > _LIKELY**2) | (on_lips > _LIKELY_ON_LIPS**2)
     outlines, _ = cv2.findContours(is_likely.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     covered = np.zeros((height, width), np.uint8)
     for outline in outlines:
@@ -86,3 +82,21 @@ def occlusion(
     soft = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), blur_px / 2)
     size = is_skin_HW.shape[1], is_skin_HW.shape[0]
     return np.asarray(np.minimum(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), 1), np.float32)
+
+
+def _contradiction(difference_hw3: Float32, is_zone_hw: Bool, blur_px: float) -> Float32:
+    """(h, w) float32 squared levels by which pictures differ in a zone; 0 outside.
+
+    Averaged within the zone alone: what lips differ by must not spill onto the skin.
+    """
+    zone = is_zone_hw.astype(np.float32)
+    share = np.maximum(cv2.GaussianBlur(zone, (0, 0), blur_px), 1e-3)
+    sum_hw3 = cv2.GaussianBlur(difference_hw3 * zone[..., None], (0, 0), blur_px)
+    squared = cv2.transform(sum_hw3 * sum_hw3, np.ones((1, 3), np.float32))
+    return np.asarray(zone * squared / (share * share), np.float32)
+
+
+def _halved(zone_HW: Bool) -> Bool:
+    """(H / 2, W / 2), the 2 x 2 blocks that lie in a zone wholly."""
+    rows = zone_HW[::2] & zone_HW[1::2]
+    return np.asarray(rows[:, ::2] & rows[:, 1::2], np.bool_)

@@ -108,13 +108,24 @@ def poisson_blend(
     light = _light(
         differences, mask_HW, coarse, np.broadcast_to(np.asarray(limits, np.float32), len(differences))
     )
+    mask_of = _at_sizes(mask_HW, base_planes)
     mixed = []
     for base, difference, light_hw in zip(base_planes, differences, cv2.split(light), strict=True):
-        size = base.shape[1], base.shape[0]
-        mask = mask_HW if size == (width, height) else cv2.resize(mask_HW, size, interpolation=cv2.INTER_AREA)
-        change = cv2.subtract(cv2.resize(light_hw, size, interpolation=cv2.INTER_LINEAR), difference)
-        mixed.append(np.asarray(cv2.add(base, cv2.multiply(change, mask), dtype=cv2.CV_8U), np.uint8))
+        change = cv2.resize(light_hw, base.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        cv2.subtract(change, difference, change)
+        cv2.multiply(change, mask_of[base.shape], change)
+        mixed.append(np.asarray(cv2.add(base, change, dtype=cv2.CV_8U), np.uint8))
     return tuple(mixed)
+
+
+def _at_sizes(mask_HW: Float32, planes: Sequence[UInt8 | Float32]) -> dict[tuple[int, ...], Float32]:
+    """A mask at the size of each plane."""
+    return {
+        shape: mask_HW
+        if shape == mask_HW.shape
+        else np.asarray(cv2.resize(mask_HW, shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
+        for shape in {plane.shape for plane in planes}
+    }
 
 
 def _light(
@@ -129,10 +140,11 @@ def _light(
     is_rim = (cv2.dilate(is_inside.astype(np.uint8), reach) > 0) & ~is_inside
     if not is_rim.any():
         return np.zeros((size[1], size[0], len(differences)), np.float32)
-    coarse = []
-    for difference in differences:
-        of_plane = cv2.resize(known, difference.shape[::-1], interpolation=cv2.INTER_AREA)
-        coarse.append(cv2.resize(difference * of_plane, size, interpolation=cv2.INTER_AREA))
+    known_of = _at_sizes(known, differences)
+    coarse = [
+        cv2.resize(cv2.multiply(difference, known_of[difference.shape]), size, interpolation=cv2.INTER_AREA)
+        for difference in differences
+    ]
     known_hwP = np.stack(coarse, -1) / np.maximum(weight, 1e-6)[..., None]
     middle = np.median(known_hwP[is_rim], axis=0)
     # Averaged along the rim: single pixels of texture must not become streaks inside.

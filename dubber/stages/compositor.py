@@ -20,7 +20,7 @@ from dubber.ops.masks import MaskShape, mouth_mask
 from dubber.ops.occlusion import occlusion
 from dubber.ops.optical_flow import half_flow, halfway_plane
 from dubber.ops.poisson import poisson_blend
-from dubber.ops.warp import landmark_displacement, paste_crop, remap
+from dubber.ops.warp import landmark_displacement, paste_crop
 from dubber.stages.mouth_geometry import shown_halfway
 from dubber.types import CROP_SIZE_PX, Bool, FaceTrack, Float32, Int32, Mouths, RetimeMap, UInt8
 
@@ -49,6 +49,9 @@ _MOSTLY_PATCH = 0.5
 
 _MOSTLY_COVERED = 0.5
 """Where more of the lips than this is behind something, the frame is left as it is."""
+
+_JAW_GRID_PX = 8
+"""Distance of the nodes at which the jaw's warp is evaluated, px of the 384 crop."""
 
 _TAPER = 0.12
 """Share of the box's sides over which the jaw's warp fades out."""
@@ -120,18 +123,18 @@ class Compositor:
             )
             base = inner.views(planes, part)
             y, u, v = _pasted(planes_of(patch, frame.color), inner, self._similarity_N23[n])
-            lips_HW = self._lips(n, inner, unit_px)
-            is_skin_HW = (mask_HW[box] > _MOSTLY_PATCH) & (lips_HW == 0)
+            is_lips_HW = self._lips(n, inner, unit_px)
+            is_skin_HW = (mask_HW[box] > _MOSTLY_PATCH) & ~is_lips_HW
             filmed = inner.views(source, part)
             if self._params.keeps_occluded:
-                covered_HW = occlusion(base, (y, u, v), is_skin_HW, lips_HW > 0, unit_px)
+                covered_HW = occlusion(base, (y, u, v), is_skin_HW, is_lips_HW, unit_px)
                 if covered_HW is not None:
-                    if float(covered_HW[lips_HW > 0].mean()) > _MOSTLY_COVERED:
+                    if float(covered_HW[is_lips_HW].mean()) > _MOSTLY_COVERED:
                         return frame
                     mask_HW[box] *= 1 - covered_HW
                     is_skin_HW &= covered_HW == 0
             if self._params.grain > 0:
-                y = self._grain.match(y, filmed[0], is_skin_HW, lips_HW > 0, np.random.default_rng(n))
+                y = self._grain.match(y, filmed[0], is_skin_HW, is_lips_HW, n)
             limit = self._params.color_limit
             limits = (limit, limit * _CHROMA_SHARE, limit * _CHROMA_SHARE)
             mixed = poisson_blend(base, (y, u, v), mask_HW[box], scale, limits)
@@ -176,26 +179,40 @@ class Compositor:
             return planes
         # The field is smooth: half its resolution will do, which is chroma's.
         size = (height // 2, width // 2)
-        field = landmark_displacement(wanted / 2, own / 2, size, unit_px=unit_px / 2)
-        field = field * (self._strength_N[n] * _taper(size))[..., None]
+        field_hw2 = landmark_displacement(
+            wanted / 2, own / 2, size, unit_px=unit_px / 2, grid_px=_JAW_GRID_PX
+        )
+        fade_hw = self._strength_N[n] * _taper(size)
+        x_hw, y_hw = field_hw2[..., 0] * fade_hw, field_hw2[..., 1] * fade_hw
+        is_moved_hw = np.maximum(np.abs(x_hw), np.abs(y_hw)) > _STILL_PX * unit_px / 2
+        if not is_moved_hw.any():
+            return planes
         # Pixels that are not moved stay the source's, bit for bit.
-        field[np.abs(field).max(-1) <= _STILL_PX * unit_px / 2] = 0
-        full = [
-            cv2.resize(2 * field[..., k], (width, height), interpolation=cv2.INTER_LINEAR) for k in (0, 1)
-        ]
-        whole = np.moveaxis(np.asarray(full, np.float32), 0, -1)
+        x_hw *= is_moved_hw
+        y_hw *= is_moved_hw
+        left, top, columns, rows = cv2.boundingRect(is_moved_hw.view(np.uint8))
+        of_chroma = (slice(top, top + rows), slice(left, left + columns))
+        of_luma = (slice(2 * top, 2 * (top + rows)), slice(2 * left, 2 * (left + columns)))
+        x_HW, y_HW = (
+            2 * cv2.resize(part_hw, (width, height), interpolation=cv2.INTER_LINEAR)
+            for part_hw in (x_hw, y_hw)
+        )
         y, u, v = planes
-        return remap(y, whole), remap(u, field), remap(v, field)
+        moved_y, moved_u, moved_v = (plane.copy() for plane in planes)
+        moved_y[of_luma] = _pulled(y, x_HW, y_HW, of_luma)
+        chroma = _pulled(np.asarray(cv2.merge([u, v]), np.uint8), x_hw, y_hw, of_chroma)
+        moved_u[of_chroma], moved_v[of_chroma] = cv2.split(chroma)
+        return moved_y, moved_u, moved_v
 
-    def _lips(self, n: int, part: Part, unit_px: float) -> UInt8:
-        """(H, W) 1 on the lips of the source and of the patch, and near to them."""
+    def _lips(self, n: int, part: Part, unit_px: float) -> Bool:
+        """(H, W) True on the lips of the source and of the patch, and near to them."""
         lips_HW = np.zeros(part.size, np.uint8)
         for points_NM2 in (self._calm_wanted_NM2, self._calm_own_NM2):
             outline_P2 = points_NM2[n, : len(MOUTH_OUTER)] - np.asarray(part.corner, np.float32)
             hull = np.rint(cv2.convexHull(outline_P2)).astype(np.int32)
             cv2.fillConvexPoly(lips_HW, hull, (1,))
             cv2.polylines(lips_HW, [hull], True, (1,), max(1, round(2 * _LIP_MARGIN_PX * unit_px)))
-        return lips_HW
+        return lips_HW.view(np.bool_)
 
     def _mask(self, n: int, corner: tuple[int, int], size: tuple[int, int], unit_px: float) -> Float32:
         params = self._params
@@ -257,14 +274,26 @@ def _taper(size: tuple[int, int]) -> Float32:
 
 def _masked_box(mask_HW: Float32, margin_px: int) -> tuple[slice, slice] | None:
     """Rows and columns, even, of where a mask is above 0, with a margin; None where it is nowhere."""
-    found = []
-    for axis, side in ((1, mask_HW.shape[0]), (0, mask_HW.shape[1])):
-        is_masked = np.flatnonzero(mask_HW.max(axis) > 0)
-        if not len(is_masked):
-            return None
-        first, last = max(int(is_masked[0]) - margin_px, 0), min(int(is_masked[-1]) + 1 + margin_px, side)
-        found.append(slice(first // 2 * 2, -(-last // 2) * 2))
-    return found[0], found[1]
+    left, top, columns, rows = cv2.boundingRect((mask_HW > 0).view(np.uint8))
+    if not rows:
+        return None
+    height, width = mask_HW.shape
+    return _even_range(top, rows, margin_px, height), _even_range(left, columns, margin_px, width)
+
+
+def _even_range(first: int, length: int, margin_px: int, side: int) -> slice:
+    """From an even to an even place, with a margin where the side has room."""
+    start, stop = max(first - margin_px, 0), min(first + length + margin_px, side)
+    return slice(start // 2 * 2, -(-stop // 2) * 2)
+
+
+def _pulled(plane: UInt8, x_HW: Float32, y_HW: Float32, box: tuple[slice, slice]) -> UInt8:
+    """A box of a plane, (H, W) or (H, W, C), whose pixels are fetched from (x, y) px away."""
+    rows, columns = box
+    map_x = x_HW[box] + np.arange(columns.start, columns.stop, dtype=np.float32)
+    map_y = y_HW[box] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    pulled = cv2.remap(plane, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(pulled, np.uint8)
 
 
 def _pasted(patch_planes: Planes, part: Part, similarity_23: Float32) -> Planes:
