@@ -74,7 +74,7 @@ def run(
         remux__preset=preset,
         remux__vcodec=vcodec,
     )
-    from dubber import intermediates, pipeline
+    from dubber import pipeline
 
     runtime = o.build_runtime(cache, weights, device, threads)
     if dry_run:
@@ -96,14 +96,16 @@ def run(
             from_stage=from_stage,
             until_stage=until_stage,
         )
-        if keep_stages is not None:
+        if keep_stages is not None or side_by_side is not None:
+            from dubber import intermediates
+
             dub_plan, _ = _plan(dub_config, video, audio, output, runtime)
-            intermediates.export(dub_plan, runtime, keep_stages)
-        if side_by_side is not None:
-            dub_plan, _ = _plan(dub_config, video, audio, output, runtime)
-            intermediates.write_side_by_side(
-                dub_plan, runtime, side_by_side, progress=progress, is_overwrite=overwrite
-            )
+            if keep_stages is not None:
+                intermediates.export(dub_plan, runtime, keep_stages)
+            if side_by_side is not None:
+                intermediates.write_side_by_side(
+                    dub_plan, runtime, side_by_side, progress=progress, is_overwrite=overwrite
+                )
     for what, path in (("Intermediates", keep_stages), ("Side by side", side_by_side)):
         if path is not None:
             say(f"{what}: {escape(str(path))}", is_quiet=quiet)
