@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from dubber.media.reader import probe
 from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.stages.mouth_geometry import source_geometry
+from dubber.stages.mouth_stream import Shown, ShownFootage
 from dubber.stages.render import Render, RenderParams, make_job
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
@@ -25,6 +27,7 @@ from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars, w
 from dubber.stages.renderers.unet import window_starts
 from dubber.training.release import copy_weight, save_weight
 from dubber.types import RetimeMap, SourceFile
+from tests.stages.streams import num_makers, patches_of
 from tests.stages.test_render import still_coeffs, true_track
 from tests.synth import SyntheticClip, make_clip
 
@@ -62,51 +65,81 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> WeightsFolder:
     return WeightsFolder(folder)
 
 
-@pytest.fixture
-def job(context: StageContext, synthetic: SyntheticClip, weights: WeightsFolder) -> RenderJob:
-    """Every frame wants its own mouth; two show the picture half-way to the next."""
-    context = replace(context, runtime=replace(context.runtime, weights=weights))
-    clip, track = probe(synthetic.path), true_track(synthetic)
+@pytest.fixture(scope="module")
+def footage(synthetic: SyntheticClip) -> ShownFootage:
+    """Two frames show the picture half-way to the next."""
     retime = RetimeMap(INDEX_N, np.isin(np.arange(len(INDEX_N)), [3, 20]))
+    video = SourceFile(synthetic.path, "0" * 64)
+    return ShownFootage(video, probe(synthetic.path), true_track(synthetic), retime)
+
+
+@pytest.fixture
+def job(context: StageContext, footage: ShownFootage, weights: WeightsFolder) -> RenderJob:
+    """Every frame wants its own mouth."""
+    context = replace(context, runtime=replace(context.runtime, weights=weights, threads=1))
+    video, clip, track, retime = footage.video, footage.clip, footage.track, footage.retime
     coeffs = still_coeffs(clip.num_frames)
     source = source_geometry(track, coeffs, retime)
-    video = SourceFile(synthetic.path, "0" * 64)
     params = RenderParams(crop_size_px=256, window_stride=2)
     return make_job(context, params, video, clip, track, coeffs, retime, source, source.landmarks_NM2, 256)
 
 
-def rendered(job: RenderJob, name: str, divisions: list[int]) -> np.ndarray:
+def painted(job: RenderJob, footage: ShownFootage, name: str, first: int = 0) -> list[Shown]:
+    """The output frames from `first` on."""
     renderer = RENDERERS[name](job)
-    edges = [0, *divisions, len(INDEX_N)]
-    made = [patch for a, b in pairwise(edges) for patch in renderer.patches(a, b)]
-    return np.stack(made)
+    with closing(footage.open()) as shown, closing(renderer.paint(islice(shown, first, None))) as made:
+        return list(made)
+
+
+PAINTERS = [name for name in RENDERERS if name != "copy"]
+
+
+@pytest.mark.parametrize("name", PAINTERS)
+def test_bytes_do_not_depend_on_the_frame_that_is_begun_with(
+    name: str, job: RenderJob, footage: ShownFootage
+) -> None:
+    whole = painted(job, footage, name)
+    assert [each.n for each in whole] == list(range(len(INDEX_N)))
+    assert [each.patch is not None for each in whole] == job.has_patch_N.tolist()
+    patches = patches_of(whole)
+    assert patches.shape == (job.has_patch_N.sum(), 128, 192, 3)
+    assert patches.dtype == np.uint8
+    for first in (8, 13, 19):  # in the gap, between two jumps, before one
+        rest = painted(job, footage, name, first)
+        assert [each.n for each in rest] == list(range(first, len(INDEX_N)))
+        assert (patches_of(rest) == patches_of(whole[first:])).all(), first
 
 
 @pytest.mark.parametrize("name", RENDERERS)
-def test_bytes_do_not_depend_on_how_frames_are_divided_into_calls(name: str, job: RenderJob) -> None:
-    whole = rendered(job, name, [])
-    assert whole.shape == (job.has_patch_N.sum(), 128, 192, 3)
-    assert whole.dtype == np.uint8
-    assert (whole == rendered(job, name, [0, 1, 7, 12, 19])).all()
-    backwards = RENDERERS[name](job)
-    later, earlier = list(backwards.patches(12, len(INDEX_N))), list(backwards.patches(0, 12))
-    assert (whole == np.stack(earlier + later)).all()
-
-
-@pytest.mark.parametrize("name", RENDERERS)
-def test_frames_without_a_face_have_no_patch(name: str, job: RenderJob) -> None:
+def test_frames_pass_as_they_are(name: str, job: RenderJob, footage: ShownFootage) -> None:
+    """Those without a face have no patch, and nothing is done where none has one."""
     nobody = replace(job, has_patch_N=np.zeros_like(job.has_patch_N))
-    assert list(RENDERERS[name](nobody).patches(0, len(INDEX_N))) == []
+    before, after = list(footage.open()), painted(nobody, footage, name)
+    assert all(each.patch is None for each in after)
+    assert all((a.frame.y == b.frame.y).all() for a, b in zip(before, after, strict=True))
     assert not job.has_patch_N[8]
 
 
-@pytest.mark.parametrize("name", ["exemplar", "copy"])
-def test_the_own_mouth_comes_back(name: str, job: RenderJob) -> None:
+def test_the_null_twin_paints_nothing(job: RenderJob, footage: ShownFootage) -> None:
+    assert all(each.patch is None for each in painted(job, footage, "copy"))
+    assert RENDERERS["copy"](job).is_own_pixels
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_stream_that_is_closed_early_ends_its_threads(
+    name: str, job: RenderJob, footage: ShownFootage
+) -> None:
+    with closing(footage.open()) as shown, closing(RENDERERS[name](job).paint(shown)) as made:
+        next(made)
+    assert num_makers() == 0
+
+
+def test_the_own_mouth_comes_back(job: RenderJob, footage: ShownFootage) -> None:
     frames = np.flatnonzero(job.has_patch_N)
     at_once = replace(job, search=replace(job.search, dissolve_frames=0))
-    made = rendered(at_once, name, []).astype(int)
+    made = patches_of(painted(at_once, footage, "exemplar")).astype(int)
     filmed = np.stack(list(source_pictures(job, frames.tolist()))).astype(int)
-    tolerance = np.where(job.is_halfway_N[frames], 3.0, 0.2 if name == "exemplar" else 0.0)
+    tolerance = np.where(job.is_halfway_N[frames], 3.0, 0.2)
     assert (np.abs(made - filmed).mean((1, 2, 3)) <= tolerance).all()
 
 
@@ -134,12 +167,14 @@ def test_a_second_exemplar_is_another_one(job: RenderJob) -> None:
     assert all((a == alone.patch(n)).all() for a, n in zip(one, (0, 12), strict=True))
 
 
-def test_the_unet_paints_the_window_from_all_it_may_see_and_nothing_else(job: RenderJob) -> None:
+def test_the_unet_paints_the_window_from_all_it_may_see_and_nothing_else(
+    job: RenderJob, footage: ShownFootage
+) -> None:
     """Other landmarks change the patch; the source's own pixels inside the window cannot."""
-    patches = rendered(job, "unet", [])
+    patches = patches_of(painted(job, footage, "unet"))
     moved = replace(job, wanted_NP2=job.wanted_NP2 + np.float32(4))
-    assert (rendered(moved, "unet", []) != patches).any((1, 2, 3)).all()
-    strided = rendered(replace(job, window_stride=5), "unet", [])
+    assert (patches_of(painted(moved, footage, "unet")) != patches).any((1, 2, 3)).all()
+    strided = patches_of(painted(replace(job, window_stride=5), footage, "unet"))
     assert (strided != patches).any()
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.media.frame import Frame
-from dubber.media.patches import read_patches
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.stages.blend import Blend, BlendParams
@@ -19,6 +18,7 @@ from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.render import RenderParams, render_mouths
 from dubber.stages.renderers.crops import crop_of
 from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile
+from tests.stages.streams import drained, kept, num_makers
 from tests.stages.test_render import still_coeffs, straight, true_track
 from tests.synth import SyntheticClip, make_clip
 
@@ -69,7 +69,7 @@ def dubbed(
     stream = Blend(params or BlendParams()).run(ctx, source, clip, track, retime, mouths)
     frames = list(stream.open())
     assert len(frames) == stream.num_frames == len(retime.source_index_N)
-    return frames, mouths, track
+    return frames, mouths.mouths, track
 
 
 def is_same(first: Frame, second: Frame) -> bool:
@@ -150,8 +150,25 @@ def test_the_stream_can_be_opened_twice(context: StageContext, synthetic: Synthe
     stream = Blend(BlendParams()).run(context, source, clip, track, retime, mouths)
     abandoned = stream.open()
     next(abandoned)
-    abandoned.close()  # type: ignore[attr-defined]
+    assert num_makers() > 1
+    abandoned.close()
+    assert num_makers() == 0, "every thread of the chain has ended"
     assert all(is_same(a, b) for a, b in zip(stream.open(), stream.open(), strict=True))
+    assert num_makers() == 0
+
+
+def test_stored_mouths_are_blended_as_those_that_flow(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip
+) -> None:
+    """With half-way pictures and a gap; the frames of either are decoded by the stream itself."""
+    retime = RetimeMap(np.array([3, 3, 4, 9, 5, 6], np.int32), np.array([0, 1, 0, 1, 0, 0], bool))
+    artefacts = kept(context)
+    live, _, track = dubbed(context, synthetic, clip, retime, shift=3)
+    source = SourceFile(synthetic.path, "0" * 64)
+    stream = Blend(BlendParams()).run(context, source, clip, track, retime, artefacts[0])
+    assert stream.is_dubbed_N.tolist() == [True, True, True, False, True, True]
+    assert all(is_same(a, b) for a, b in zip(live, stream.open(), strict=True))
+    assert num_makers() == 0
 
 
 def test_half_way_pictures_lie_between(context: StageContext, synthetic: SyntheticClip, clip: Clip) -> None:
@@ -214,9 +231,10 @@ def test_what_stands_before_the_mouth_is_kept(
     source = SourceFile(synthetic.path, "0" * 64)
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2
     params = RenderParams(renderer="exemplar")
-    mouths = render_mouths(context, params, source, clip, track, coeffs, retime, wanted)
-    patch = next(read_patches([file.path for file in mouths.patches]))
-    frame = next(read_frames(synthetic.path, clip))
+    stream = render_mouths(context, params, source, clip, track, coeffs, retime, wanted)
+    mouths, first = stream.mouths, drained(stream)[0]
+    frame, patch = first.frame, first.patch
+    assert patch is not None
     left, right = (int(track.landmarks_TL3[0, k, 0]) // 2 * 2 for k in (61, 291))
     reach = (right - left) // 4 * 2
     start = right - reach // 4 * 2

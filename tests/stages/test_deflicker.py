@@ -4,47 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dubber.engine.stage import StageContext
-from dubber.media.patches import PatchWriter, read_patches
-from dubber.pipeline import make_runtime
-from dubber.stages import patch_segments
+from dubber.media.patches import read_patches
+from dubber.stages import mouth_stream
 from dubber.stages.deflicker import Deflicker, DeflickerParams
-from dubber.types import Bool, FaceTrack, Mouths, RetimeMap, StoredFile
+from dubber.stages.mouth_stream import MouthStream
+from dubber.types import Bool, Clip, ColorTags, FaceTrack, Mouths, RetimeMap, SourceFile
+from tests.stages.streams import Fuse, Killed, drained, kept, patches_of, stage_context, stream_of
 
 NUM_FRAMES = 24
 SEGMENT = 8
 SIZE = (32, 48)
 
+VIDEO = SourceFile(Path("is not read.mp4"), "0" * 64)
+
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patch_segments, "SEGMENT_FRAMES", SEGMENT)
+    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", SEGMENT)
 
 
-def context(folder: Path) -> StageContext:
-    for name in ("entry", "work"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return StageContext(make_runtime(cache_dir=folder), folder / "entry", folder / "work", "deflicker")
+@pytest.fixture
+def ctx(tmp_path: Path) -> StageContext:
+    return stage_context(tmp_path, "deflicker")
 
 
-def mouths_of(patches: np.ndarray, has_patch_N: Bool, folder: Path) -> Mouths:
-    """Patches of all frames, of which those that `has_patch_N` are written."""
-    files = []
-    for start in range(0, len(patches), SEGMENT):
-        if has_patch_N[start : start + SEGMENT].any():
-            files.append(StoredFile(folder / f"in_{start}.mkv"))
-            with PatchWriter(files[-1].path, SIZE) as writer:
-                for n in range(start, min(start + SEGMENT, len(patches))):
-                    if has_patch_N[n]:
-                        writer.write(patches[n])
+def clip_of(num_frames: int) -> Clip:
+    return Clip(
+        pts_T=np.arange(num_frames),
+        time_base=Fraction(1, 25),
+        end_pts=num_frames,
+        size=(64, 64),
+        rotation_deg=0,
+        pixel_aspect=Fraction(1),
+        pixel_format="yuv420p",
+        color=ColorTags(0, 2, 2, 2),
+        codec="h264",
+        bit_rate=0,
+        has_audio=False,
+    )
+
+
+def mouths_of(patches: np.ndarray, has_patch_N: Bool) -> MouthStream:
+    """Patches of all frames, of which those that `has_patch_N` flow."""
     num_frames = len(patches)
-    return Mouths(
-        patches=tuple(files),
+    mouths = Mouths(
+        patches=(),
         crop_size_px=64,
         patch_size=SIZE,
         has_patch_N=has_patch_N,
@@ -54,6 +65,9 @@ def mouths_of(patches: np.ndarray, has_patch_N: Bool, folder: Path) -> Mouths:
         is_own_pixels=False,
         renderer="exemplar",
         lends_T=np.ones(num_frames, bool),
+    )
+    return stream_of(
+        mouths, [patch if has else None for patch, has in zip(patches, has_patch_N, strict=True)]
     )
 
 
@@ -82,46 +96,63 @@ def flickering() -> np.ndarray:
     return np.stack([still + 6 * (n % 2) for n in range(NUM_FRAMES)]).astype(np.uint8)
 
 
-def read(mouths: Mouths) -> np.ndarray:
-    return np.stack(list(read_patches([file.path for file in mouths.patches])))
-
-
 def run(
-    ctx: StageContext, mouths: Mouths, track: FaceTrack = TRACK, retime: RetimeMap = RETIME, **params: object
-) -> np.ndarray:
-    made = Deflicker(DeflickerParams.model_validate(params)).run(ctx, track, retime, mouths)
-    assert replace(made, patches=mouths.patches) == mouths
-    return read(made)
+    ctx: StageContext,
+    before: MouthStream,
+    track: FaceTrack = TRACK,
+    retime: RetimeMap = RETIME,
+    **params: object,
+) -> MouthStream:
+    stage = Deflicker(DeflickerParams.model_validate(params))
+    made = stage.run(ctx, VIDEO, clip_of(len(track.shot_id_T)), track, retime, before)
+    assert made.mouths == before.mouths
+    return made
 
 
 def unrest(patches: np.ndarray) -> float:
     return float(np.abs(np.diff(patches[4:].astype(float).mean((1, 2, 3)))).mean())
 
 
-def test_flicker_is_removed(tmp_path: Path) -> None:
+def test_flicker_is_removed(ctx: StageContext) -> None:
     patches = flickering()
-    made = run(context(tmp_path), mouths_of(patches, ALL, tmp_path))
+    made = patches_of(run(ctx, mouths_of(patches, ALL)))
     assert made.shape == patches.shape
     assert unrest(made) < 0.3 * unrest(patches)
+    assert list(ctx.work_dir.iterdir()) == [], "nobody keeps it"
 
 
-def test_a_killed_run_ends_with_the_same_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mouths = mouths_of(flickering(), ALL, tmp_path)
-    undisturbed = run(context(tmp_path / "a"), mouths)
-    ctx = context(tmp_path / "b")
-    write, count = PatchWriter.write, iter(range(100))
+@pytest.mark.parametrize(("num_frames", "num_done"), [(0, 0), (2 * SEGMENT + 3, 2), (NUM_FRAMES - 1, 3)])
+def test_a_killed_run_begins_again_and_ends_with_the_same_patches(
+    tmp_path: Path, num_frames: int, num_done: int
+) -> None:
+    """Its state reaches back to the last cut: it cannot go on in the middle."""
+    before = mouths_of(flickering(), ALL)
+    undisturbed = stage_context(tmp_path / "a", "deflicker")
+    wholes = kept(undisturbed)
+    flowed = patches_of(run(undisturbed, before))
 
-    def killed(self: PatchWriter, rgb: np.ndarray) -> None:
-        if next(count) == 2 * SEGMENT + 3:
-            raise KeyboardInterrupt
-        write(self, rgb)
+    ctx = stage_context(tmp_path / "b", "deflicker")
+    killed, ctx.progress = kept(ctx), Fuse("deflicker", num_frames)
+    with pytest.raises(Killed):
+        drained(run(ctx, before))
+    assert len(killed) == (num_frames == NUM_FRAMES - 1)
+    assert not list(ctx.work_dir.glob("*.part"))
+    assert len(list(ctx.work_dir.glob("*.mkv"))) == num_done
 
-    monkeypatch.setattr(PatchWriter, "write", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(ctx, mouths)
-    monkeypatch.setattr(PatchWriter, "write", write)
-    assert len(list((tmp_path / "b" / "work").glob("*.mkv"))) == 2
-    np.testing.assert_array_equal(run(ctx, mouths), undisturbed)
+    fuse = ctx.progress = Fuse("deflicker", NUM_FRAMES)
+    agains = kept(ctx)
+    np.testing.assert_array_equal(patches_of(run(ctx, before)), flowed)
+    assert fuse.counts == fuse.totals == {"deflicker": NUM_FRAMES}
+    again, whole = agains[0], wholes[0]
+    assert [file.path.name for file in again.patches] == [
+        f"deflicker_{segment:05d}.mkv" for segment in range(3)
+    ]
+    assert [file.path.read_bytes() for file in again.patches] == [
+        file.path.read_bytes() for file in whole.patches
+    ]
+    np.testing.assert_array_equal(
+        list(read_patches([file.path for file in again.patches])), flowed, "what is stored is what flowed"
+    )
 
 
 def starts() -> Iterator[tuple[str, FaceTrack, RetimeMap, int]]:
@@ -135,32 +166,35 @@ def starts() -> Iterator[tuple[str, FaceTrack, RetimeMap, int]]:
 @pytest.mark.parametrize(("_name", "track", "retime", "first"), list(starts()))
 @pytest.mark.parametrize("method", ["screened_poisson", "literal"])
 def test_nothing_is_carried_over_a_start(
-    tmp_path: Path, _name: str, track: FaceTrack, retime: RetimeMap, first: int, method: str
+    ctx: StageContext, _name: str, track: FaceTrack, retime: RetimeMap, first: int, method: str
 ) -> None:
     patches = flickering()
-    made = run(context(tmp_path), mouths_of(patches, ALL, tmp_path), track, retime, method=method)
+    made = patches_of(run(ctx, mouths_of(patches, ALL), track, retime, method=method))
     is_own_N = (made == patches).all((1, 2, 3))
     assert is_own_N[[0, first]].all()
     assert not is_own_N[[first - 1, first + 1]].any()
 
 
-def test_a_gap_starts_anew(tmp_path: Path) -> None:
+def test_a_gap_starts_anew(ctx: StageContext) -> None:
     patches, has_patch_N = flickering(), ALL.copy()
     has_patch_N[[5, 8, 9, 10, 11, 12, 13, 14, 15, 20]] = False
-    made = run(context(tmp_path), mouths_of(patches, has_patch_N, tmp_path))
+    artefacts = kept(ctx)
+    frames = drained(run(ctx, mouths_of(patches, has_patch_N)))
+    assert [each.patch is not None for each in frames] == has_patch_N.tolist()
     numbers = np.flatnonzero(has_patch_N)
-    is_own_N = (made == patches[numbers]).all((1, 2, 3))
+    is_own_N = (patches_of(frames) == patches[numbers]).all((1, 2, 3))
     assert numbers[is_own_N].tolist() == [0, 6, 16, 21]
+    names = [file.path.name for file in artefacts[0].patches]
+    assert names == ["deflicker_00000.mkv", "deflicker_00002.mkv"], "no file of the middle, which has none"
 
 
-def test_own_pixels_stay(tmp_path: Path) -> None:
-    patches = flickering()
-    mouths = replace(mouths_of(patches, ALL, tmp_path), is_own_pixels=True)
-    made = Deflicker(DeflickerParams()).run(context(tmp_path), TRACK, RETIME, mouths)
-    np.testing.assert_array_equal(read(made), patches)
-    assert all(file.path.parent == tmp_path / "entry" for file in made.patches)
-
-
-def test_no_patch_at_all(tmp_path: Path) -> None:
-    mouths = mouths_of(flickering(), ~ALL, tmp_path)
-    assert Deflicker(DeflickerParams()).run(context(tmp_path), TRACK, RETIME, mouths).patches == ()
+@pytest.mark.parametrize("is_own_pixels", [False, True])
+def test_no_patch_at_all(ctx: StageContext, is_own_pixels: bool) -> None:
+    """Nobody is seen, or everybody keeps the own mouth."""
+    before = mouths_of(flickering(), ALL if is_own_pixels else ~ALL)
+    mouths = replace(before.mouths, is_own_pixels=is_own_pixels)
+    artefacts = kept(ctx)
+    frames = drained(run(ctx, stream_of(mouths, [None] * NUM_FRAMES)))
+    assert all(each.patch is None for each in frames)
+    assert artefacts == [mouths]
+    assert list(ctx.work_dir.iterdir()) == []

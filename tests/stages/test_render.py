@@ -10,17 +10,28 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.errors import ConfigError
-from dubber.media.patches import read_patches
 from dubber.media.reader import probe, read_frames_at
 from dubber.models.morphable import project_TL2
 from dubber.ops.align import apply_similarity, identity_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
-from dubber.stages import painter_check, patch_segments, render
+from dubber.stages import mouth_stream, render
 from dubber.stages.mouth_geometry import source_geometry, wanted_landmarks
+from dubber.stages.mouth_stream import MouthStream
 from dubber.stages.render import RenderParams, render_mouths
 from dubber.stages.renderers.crops import crop_of
-from dubber.types import Clip, ExpressionTrack, FaceCoeffs, FaceTrack, Mouths, RetimeMap, SourceFile
+from dubber.stages.renderers.exemplar import ExemplarSource
+from dubber.types import (
+    Clip,
+    ExpressionTrack,
+    FaceCoeffs,
+    FaceTrack,
+    Mouths,
+    PainterVerdict,
+    RetimeMap,
+    SourceFile,
+)
 from tests.models.face import formula_face, random_poses
+from tests.stages.streams import Fuse, Killed, drained, kept, patches_of, stage_context
 from tests.synth import SyntheticClip, make_clip
 
 NUM_FRAMES = 40
@@ -72,8 +83,14 @@ def straight(num_frames: int = NUM_FRAMES) -> RetimeMap:
 
 
 def own_mouths(
-    ctx: StageContext, synthetic: SyntheticClip, clip: Clip, retime: RetimeMap | None = None, **params: object
-) -> Mouths:
+    ctx: StageContext,
+    synthetic: SyntheticClip,
+    clip: Clip,
+    retime: RetimeMap | None = None,
+    verdict: PainterVerdict | None = None,
+    **params: object,
+) -> MouthStream:
+    """The clip's own mouths, asked for again."""
     track, retime = true_track(synthetic), retime or straight()
     coeffs = still_coeffs(clip.num_frames)
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2
@@ -87,11 +104,8 @@ def own_mouths(
         coeffs,
         retime,
         wanted,
+        verdict=verdict,
     )
-
-
-def patches_of(mouths: Mouths) -> np.ndarray:
-    return np.stack(list(read_patches([file.path for file in mouths.patches])))
 
 
 def source_crops(mouths: Mouths, synthetic: SyntheticClip, clip: Clip, indices: np.ndarray) -> np.ndarray:
@@ -113,14 +127,15 @@ def mouth_psnr(patches: np.ndarray, truth: np.ndarray, mouths: Mouths) -> np.nda
 def test_own_landmarks_give_the_own_pixels(
     context: StageContext, synthetic: SyntheticClip, clip: Clip
 ) -> None:
-    mouths = own_mouths(context, synthetic, clip)
+    stream = own_mouths(context, synthetic, clip)
+    mouths = stream.mouths
     assert mouths.crop_size_px == 256
     assert mouths.patch_size == (128, 192)
     assert mouths.renderer == "exemplar"
     assert (mouths.lends_T == synthetic.has_face_T).all()
     assert (mouths.has_patch_N == synthetic.has_face_T).all()
     assert not mouths.is_own_pixels
-    patches = patches_of(mouths)
+    patches = patches_of(stream)
     assert patches.shape == (NUM_FRAMES - 3, 128, 192, 3)
     truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
     difference = np.abs(patches.astype(int) - truth)
@@ -133,10 +148,11 @@ def test_own_landmarks_give_the_own_pixels(
 def test_held_out_mouths_are_rebuilt_better_than_frozen_ones(
     context: StageContext, synthetic: SyntheticClip, clip: Clip
 ) -> None:
-    mouths = own_mouths(context, synthetic, clip, held_out_from_frame=30)
+    stream = own_mouths(context, synthetic, clip, held_out_from_frame=30)
+    mouths = stream.mouths
     truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
     held_out = np.flatnonzero(mouths.has_patch_N) >= 30
-    patches = patches_of(mouths)
+    patches = patches_of(stream)
     assert (np.abs(patches.astype(int) - truth).max((1, 2, 3)) > 10)[held_out].all(), "nothing leaks"
     found = mouth_psnr(patches, truth, mouths)[held_out]
     frozen = mouth_psnr(np.repeat(truth[26:27], len(truth), 0), truth, mouths)[held_out]
@@ -145,82 +161,109 @@ def test_held_out_mouths_are_rebuilt_better_than_frozen_ones(
 
 def test_the_footage_out_of_order(context: StageContext, synthetic: SyntheticClip, clip: Clip) -> None:
     index_N = np.array([5, 4, 30, 31, 31, 13, 2], np.int32)
-    mouths = own_mouths(context, synthetic, clip, RetimeMap(index_N, np.zeros(7, bool)), dissolve_frames=0)
+    retime = RetimeMap(index_N, np.zeros(7, bool))
+    stream = own_mouths(context, synthetic, clip, retime, dissolve_frames=0)
+    mouths = stream.mouths
     assert mouths.has_patch_N.tolist() == [True, True, True, True, True, False, True]
+    frames = drained(stream)
+    assert [each.frame.index for each in frames] == index_N.tolist()
+    assert [each.patch is not None for each in frames] == mouths.has_patch_N.tolist()
     truth = source_crops(mouths, synthetic, clip, index_N)
-    assert np.median(mouth_psnr(patches_of(mouths), truth, mouths)) > 45
+    assert np.median(mouth_psnr(patches_of(frames), truth, mouths)) > 45
 
 
-def test_copy_gives_the_sources_own_crops(
+def test_copy_needs_no_patches(context: StageContext, synthetic: SyntheticClip, clip: Clip) -> None:
+    artefacts = kept(context)
+    stream = own_mouths(context, synthetic, clip, renderer="copy")
+    frames = drained(stream)
+    assert (stream.mouths.has_patch_N == synthetic.has_face_T).all()
+    assert all(each.patch is None for each in frames)
+    assert [(mouths.patches, mouths.is_own_pixels) for mouths in artefacts] == [((), True)]
+    assert list(context.work_dir.iterdir()) == []
+
+
+def test_a_stream_that_nobody_keeps_leaves_nothing_but_scratch(
     context: StageContext, synthetic: SyntheticClip, clip: Clip
 ) -> None:
-    mouths = own_mouths(context, synthetic, clip, renderer="copy")
-    assert mouths.is_own_pixels
-    truth = source_crops(mouths, synthetic, clip, np.arange(NUM_FRAMES))
-    assert (patches_of(mouths) == truth).all()
+    own_mouths(context, synthetic, clip).drain()
+    assert list(context.entry_dir.iterdir()) == []
+    assert {path.parent for path in context.work_dir.rglob("*") if path.is_file()} == {context.scratch_dir()}
 
 
+def files_of(mouths: Mouths) -> list[bytes]:
+    return [file.path.read_bytes() for file in mouths.patches]
+
+
+# A file is finished when the next one is begun, the last one when the artefact is complete.
+@pytest.mark.parametrize(
+    ("num_frames", "num_done"), [(7, 0), (20, 2), (NUM_FRAMES - 2, 4), (NUM_FRAMES - 1, 5)]
+)
 def test_a_killed_run_continues_and_gives_the_same_bytes(
     tmp_path: Path,
     context: StageContext,
     synthetic: SyntheticClip,
     clip: Clip,
     monkeypatch: pytest.MonkeyPatch,
+    num_frames: int,
+    num_done: int,
 ) -> None:
-    monkeypatch.setattr(patch_segments, "SEGMENT_FRAMES", 8)
-    whole = own_mouths(context, synthetic, clip, held_out_from_frame=30)
-    reference = [file.path.read_bytes() for file in whole.patches]
-    assert len(reference) == 5
+    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
+    artefacts = kept(context)
+    frames = drained(own_mouths(context, synthetic, clip, held_out_from_frame=30))
+    (whole,) = artefacts
+    assert len(whole.patches) == 5
 
-    class Killed(BaseException):
-        pass
-
-    class Bomb:
-        def __init__(self) -> None:
-            self.count = 0
-
-        def plan(self, stages: list[str]) -> None: ...
-        def start(self, stage: str, total: int | None) -> None:
-            self.count, self.total = 0, total
-
-        def advance(self, stage: str, count: int = 1) -> None:
-            self.count += count
-            if self.fuse and self.count >= self.fuse:
-                raise Killed
-
-        def finish(self, stage: str, seconds: float, *, is_hit: bool) -> None: ...
-
-        fuse = 20
-
-    second = StageContext(context.runtime, tmp_path / "e2", tmp_path / "w2", "render", Bomb())
-    second.entry_dir.mkdir()
-    second.work_dir.mkdir()
+    second = stage_context(tmp_path / "second", "test")
+    killed, second.progress = kept(second), Fuse("test", num_frames)
     with pytest.raises(Killed):
-        own_mouths(second, synthetic, clip, held_out_from_frame=30)
-    done = sorted(path.name for path in second.work_dir.glob("*.mkv"))
-    assert done == ["mouths_00000.mkv", "mouths_00001.mkv"]
-    before = {name: (second.work_dir / name).stat().st_ino for name in done}
-    second.progress.fuse = 0  # type: ignore[attr-defined]
-    again = own_mouths(second, synthetic, clip, held_out_from_frame=30)
-    assert [file.path.read_bytes() for file in again.patches] == reference
-    assert [file.path.stat().st_ino for file in again.patches[:2]] == list(before.values()), (
-        "kept, not remade"
-    )
-    assert second.progress.count == second.progress.total == NUM_FRAMES  # type: ignore[attr-defined]
+        drained(own_mouths(second, synthetic, clip, held_out_from_frame=30))
+    assert len(killed) == (num_frames == NUM_FRAMES - 1), "complete with the last patch, or not at all"
+    done = {path.name: path.stat().st_ino for path in second.work_dir.glob("*.mkv")}
+    assert sorted(done) == [f"test_{segment:05d}.mkv" for segment in range(num_done)]
+    assert not list(second.work_dir.glob("*.part"))
+
+    fuse = second.progress = Fuse("test", NUM_FRAMES)
+    artefacts = kept(second)
+    again = drained(own_mouths(second, synthetic, clip, held_out_from_frame=30))
+    assert files_of(artefacts[0]) == files_of(whole)
+    assert (patches_of(again) == patches_of(frames)).all()
+    inodes = {file.path.name: file.path.stat().st_ino for file in artefacts[0].patches}
+    assert {name: inodes[name] for name in done} == done, "kept, not remade"
+    assert fuse.counts == fuse.totals == {"test": NUM_FRAMES}
     for field in ("landmarks_NM2", "similarity_N23", "has_patch_N"):
-        assert (getattr(again, field) == getattr(whole, field)).all()
+        assert (getattr(artefacts[0], field) == getattr(whole, field)).all()
+
+
+def test_finished_segments_are_not_painted_again(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
+    kept(context)
+    context.progress = Fuse("test", 20)
+    with pytest.raises(Killed):
+        drained(own_mouths(context, synthetic, clip))
+    context.progress = Fuse("test", NUM_FRAMES)
+    painted, original = [], ExemplarSource.patch
+
+    def patch(self: ExemplarSource, n: int, path: int = 0) -> np.ndarray:
+        painted.append(n)
+        return original(self, n, path)
+
+    monkeypatch.setattr(ExemplarSource, "patch", patch)
+    drained(own_mouths(context, synthetic, clip))
+    assert painted == list(range(16, NUM_FRAMES))
 
 
 def test_the_network_gives_way_where_exemplars_are_better(
-    context: StageContext, synthetic: SyntheticClip, clip: Clip, monkeypatch: pytest.MonkeyPatch
+    context: StageContext, synthetic: SyntheticClip, clip: Clip, caplog: pytest.LogCaptureFixture
 ) -> None:
-    verdicts = [False, True]
-    monkeypatch.setattr(painter_check, "paints_better", lambda *_: verdicts.pop(0))
-    mouths = own_mouths(context, synthetic, clip, renderer="hybrid")
-    assert mouths.renderer == "exemplar"
-    assert verdicts == [True]
-    # What was once decided stands: a killed run goes on as it began.
-    assert render._paints_better(context, RenderParams(), *[None] * 4) is False
+    worse, better = PainterVerdict(False, 20.0, 21.0), PainterVerdict(True, 21.0, 20.0)
+    for verdict, renderer in ((worse, "exemplar"), (better, "hybrid")):
+        stream = own_mouths(context, synthetic, clip, verdict=verdict, renderer="hybrid")
+        assert stream.mouths.renderer == renderer
+    assert caplog.text.count("exemplars are used") == 1
+    given_way = patches_of(own_mouths(context, synthetic, clip, verdict=worse, renderer="hybrid"))
+    assert (given_way == patches_of(own_mouths(context, synthetic, clip, renderer="exemplar"))).all()
 
 
 def test_holding_out_everything_is_a_mistake_of_the_users(
@@ -237,7 +280,10 @@ def test_a_clip_without_a_face_gives_no_patches(
     wanted = np.zeros((NUM_FRAMES, 39, 2), np.float32)
     source = SourceFile(synthetic.path, "0" * 64)
     coeffs = still_coeffs(NUM_FRAMES)
-    mouths = render_mouths(context, RenderParams(), source, clip, track, coeffs, straight(), wanted)
+    artefacts = kept(context)
+    stream = render_mouths(context, RenderParams(), source, clip, track, coeffs, straight(), wanted)
+    assert all(each.patch is None for each in drained(stream))
+    (mouths,) = artefacts
     assert mouths.patches == ()
     assert not mouths.has_patch_N.any()
 
