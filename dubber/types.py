@@ -336,6 +336,11 @@ class Mouths:
     renderer: str
     lends_T: Bool
 
+    @property
+    def num_frames(self) -> int:
+        """N, the number of output frames."""
+        return len(self.has_patch_N)
+
 
 @dataclass(frozen=True)
 class DubbedVideo:

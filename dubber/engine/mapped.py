@@ -1,4 +1,4 @@
-"""Arrays that stay on disk until they are looked at: what is known of a film of hours need not fit in memory."""
+"""Arrays that stay on disk until they are looked at: what is known of a long film need not fit in memory."""
 
 from __future__ import annotations
 
@@ -49,6 +49,24 @@ def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             mapping, dtype, count=math.prod(shape), offset=8 + length + start
         ).reshape(shape)
     return arrays
+
+
+def scratch_array(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """A new array of zeros that lies in a file, like those of `map_arrays`, but may be written to.
+
+    Args:
+        path: A new file, of no worth afterwards.
+        shape: Its shape.
+        dtype: Its type.
+    """
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if not num_bytes:
+        return np.zeros(shape, dtype)
+    with path.open("xb+") as file:
+        file.truncate(num_bytes)
+        mapping = mmap.mmap(file.fileno(), num_bytes)
+    _mapped.add(mapping)
+    return np.frombuffer(mapping, dtype).reshape(shape)
 
 
 def forget_pages() -> None:

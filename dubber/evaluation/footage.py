@@ -39,7 +39,6 @@ from dubber.types import (
     AdaptedPainter,
     Bool,
     Clip,
-    ExpressionTrack,
     FaceCoeffs,
     FaceTrack,
     Float32,
@@ -231,5 +230,4 @@ def on_own_heads(model: LinearFaceModel, footage: Footage, expression: Float32) 
     retime = footage.retime
     num_frames = len(retime.source_index_N)
     expression_NK = np.broadcast_to(expression, (num_frames, expression.shape[-1])).astype(np.float32)
-    track = ExpressionTrack(expression_NK, np.zeros(num_frames, np.bool_))
-    return wanted_landmarks(model, footage.track, footage.coeffs, track, retime)
+    return wanted_landmarks(model, footage.track, footage.coeffs, expression_NK, retime)

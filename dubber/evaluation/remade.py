@@ -115,7 +115,7 @@ def finished_mouths(
         track,
         coeffs,
         footage.retime,
-        wanted_NM2,
+        wanted_NM2.__getitem__,
         verdict=verdict,
         adapted=adapted,
     )

@@ -49,10 +49,15 @@ class PreparedPainter:
     Args:
         net: The painter; later changes of it have no effect.
         device: Where to paint.
+
+    Attributes:
+        num_exemplars: K.
+        batch_size: Pictures that are best painted in one call.
     """
 
     def __init__(self, net: HybridPainter, device: torch.device) -> None:
         self.num_exemplars = net.num_exemplars
+        self.batch_size = 1 if device.type == "cpu" else _DEVICE_BATCH
         self._device = device
         with torch.inference_mode():
             layers = _folded(net)

@@ -3,11 +3,13 @@
 A per-frame nearest neighbour hops between look-alikes; so the few best candidates of each frame are kept and
 a path through them is found that pays for hops (method.md section 0, "candidates by path, not by frame").
 
-Index letters: T frames of the bank, N output frames, D features, C candidates per frame, M = 39 landmarks.
+Index letters: T frames of the footage, B frames of the bank, N output frames, D features, C candidates per
+frame, M = 39 landmarks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,13 +72,15 @@ def shape_features(landmarks_TM2: Float32, rotation_T3: Float32, weights: ShapeW
     return np.asarray(np.concatenate(parts, 1), np.float32)
 
 
-def bank_subset(features_TD: Float32, is_allowed_T: Bool, num_frames: int, run_frames: int = 8) -> Int32:
+def bank_subset(
+    features_of: Callable[[Int32], Float32], is_allowed_T: Bool, num_frames: int, run_frames: int = 8
+) -> Int32:
     """A varied subset of the footage: runs of consecutive frames, picked far from each other.
 
     Whole runs are kept because a path that follows the footage for a while does not flicker.
 
     Args:
-        features_TD: (T, D).
+        features_of: The (n, D) features of n frames; asked for a frame of each run at most.
         is_allowed_T: (T,) bool; other frames are never picked.
         num_frames: Upper bound of the subset's size.
         run_frames: Length of a run.
@@ -90,7 +94,7 @@ def bank_subset(features_TD: Float32, is_allowed_T: Bool, num_frames: int, run_f
     if len(allowed) <= num_frames:
         return allowed.astype(np.int32)
     runs = np.array_split(allowed, -(-len(allowed) // run_frames))
-    middles = features_TD[[run[len(run) // 2] for run in runs]]
+    middles = features_of(np.array([run[len(run) // 2] for run in runs], np.int32))
     picked = [int(((middles - middles.mean(0)) ** 2).sum(1).argmin())]
     distance = ((middles - middles[picked[0]]) ** 2).sum(1)
     for _ in range(max(1, num_frames // run_frames) - 1):
@@ -176,7 +180,8 @@ class HopCost:
 
 def exemplar_path(
     wanted_ND: Float32,
-    features_TD: Float32,
+    bank_BD: Float32,
+    frames_B: Int32,
     candidates_NC: Int32,
     costs_NC: Float32,
     starts_anew_N: Bool,
@@ -186,14 +191,15 @@ def exemplar_path(
 
     Args:
         wanted_ND: (N, D) wanted features.
-        features_TD: (T, D) the footage's features.
-        candidates_NC: (N, C) int32 frames of the footage.
+        bank_BD: (B, D) features of the frames that may be exemplars.
+        frames_B: (B,) int32 which frames of the footage these are.
+        candidates_NC: (N, C) int32 positions in the bank.
         costs_NC: (N, C) float32 what each candidate costs by itself.
         starts_anew_N: (N,) bool, nothing is continued from the frame before (cuts, gaps).
         hop: What changing costs.
 
     Returns:
-        (N,) int32 frames of the footage. Ties go to the earlier candidate.
+        (N,) int32 positions in the bank. Ties go to the earlier candidate.
 
     Source: Viterbi 1967.
     """
@@ -202,14 +208,14 @@ def exemplar_path(
         return np.zeros(0, np.int32)
     came_from = np.zeros((num_frames, count), np.int16)
     total = costs_NC[0].astype(np.float64)
-    misfit = features_TD[candidates_NC[0]] - wanted_ND[0]
+    misfit = bank_BD[candidates_NC[0]] - wanted_ND[0]
     for n in range(1, num_frames):
-        before, misfit = misfit, features_TD[candidates_NC[n]] - wanted_ND[n]
+        before, misfit = misfit, bank_BD[candidates_NC[n]] - wanted_ND[n]
         if starts_anew_N[n]:
             came_from[n] = total.argmin()
             total = total.min() + costs_NC[n]
             continue
-        step = candidates_NC[n][None] - candidates_NC[n - 1][:, None]
+        step = frames_B[candidates_NC[n]][None] - frames_B[candidates_NC[n - 1]][:, None]
         arrival = total[:, None] + hop.between(before, misfit, step == 1)
         came_from[n] = arrival.argmin(0)
         total = arrival.min(0) + costs_NC[n]

@@ -92,12 +92,21 @@ def blended(
     Yields:
         Source picture and patch; the finished frame, which is the source's own where nothing is to be done.
     """
+    from dubber.ops.grain import GrainMatcher
     from dubber.stages.compositor import Compositor
+    from dubber.stages.mouth_stream import parts
 
-    compositor = Compositor(params, footage.track, footage.retime, stream.mouths)
+    grain = GrainMatcher(params.grain)
+    upcoming = iter(parts(stream.mouths.num_frames))
+    stop = first = 0
     with closing(stream.open()) as shown:
         for each in shown:
+            if each.n >= stop:
+                part = next(upcoming)
+                stop, first = part.stop, part.seen.start
+                retime, mouths = part.retime(footage.retime), part.mouths(stream.mouths)
+                compositor = Compositor(params, footage.track, retime, mouths, grain)
             frame = each.frame
             if each.patch is not None:
-                frame = compositor.composite(each.n, frame, each.patch)
+                frame = compositor.composite(each.n - first, frame, each.patch)
             yield each, frame

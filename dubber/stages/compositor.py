@@ -65,18 +65,22 @@ class Compositor:
         track: Knows the nose.
         retime: Which source frame each output frame shows.
         mouths: Landmarks and similarities of the patches.
-
-    Attributes:
-        is_halfway_N: (N,) bool, output frames that lie between two source frames.
+        grain: What is known of the film's grain already.
     """
 
-    def __init__(self, params: BlendParams, track: FaceTrack, retime: RetimeMap, mouths: Mouths) -> None:
-        self.is_halfway_N: Bool = shown_halfway(track, retime)
+    def __init__(
+        self,
+        params: BlendParams,
+        track: FaceTrack,
+        retime: RetimeMap,
+        mouths: Mouths,
+        grain: GrainMatcher | None = None,
+    ) -> None:
         self._params = params
         self._similarity_N23 = mouths.similarity_N23
         self._unit_px_N = mouths.crop_size_px / CROP_SIZE_PX / similarity_scale(mouths.similarity_N23)
         index_N = retime.source_index_N
-        next_N = index_N + self.is_halfway_N
+        next_N = index_N + shown_halfway(track, retime)
         shot_N = track.shot_id_T[index_N]
         to_display_N23 = _inverse_where(mouths.similarity_N23, mouths.has_patch_N)
         self._wanted_NM2 = apply_similarity(to_display_N23, mouths.landmarks_NM2)
@@ -84,8 +88,10 @@ class Compositor:
         height, width = mouths.patch_size
         corners_42 = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         self._patch_N42 = apply_similarity(to_display_N23, corners_42)
-        nose_TB2 = track.landmarks_TL3[:, NOSE_BASE, :2]
-        self._nose_NB2 = np.asarray((nose_TB2[index_N] + nose_TB2[next_N]) / 2, np.float32)
+        nose_NB2, nose_after_NB2 = (
+            track.landmarks_TL3[frames_N[:, None], NOSE_BASE, :2] for frames_N in (index_N, next_N)
+        )
+        self._nose_NB2 = np.asarray((nose_NB2 + nose_after_NB2) / 2, np.float32)
         # The mask's edge must not tremble with the tracker, nor the jaw's warp.
         calm = smooth_per_segment(
             np.concatenate([self._wanted_NM2, self._own_NM2, self._nose_NB2], 1),
@@ -94,7 +100,7 @@ class Compositor:
             1.0,
         )
         self._calm_wanted_NM2, self._calm_own_NM2, self._calm_nose_NB2 = np.split(calm, [39, 78], 1)
-        self._grain = GrainMatcher(params.grain)
+        self._grain = grain or GrainMatcher(params.grain)
         self._strength_N = fade_strength(mouths.has_patch_N, shot_N, params.fade_frames)
 
     def composite(self, n: int, frame: Frame, patch: UInt8) -> Frame:

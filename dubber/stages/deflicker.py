@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.types import CROP_SIZE_PX, Mouths
+from dubber.types import CROP_SIZE_PX, FaceTrack, Mouths, RetimeMap
 
 if TYPE_CHECKING:
-    from dubber.stages.mouth_stream import MouthStream, ShownFootage
+    from dubber.stages.mouth_stream import Link, MouthStream, Part
     from dubber.types import Float32, UInt8
 
 
@@ -56,44 +56,63 @@ class Deflicker(Stage[Mouths]):
             ctx: Is told of each frame.
             *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`.
         """
-        from dubber.stages.mouth_stream import ShownFootage, as_stream, changed_patches, next_link
+        from dubber.stages.mouth_stream import (
+            ShownFootage,
+            as_stream,
+            changed_patches,
+            next_link,
+            part_by_part,
+        )
 
         *shown, mouths = inputs
         footage = ShownFootage(*shown)
         before = as_stream(mouths, footage)
-        return next_link(
-            ctx,
-            before,
-            footage,
-            lambda: partial(changed_patches, change=Filter(self.params, footage, before.mouths).filtered),
-        )
+
+        def begin() -> Link:
+            recursion = Recursion(self.params, footage.track)
+
+            def link_of(part: Part) -> Link:
+                recursion.look_ahead(part.mouths(before.mouths), part.retime(footage.retime))
+                return partial(changed_patches, change=recursion.filtered)
+
+            return part_by_part(before.mouths.num_frames, link_of)
+
+        return next_link(ctx, before, footage, begin)
 
 
-class Filter:
+class Recursion:
     """The recursion through all patches, which come in order.
 
     Its state is the last patch before and after filtering.
 
     Args:
         params: How.
-        footage: Knows cuts and jumps.
-        mouths: Landmarks of the patches.
+        track: Knows the cuts.
     """
 
-    def __init__(self, params: DeflickerParams, footage: ShownFootage, mouths: Mouths) -> None:
+    def __init__(self, params: DeflickerParams, track: FaceTrack) -> None:
+        self._params, self._track = params, track
+        self._before: tuple[UInt8, Float32] | None = None
+
+    def look_ahead(self, mouths: Mouths, retime: RetimeMap) -> None:
+        """Prepare for some consecutive output frames, counted from 0 from here on.
+
+        Args:
+            mouths: Their landmarks.
+            retime: Knows where the footage jumps.
+        """
         import numpy as np
 
         from dubber.ops.landmark_smoothing import mouth_motion
         from dubber.stages.mouth_geometry import starts_anew
 
-        self._params, self._mouths = params, mouths
+        self._mouths = mouths
         has_patch_N = mouths.has_patch_N
         follows_gap_N = np.concatenate([[True], ~has_patch_N[:-1]])[: len(has_patch_N)]
-        self._begins_N = starts_anew(footage.track, footage.retime) | follows_gap_N
+        self._begins_N = starts_anew(self._track, retime) | follows_gap_N
         self._unit_px = mouths.crop_size_px / CROP_SIZE_PX
-        motion_N = mouth_motion(mouths.landmarks_NM2, of_centre=params.method == "literal")
+        motion_N = mouth_motion(mouths.landmarks_NM2, of_centre=self._params.method == "literal")
         self._motion_px_N = motion_N / self._unit_px
-        self._before: tuple[UInt8, Float32] | None = None
 
     def filtered(self, n: int, patch: UInt8) -> UInt8:
         """The filtered patch of output frame `n`.

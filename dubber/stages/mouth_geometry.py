@@ -18,7 +18,6 @@ from dubber.types import (
     CROP_SIZE_PX,
     MOUTH_WINDOW,
     Bool,
-    ExpressionTrack,
     FaceCoeffs,
     FaceTrack,
     Float32,
@@ -28,6 +27,9 @@ from dubber.types import (
 
 NOSE_ANCHORS: Int32 = np.concatenate([NOSE_BASE, NOSE_BRIDGE[2:], np.array([NOSE_TIP], np.int32)])
 """Points of the nose that a warp holds: base, lower bridge, tip."""
+
+RENDERED_POINTS: Int32 = np.concatenate([MOUTH_JAW, NOSE_ANCHORS])
+"""All points that a warp knows."""
 
 
 def patch_size(crop_size_px: int) -> tuple[int, int]:
@@ -107,9 +109,15 @@ def source_geometry(track: FaceTrack, coeffs: FaceCoeffs, retime: RetimeMap) -> 
     def between(values_T: Float32) -> Float32:
         return np.asarray((values_T[index_N] + values_T[next_N]) / 2, np.float32)
 
+    def points_between(points: Int32) -> Float32:
+        first_N, second_N = (
+            track.landmarks_TL3[frames_N[:, None], points, :2] for frames_N in (index_N, next_N)
+        )
+        return np.asarray((first_N + second_N) / 2, np.float32)
+
     return SourceGeometry(
-        landmarks_NM2=between(track.landmarks_TL3[:, MOUTH_JAW, :2]),
-        nose_NA2=between(track.landmarks_TL3[:, NOSE_ANCHORS, :2]),
+        landmarks_NM2=points_between(MOUTH_JAW),
+        nose_NA2=points_between(NOSE_ANCHORS),
         similarity_N23=between(track.similarity_T23),
         rotation_N3=between(coeffs.rotation_T3),
         is_halfway_N=is_halfway_N,
@@ -122,7 +130,7 @@ def wanted_landmarks(
     model: LinearFaceModel,
     track: FaceTrack,
     coeffs: FaceCoeffs,
-    expression: ExpressionTrack,
+    expression_NK: Float32,
     retime: RetimeMap,
 ) -> Float32:
     """Where the 39 landmarks shall be: the tracked ones, moved by what the new expression changes.
@@ -133,7 +141,7 @@ def wanted_landmarks(
         model: The face model of `coeffs`.
         track: The tracked face.
         coeffs: What explains it.
-        expression: The wanted expression at the output's frames.
+        expression_NK: (N, K) the wanted expression at the output's frames.
         retime: Which source frame each output frame shows.
 
     Returns:
@@ -145,7 +153,7 @@ def wanted_landmarks(
 
     def change(frames: Int32) -> Float32:
         pose = (coeffs.rotation_T3[frames], coeffs.scale_T[frames], coeffs.translation_T2[frames])
-        wanted = project_TL2(model, coeffs.identity_K, expression.expression_NK, *pose, vertices)
+        wanted = project_TL2(model, coeffs.identity_K, expression_NK, *pose, vertices)
         own = project_TL2(model, coeffs.identity_K, coeffs.expression_TK[frames], *pose, vertices)
         return wanted - own
 

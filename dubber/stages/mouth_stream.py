@@ -12,15 +12,16 @@ Index letters: N output frames, T source frames.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from dubber.engine.mapped import forget_pages
 from dubber.engine.stage import StageContext, Stream, stage_faults
 from dubber.media.flow import prefetch
 from dubber.media.frame import Frame
@@ -52,6 +53,14 @@ class Shown:
     frame: Frame
     patch: UInt8 | None = None
 
+
+PART_FRAMES = 1500
+"""So many output frames are prepared at a time: what a stage plans ahead for them is all that it holds."""
+
+_MARGIN_FRAMES = 50
+"""A part is planned with so many frames on either side, so that paths and smoothing come out as in the
+whole.
+"""
 
 Link = Callable[[Iterator[Shown]], Generator[Shown]]
 """Takes output frames, one after the other from some number on, and yields them with other patches."""
@@ -167,6 +176,75 @@ def next_link(
             yield from begin()(shown)
 
     return _stream(ctx, before.mouths, footage, changed)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive output frames.
+
+    Attributes:
+        start: The first one that is made.
+        stop: One behind the last one.
+        seen: The frames that are looked at to plan them.
+    """
+
+    start: int
+    stop: int
+    seen: slice
+
+    def retime(self, retime: RetimeMap) -> RetimeMap:
+        """The map of the frames that are looked at."""
+        return RetimeMap(retime.source_index_N[self.seen], retime.is_halfway_N[self.seen])
+
+    def mouths(self, mouths: Mouths) -> Mouths:
+        """The mouths that are looked at."""
+        return replace(
+            mouths,
+            patches=(),
+            has_patch_N=mouths.has_patch_N[self.seen],
+            similarity_N23=mouths.similarity_N23[self.seen],
+            landmarks_NM2=mouths.landmarks_NM2[self.seen],
+            source_landmarks_NM2=mouths.source_landmarks_NM2[self.seen],
+        )
+
+
+def parts(num_frames: int) -> list[Part]:
+    """All output frames, part by part."""
+    return [
+        Part(
+            start,
+            min(start + PART_FRAMES, num_frames),
+            slice(max(0, start - _MARGIN_FRAMES), min(start + PART_FRAMES + _MARGIN_FRAMES, num_frames)),
+        )
+        for start in range(0, num_frames, PART_FRAMES)
+    ]
+
+
+def part_by_part(num_frames: int, link_of: Callable[[Part], Link]) -> Link:
+    """A link that is planned anew for each part; what it plans counts frames from `Part.seen.start`.
+
+    Args:
+        num_frames: N.
+        link_of: Plans a part; called when its first frame comes.
+    """
+
+    def link(shown: Iterator[Shown]) -> Generator[Shown]:
+        left = deque(parts(num_frames))
+        for first in shown:
+            while left[0].stop <= first.n:
+                left.popleft()
+            part = left[0]
+            forget_pages()
+            rest = islice(shown, part.stop - first.n - 1)
+            with closing(link_of(part)(_renumbered(chain([first], rest), -part.seen.start))) as made:
+                yield from _renumbered(made, part.seen.start)
+
+    return link
+
+
+def _renumbered(shown: Iterable[Shown], offset: int) -> Generator[Shown]:
+    for each in shown:
+        yield replace(each, n=each.n + offset)
 
 
 def changed_patches(shown: Iterator[Shown], change: Callable[[int, UInt8], UInt8]) -> Generator[Shown]:

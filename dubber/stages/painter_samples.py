@@ -18,16 +18,14 @@ from torch import nn
 from dubber.engine.stage import StageContext
 from dubber.models.hybrid import to_pictures, to_tensor
 from dubber.models.learning import Painted
-from dubber.ops.exemplar import shape_features
 from dubber.ops.landmarks import NUM_MOUTH, NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import lower_face, painter_input
 from dubber.stages.mouth_geometry import source_geometry
-from dubber.stages.render import RenderParams, crop_size, make_job
+from dubber.stages.render import RenderParams, make_job
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import source_pictures
 from dubber.stages.renderers.exemplar import ExemplarSource, Shares
 from dubber.types import (
-    CROP_SIZE_PX,
     Bool,
     Clip,
     FaceCoeffs,
@@ -177,10 +175,11 @@ def make_samples(
         MediaError: The video can no longer be read.
     """
     retime = RetimeMap(frames_n, np.zeros(len(frames_n), np.bool_))
-    source = source_geometry(track, coeffs, retime)
-    size_px = crop_size(params, track)
-    job = make_job(ctx, params, video, clip, track, coeffs, retime, source, source.landmarks_NM2, size_px)
-    paths = _nearest_apart(job, np.flatnonzero(lends_T & job.is_exemplar_T), apart_n, num_exemplars)
+    own_NM2 = source_geometry(track, coeffs, retime).landmarks_NM2
+    job = make_job(ctx, params, video, clip, track, coeffs, retime, own_NM2)
+    paths = _nearest_apart(
+        job, np.flatnonzero(lends_T & job.lenders.may_lend_T).astype(np.int32), apart_n, num_exemplars
+    )
     exemplars = ExemplarSource(job, paths)
     rng = np.random.default_rng(seed)
     other_T = rng.choice(np.flatnonzero(track.is_usable_T), len(frames_n))
@@ -201,9 +200,9 @@ def make_samples(
     save_file(
         {
             "wanted_nM2": points_nP2[:, :NUM_MOUTH_JAW].copy(),
-            "other_nM2": job.landmarks_TP2[other_T, :NUM_MOUTH_JAW].copy(),
+            "other_nM2": job.lenders.landmarks(other_T)[:, :NUM_MOUTH_JAW].copy(),
             "nose_nA2": points_nP2[:, NUM_MOUTH_JAW : NUM_MOUTH_JAW + NUM_NOSE_BASE].copy(),
-            "unit_px": np.array(size_px / CROP_SIZE_PX),
+            "unit_px": np.array(job.unit_px),
         },
         part,
     )
@@ -259,17 +258,16 @@ def _psnr_db(made: UInt8, truth: UInt8) -> float:
 
 def _nearest_apart(job: RenderJob, bank_b: Int32, apart_n: Int32, count: int) -> list[list[Shares]]:
     """For each output frame the nearest mouths, away from it and from each other in time."""
-    unit = np.float32(job.unit_px)
-    footage_TD = shape_features(
-        job.landmarks_TP2[:, :NUM_MOUTH_JAW] / unit, job.rotation_T3, job.search.shape
-    )
+    bank_bD = job.lenders.features(bank_b)
+    wanted_nD = job.lenders.features(job.source_index_N)
     paths: list[list[Shares]] = [[] for _ in range(count)]
-    for frame, apart in zip(job.source_index_N.tolist(), apart_n.tolist(), strict=True):
-        left_b = bank_b[np.abs(bank_b - frame) >= apart]
-        left_b = left_b if len(left_b) else bank_b
+    for wanted_D, frame, apart in zip(wanted_nD, job.source_index_N, apart_n, strict=True):
+        misfit_b = ((bank_bD - wanted_D) ** 2).sum(1)
+        is_left_b = np.abs(bank_b - frame) >= apart
+        is_left_b = is_left_b if is_left_b.any() else np.ones_like(is_left_b)
         for path in paths:
-            chosen = int(left_b[((footage_TD[left_b] - footage_TD[frame]) ** 2).sum(1).argmin()])
+            chosen = int(bank_b[np.where(is_left_b, misfit_b, np.inf).argmin()])
             path.append({chosen: 1.0})
-            others_b = left_b[np.abs(left_b - chosen) > _APART_FRAMES]
-            left_b = others_b if len(others_b) else left_b
+            are_others_b = is_left_b & (np.abs(bank_b - chosen) > _APART_FRAMES)
+            is_left_b = are_others_b if are_others_b.any() else is_left_b
     return paths

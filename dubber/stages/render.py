@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -22,12 +23,13 @@ from dubber.types import (
     PainterVerdict,
     RetimeMap,
     SourceFile,
+    StoredFile,
 )
 
 if TYPE_CHECKING:
     from dubber.stages.mouth_geometry import SourceGeometry
-    from dubber.stages.mouth_stream import MouthStream
-    from dubber.stages.renderers.base import ExemplarSearch, RenderJob
+    from dubber.stages.mouth_stream import Link, MouthStream, Part
+    from dubber.stages.renderers.base import ExemplarSearch, Lenders, RenderJob
     from dubber.types import Bool
 
 logger = logging.getLogger(__name__)
@@ -119,8 +121,12 @@ class Render(Stage[Mouths]):
 
         video, clip, track, coeffs, expression, retime = _inputs(*inputs[:_NUM_FIXED])
         model = LinearFaceModel.from_weight(ctx.runtime.weights.open("face_model"))
-        wanted_NM2 = wanted_landmarks(model, track, coeffs, expression, retime)
         given = {type(each): each for each in inputs[_NUM_FIXED:]}
+
+        def wanted(shown: slice) -> Float32:
+            part = RetimeMap(retime.source_index_N[shown], retime.is_halfway_N[shown])
+            return wanted_landmarks(model, track, coeffs, expression.expression_NK[shown], part)
+
         return render_mouths(
             ctx,
             self.params,
@@ -129,7 +135,7 @@ class Render(Stage[Mouths]):
             track,
             coeffs,
             retime,
-            wanted_NM2,
+            wanted,
             verdict=given.get(PainterVerdict),
             adapted=given.get(AdaptedPainter),
         )
@@ -158,7 +164,7 @@ def render_mouths(
     track: FaceTrack,
     coeffs: FaceCoeffs,
     retime: RetimeMap,
-    wanted_NM2: Float32,
+    wanted: Callable[[slice], Float32],
     *,
     verdict: PainterVerdict | None = None,
     adapted: AdaptedPainter | None = None,
@@ -173,7 +179,7 @@ def render_mouths(
         track: The tracked face.
         coeffs: Its head rotation is part of the search.
         retime: Which source frame each output frame shows.
-        wanted_NM2: (N, 39, 2) display px of the output's frames.
+        wanted: Gives (n, 39, 2) landmarks, display px, of a slice of the output's frames.
         verdict: Whether the `hybrid` renderer suits the clip; None: it does.
         adapted: What the `hybrid` renderer has learned of the target.
 
@@ -181,43 +187,75 @@ def render_mouths(
         ConfigError: No frame is left to lend its mouth.
         WeightsError: The renderer's network is missing or damaged.
     """
-    from dubber.stages.mouth_geometry import source_geometry
-    from dubber.stages.mouth_stream import ShownFootage, first_link
+    from dubber.stages.mouth_stream import ShownFootage, first_link, part_by_part
     from dubber.stages.renderers import RENDERERS
 
-    source = source_geometry(track, coeffs, retime)
-    wanted_NM2 = _smoothed(params, source, wanted_NM2)
-    crop_size_px = crop_size(params, track)
-    job = make_job(ctx, params, video, clip, track, coeffs, retime, source, wanted_NM2, crop_size_px)
-    if job.has_patch_N.any() and params.renderer != "copy" and not job.is_exemplar_T.any():
-        raise ConfigError(
-            "No frame of the video is left to lend its mouth.",
-            where="render.held_out_from_frame",
-            advice="Hold out fewer frames.",
-        )
-    if adapted is not None:
-        job = dataclasses.replace(job, painter=adapted.painter)
     name = params.renderer
     if name == "hybrid" and verdict is not None and not verdict.is_better:
         logger.warning(
             "The hybrid renderer paints this clip worse than its own frames do: exemplars are used."
         )
         name = "exemplar"
-        job = dataclasses.replace(job, search=_search(params, name))
-    renderer = RENDERERS[name](job)
+    lenders = make_lenders(params.model_copy(update={"renderer": name}), clip, track, coeffs)
+    painter = () if adapted is None else adapted.painter
+
+    def job_of(part: Part) -> RenderJob:
+        shown = part.retime(retime)
+        wanted_NM2 = wanted(part.seen)
+        return make_job(ctx, params, video, clip, track, coeffs, shown, wanted_NM2, lenders, painter)
+
+    def link_of(part: Part) -> Link:
+        return RENDERERS[name](job_of(part)).paint
+
+    mouths = _known_mouths(ctx, name, len(retime.source_index_N), lenders, job_of)
+    if mouths.has_patch_N.any() and name != "copy" and not lenders.may_lend_T.any():
+        raise ConfigError(
+            "No frame of the video is left to lend its mouth.",
+            where="render.held_out_from_frame",
+            advice="Hold out fewer frames.",
+        )
+    footage = ShownFootage(video, clip, track, retime)
+    return first_link(ctx, mouths, footage, lambda: part_by_part(mouths.num_frames, link_of))
+
+
+def _known_mouths(
+    ctx: StageContext, renderer: str, num_frames: int, lenders: Lenders, job_of: Callable[[Part], RenderJob]
+) -> Mouths:
+    """All of the mouths but their patches; the arrays lie on disk."""
+    import numpy as np
+
+    from dubber.engine.mapped import forget_pages, scratch_array
+    from dubber.ops.landmarks import NUM_MOUTH_JAW
+    from dubber.stages.mouth_geometry import patch_size
+    from dubber.stages.mouth_stream import parts
+
+    folder = ctx.scratch_dir()
+    crop_size_px = round(lenders.unit_px * CROP_SIZE_PX)
+
+    def array(name: str, *shape: int) -> Float32:
+        return scratch_array(folder / f"{name}_{uuid.uuid4().hex}", (num_frames, *shape), np.float32)
+
     mouths = Mouths(
         patches=(),
         crop_size_px=crop_size_px,
-        patch_size=job.patch_size,
-        has_patch_N=job.has_patch_N,
-        similarity_N23=job.similarity_N23,
-        landmarks_NM2=job.wanted_NP2[:, :39].copy(),
-        source_landmarks_NM2=job.own_NM2,
-        is_own_pixels=renderer.is_own_pixels,
-        renderer=name,
-        lends_T=job.is_exemplar_T,
+        patch_size=patch_size(crop_size_px),
+        has_patch_N=np.zeros(num_frames, np.bool_),
+        similarity_N23=array("similarity", 2, 3),
+        landmarks_NM2=array("wanted", NUM_MOUTH_JAW, 2),
+        source_landmarks_NM2=array("own", NUM_MOUTH_JAW, 2),
+        is_own_pixels=renderer == "copy",
+        renderer=renderer,
+        lends_T=lenders.may_lend_T,
     )
-    return first_link(ctx, mouths, ShownFootage(video, clip, track, retime), lambda: renderer.paint)
+    for part in parts(num_frames):
+        job, made = job_of(part), slice(part.start, part.stop)
+        own = slice(part.start - part.seen.start, part.stop - part.seen.start)
+        mouths.has_patch_N[made] = job.has_patch_N[own]
+        mouths.similarity_N23[made] = job.similarity_N23[own]
+        mouths.landmarks_NM2[made] = job.wanted_NP2[own, :NUM_MOUTH_JAW]
+        mouths.source_landmarks_NM2[made] = job.own_NM2[own]
+        forget_pages()
+    return mouths
 
 
 def _smoothed(params: RenderParams, source: SourceGeometry, wanted_NM2: Float32) -> Float32:
@@ -247,6 +285,22 @@ def crop_size(params: RenderParams, track: FaceTrack) -> int:
     return next((size for size in CROP_SIZES_PX if size >= needed), CROP_SIZES_PX[-1])
 
 
+def make_lenders(params: RenderParams, clip: Clip, track: FaceTrack, coeffs: FaceCoeffs) -> Lenders:
+    """The footage's mouths, at the resolution that the renderer works at."""
+    from dubber.stages.mouth_geometry import patch_similarity
+    from dubber.stages.renderers.base import Lenders
+
+    crop_size_px = crop_size(params, track)
+    return Lenders(
+        track=track,
+        rotation_T3=coeffs.rotation_T3,
+        similarity_T23=patch_similarity(track.similarity_T23, crop_size_px),
+        may_lend_T=lending_frames(params, clip, track),
+        unit_px=crop_size_px / CROP_SIZE_PX,
+        search=_search(params),
+    )
+
+
 def make_job(
     ctx: StageContext,
     params: RenderParams,
@@ -255,27 +309,42 @@ def make_job(
     track: FaceTrack,
     coeffs: FaceCoeffs,
     retime: RetimeMap,
-    source: SourceGeometry,
     wanted_NM2: Float32,
-    crop_size_px: int,
+    lenders: Lenders | None = None,
+    painter: tuple[StoredFile, ...] = (),
 ) -> RenderJob:
-    """Bring everything into the patches' px."""
+    """Bring everything into the patches' px.
+
+    Args:
+        ctx: Lends weights, device, threads and folders.
+        params: The renderer's.
+        video: The footage.
+        clip: What probing told.
+        track: The tracked face.
+        coeffs: Its head rotation is part of the search.
+        retime: Which source frame each output frame shows.
+        wanted_NM2: (N, 39, 2) display px.
+        lenders: See `make_lenders`; made if not given.
+        painter: Weights of the painter that has learned the target, if there are such.
+    """
     import numpy as np
 
     from dubber.ops.align import apply_similarity
-    from dubber.ops.landmarks import MOUTH_JAW
-    from dubber.stages.mouth_geometry import NOSE_ANCHORS, patch_similarity
+    from dubber.stages.mouth_geometry import patch_similarity, source_geometry
     from dubber.stages.renderers.base import RenderJob
 
-    similarity_T23 = patch_similarity(track.similarity_T23, crop_size_px)
+    lenders = lenders or make_lenders(params, clip, track, coeffs)
+    source = source_geometry(track, coeffs, retime)
+    wanted_NM2 = _smoothed(params, source, wanted_NM2)
+    crop_size_px = round(lenders.unit_px * CROP_SIZE_PX)
     similarity_N23 = patch_similarity(source.similarity_N23, crop_size_px)
-    landmarks_TP2 = track.landmarks_TL3[:, np.concatenate([MOUTH_JAW, NOSE_ANCHORS]), :2]
     return RenderJob(
         video=video.path,
         clip=clip,
         ctx=ctx,
         crop_size_px=crop_size_px,
-        search=_search(params, params.renderer),
+        search=lenders.search,
+        lenders=lenders,
         window_stride=params.window_stride,
         source_index_N=retime.source_index_N,
         is_halfway_N=source.is_halfway_N,
@@ -285,30 +354,35 @@ def make_job(
         wanted_NP2=apply_similarity(similarity_N23, np.concatenate([wanted_NM2, source.nose_NA2], 1)),
         own_NM2=apply_similarity(similarity_N23, source.landmarks_NM2),
         rotation_N3=source.rotation_N3,
-        similarity_T23=similarity_T23,
-        landmarks_TP2=apply_similarity(similarity_T23, landmarks_TP2),
-        rotation_T3=coeffs.rotation_T3,
-        is_exemplar_T=lending_frames(params, clip, track),
+        painter=painter,
     )
+
+
+_LOOKED_AT_FRAMES = 2048
+"""Frames whose landmarks are gone through at a time."""
 
 
 def lending_frames(params: RenderParams, clip: Clip, track: FaceTrack) -> Bool:
     """(T,) bool, source frames that may lend their mouth: usable, and, if any is, wholly in the picture."""
     import numpy as np
 
-    from dubber.ops.landmarks import MOUTH_JAW
-    from dubber.stages.mouth_geometry import NOSE_ANCHORS
+    from dubber.engine.mapped import forget_pages
+    from dubber.stages.mouth_geometry import RENDERED_POINTS
 
-    landmarks_TP2 = track.landmarks_TL3[:, np.concatenate([MOUTH_JAW, NOSE_ANCHORS]), :2]
     height, width = clip.size
-    is_inside_T = ((landmarks_TP2 >= 0) & (landmarks_TP2 <= [width, height])).all((1, 2))
+    is_inside_T = np.zeros(clip.num_frames, np.bool_)
+    for start in range(0, clip.num_frames, _LOOKED_AT_FRAMES):
+        frames = slice(start, start + _LOOKED_AT_FRAMES)
+        points_nP2 = track.landmarks_TL3[frames, RENDERED_POINTS, :2]
+        is_inside_T[frames] = ((points_nP2 >= 0) & (points_nP2 <= [width, height])).all((1, 2))
+        forget_pages()
     lends_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
     if params.held_out_from_frame is not None:
         lends_T = lends_T & (np.arange(clip.num_frames) < params.held_out_from_frame)
     return np.asarray(lends_T, np.bool_)
 
 
-def _search(params: RenderParams, renderer: str) -> ExemplarSearch:
+def _search(params: RenderParams) -> ExemplarSearch:
     """Settings of the search for exemplars."""
     from dubber.ops.exemplar import HopCost, ShapeWeights
     from dubber.stages.renderers.base import ExemplarSearch
@@ -324,7 +398,7 @@ def _search(params: RenderParams, renderer: str) -> ExemplarSearch:
         hop=HopCost(smoothness=params.smoothness, switch=params.switch, limit=params.hop_limit),
         num_candidates=params.num_candidates,
         bank_frames=params.bank_frames,
-        dissolve_frames=_DISSOLVE_FRAMES[renderer]
+        dissolve_frames=_DISSOLVE_FRAMES[params.renderer]
         if params.dissolve_frames is None
         else params.dissolve_frames,
         regularisation=params.regularisation,

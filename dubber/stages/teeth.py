@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.types import CROP_SIZE_PX, Mouths
+from dubber.types import CROP_SIZE_PX, Mouths, RetimeMap
 
 if TYPE_CHECKING:
     from dubber.ops.teeth import TeethTransfer
     from dubber.ops.teeth_proxy import MouthViews, ProxyCost
-    from dubber.stages.mouth_stream import MouthStream, ShownFootage
+    from dubber.stages.mouth_stream import Link, MouthStream, Part, ShownFootage
     from dubber.stages.renderers.crops import FaceCrops
     from dubber.types import Bool, Float32, Int32, UInt8
+
+_LOOKED_AT_FRAMES = 2048
+"""Frames whose landmarks are gone through at a time."""
 
 _FACE_WIDTH_PX = 250.0
 """From ear to ear (landmarks 234 and 454) in the crop; medians of three speakers: 238, 251, 254."""
@@ -86,31 +89,37 @@ class Teeth(Stage[Mouths]):
             *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`, of which only the
                 `lends_T` frames lend.
         """
-        from dubber.stages.mouth_stream import ShownFootage, as_stream, changed_patches, next_link
+        from dubber.stages.mouth_stream import (
+            ShownFootage,
+            as_stream,
+            changed_patches,
+            next_link,
+            part_by_part,
+        )
 
         *shown, mouths = inputs
         footage = ShownFootage(*shown)
         before = as_stream(mouths, footage)
-        search = ProxySearch(ctx, self.params, footage, before.mouths)
-        return next_link(
-            ctx,
-            before,
-            footage,
-            lambda: partial(changed_patches, change=Sharpener(self.params, search).sharpened),
-        )
+        bank = ProxyBank(ctx, self.params, footage, before.mouths)
+
+        def link_of(part: Part) -> Link:
+            sharpener = Sharpener(bank, part.mouths(before.mouths), part.retime(footage.retime))
+            return partial(changed_patches, change=sharpener.sharpened)
+
+        return next_link(ctx, before, footage, lambda: part_by_part(before.mouths.num_frames, link_of))
 
 
-class ProxySearch:
-    """The frames that may lend, B of them: where their mouths are, their pictures, and who is chosen.
+class ProxyBank:
+    """The frames that may lend, B of them: where their mouths are, and their pictures.
 
     Args:
         ctx: The pictures are shared with the run's other stages.
-        params: How.
+        params: Which frames may lend, and what counts.
         footage: The frames.
         mouths: What is made.
 
     Attributes:
-        mouths: The same.
+        params: The same.
         unit_px: Pixels that a px of the 384 crop is in the patches.
         lenders_B: (B,) int32 source frames.
         landmarks_BM2: (B, 39, 2) their mouths and jaws, px of the patches.
@@ -118,60 +127,69 @@ class ProxySearch:
     """
 
     def __init__(self, ctx: StageContext, params: TeethParams, footage: ShownFootage, mouths: Mouths) -> None:
-        from dubber.ops.align import apply_similarity
-        from dubber.ops.landmarks import MOUTH_JAW
         from dubber.stages.mouth_geometry import patch_similarity
         from dubber.stages.renderers.crops import FaceCrops
 
-        self._params, self._track, self._retime = params, footage.track, footage.retime
-        self.mouths = mouths
+        self.params = params
         self.unit_px = mouths.crop_size_px / CROP_SIZE_PX
-        similarity_T23 = patch_similarity(self._track.similarity_T23, mouths.crop_size_px)
-        landmarks_TM2 = apply_similarity(similarity_T23, self._track.landmarks_TL3[:, MOUTH_JAW, :2])
-        self.lenders_B = self._lenders(landmarks_TM2)
-        self.landmarks_BM2 = landmarks_TM2[self.lenders_B]
-        crops = FaceCrops.of(ctx, footage.video.path, footage.clip, similarity_T23, mouths.crop_size_px)
+        self.track = footage.track
+        self._similarity_T23 = patch_similarity(self.track.similarity_T23, mouths.crop_size_px)
+        self.lenders_B = self._lenders(mouths.lends_T)
+        self.landmarks_BM2 = self._landmarks(self.lenders_B)
+        crops = FaceCrops.of(ctx, footage.video.path, footage.clip, self._similarity_T23, mouths.crop_size_px)
         self.pictures = _Pictures(crops, self.lenders_B.tolist())
 
-    def _lenders(self, landmarks_TM2: Float32) -> Int32:
+    def _lenders(self, lends_T: Bool) -> Int32:
         """Open mouths that may lend; a varied subset where there are many."""
+        import numpy as np
+
+        from dubber.engine.mapped import forget_pages
         from dubber.ops.exemplar import bank_subset
         from dubber.ops.teeth_proxy import INNER_LIPS, inner_mouth_areas
 
-        is_open_T = inner_mouth_areas(landmarks_TM2, self.unit_px) >= self._params.min_area_px2
-        inner_TI2 = landmarks_TM2[:, INNER_LIPS]
-        shapes_TD = (inner_TI2 - inner_TI2.mean(1, keepdims=True)).reshape(len(inner_TI2), -1)
-        return bank_subset(shapes_TD, self.mouths.lends_T & is_open_T, self._params.bank_frames)
+        is_open_T = np.zeros_like(lends_T)
+        for start in range(0, len(lends_T), _LOOKED_AT_FRAMES):
+            frames = np.arange(start, min(start + _LOOKED_AT_FRAMES, len(lends_T)), dtype=np.int32)
+            areas_n = inner_mouth_areas(self._landmarks(frames), self.unit_px)
+            is_open_T[frames] = areas_n >= self.params.min_area_px2
+            forget_pages()
 
-    def shares(self) -> list[dict[int, float]]:
-        """Lenders (positions in B) and shares for each output frame."""
+        def shapes(frames: Int32) -> Float32:
+            inner_nI2 = self._landmarks(frames)[:, INNER_LIPS]
+            centred_nI2: Float32 = inner_nI2 - inner_nI2.mean(1, keepdims=True)
+            return centred_nI2.reshape(len(frames), -1)
+
+        return bank_subset(shapes, lends_T & is_open_T, self.params.bank_frames)
+
+    def _landmarks(self, frames: Int32) -> Float32:
+        """(n, 39, 2) mouths and jaws of source frames, px of the patches."""
+        from dubber.ops.align import apply_similarity
+        from dubber.ops.landmarks import MOUTH_JAW
+
+        points_nM2 = self.track.landmarks_TL3[frames[:, None], MOUTH_JAW, :2]
+        return apply_similarity(self._similarity_T23[frames], points_nM2)
+
+    @cached_property
+    def quality_B(self) -> Float32:
+        """(B,) how good each is at lending, 0..1; see `proxy_quality`."""
         from dubber.ops.teeth import proxy_quality
-        from dubber.ops.teeth_proxy import inner_mouth_areas, proxy_path, proxy_shares
-        from dubber.stages.mouth_geometry import starts_anew
 
-        mouths, params = self.mouths, self._params
-        areas_N = inner_mouth_areas(mouths.landmarks_NM2, self.unit_px)
-        is_open_N: Bool = mouths.has_patch_N & (areas_N >= params.min_area_px2)
-        starts_anew_N = starts_anew(self._track, self._retime)
-        path_N = proxy_path(
-            self._views(mouths.landmarks_NM2, self._retime.source_index_N),
-            self._views(self.landmarks_BM2, self.lenders_B),
-            proxy_quality(self.pictures, self.landmarks_BM2, self.unit_px),
-            is_open_N,
-            starts_anew_N,
-            _cost(params),
-        )
-        return proxy_shares(path_N, starts_anew_N, params.dissolve_frames)
+        return proxy_quality(self.pictures, self.landmarks_BM2, self.unit_px)
 
-    def _views(self, landmarks_NM2: Float32, frames_N: Int32) -> MouthViews:
-        """What is compared of mouths that are shown on these source frames' heads."""
+    @cached_property
+    def views(self) -> MouthViews:
+        """What is compared of the lenders."""
+        return self.views_of(self.landmarks_BM2, self.lenders_B)
+
+    def views_of(self, landmarks_NM2: Float32, frames_N: Int32) -> MouthViews:
+        """What is compared of mouths, (N, 39, 2) px of the patches, shown on these source frames' heads."""
         from dubber.ops.align import apply_similarity, similarity_scale
         from dubber.ops.landmarks import NOSE_BASE, NOSE_TIP
         from dubber.ops.teeth_proxy import MouthViews, inner_mouth_masks
 
-        similarity_N23 = self._track.similarity_T23[frames_N]
+        similarity_N23 = self.track.similarity_T23[frames_N]
         base_N2, tip_N2 = (
-            apply_similarity(similarity_N23, self._track.landmarks_TL3[frames_N][:, points, :2]).mean(1)
+            apply_similarity(similarity_N23, self.track.landmarks_TL3[frames_N[:, None], points, :2]).mean(1)
             for points in (NOSE_BASE, [NOSE_TIP])
         )
         return MouthViews(
@@ -200,30 +218,44 @@ class Sharpener:
     """Gives each made mouth the detail that it lacks.
 
     Args:
-        params: How.
-        search: Says which filmed mouths it comes from; it runs with the first patch.
+        bank: The filmed mouths.
+        mouths: The made ones.
+        retime: The source frames that show them.
     """
 
-    def __init__(self, params: TeethParams, search: ProxySearch) -> None:
-        self._search = search
-        self._transfer = _transfer(params)
-        self._shares_N: list[dict[int, float]] | None = None
+    def __init__(self, bank: ProxyBank, mouths: Mouths, retime: RetimeMap) -> None:
+        self._bank, self._mouths = bank, mouths
+        self._transfer = _transfer(bank.params)
+        self._shares_N = self._chosen(retime) if len(bank.lenders_B) else [{}] * mouths.num_frames
 
     def sharpened(self, n: int, patch: UInt8) -> UInt8:
         """The sharpened patch, (height, width, 3) uint8, of output frame `n`."""
         from dubber.ops.teeth import Proxy, transfer_teeth
 
-        search = self._search
-        if not len(search.lenders_B):
+        bank, shares = self._bank, self._shares_N[n]
+        if not shares:
             return patch
-        if self._shares_N is None:
-            self._shares_N = search.shares()
-        proxies = [
-            Proxy(search.pictures[lender], search.landmarks_BM2[lender], share)
-            for lender, share in self._shares_N[n].items()
-        ]
-        landmarks_M2 = search.mouths.landmarks_NM2[n]
-        return transfer_teeth(patch, landmarks_M2, proxies, search.unit_px, self._transfer)
+        proxies = [Proxy(bank.pictures[b], bank.landmarks_BM2[b], share) for b, share in shares.items()]
+        return transfer_teeth(patch, self._mouths.landmarks_NM2[n], proxies, bank.unit_px, self._transfer)
+
+    def _chosen(self, retime: RetimeMap) -> list[dict[int, float]]:
+        """Lenders (positions in B) and shares for each output frame."""
+        from dubber.ops.teeth_proxy import inner_mouth_areas, proxy_path, proxy_shares
+        from dubber.stages.mouth_geometry import starts_anew
+
+        bank, params, landmarks_NM2 = self._bank, self._bank.params, self._mouths.landmarks_NM2
+        areas_N = inner_mouth_areas(landmarks_NM2, bank.unit_px)
+        is_open_N: Bool = self._mouths.has_patch_N & (areas_N >= params.min_area_px2)
+        starts_anew_N = starts_anew(bank.track, retime)
+        path_N = proxy_path(
+            bank.views_of(landmarks_NM2, retime.source_index_N),
+            bank.views,
+            bank.quality_B,
+            is_open_N,
+            starts_anew_N,
+            _cost(params),
+        )
+        return proxy_shares(path_N, starts_anew_N, params.dissolve_frames)
 
 
 def _cost(params: TeethParams) -> ProxyCost:

@@ -29,7 +29,7 @@ from dubber.models.learning import PAPER_LOSSES, Painted, PaintingLoop, Painting
 from dubber.models.vgg import VggFeatures
 from dubber.ops.landmarks import NUM_MOUTH_JAW
 from dubber.stages.mouth_geometry import source_geometry
-from dubber.stages.render import RenderParams, crop_size, make_job
+from dubber.stages.render import RenderParams, make_job
 from dubber.stages.renderers.crops import source_pictures
 from dubber.stages.renderers.unet import WEIGHT, painter_input, window_slices
 from dubber.training.dataset import FittedClip, fitted_clip, provenance, read_manifest
@@ -122,22 +122,12 @@ def make_runs(fitted: FittedClip, runtime: Runtime, settings: LiteralTraining) -
             return None
         folder.mkdir(parents=True, exist_ok=True)
         retime = RetimeMap(frames, np.zeros(len(frames), np.bool_))
-        source = source_geometry(fitted.track, fitted.coeffs, retime)
-        params = RenderParams()
-        side = crop_size(params, fitted.track)
+        own_NM2 = source_geometry(fitted.track, fitted.coeffs, retime).landmarks_NM2
         context = StageContext(runtime, folder, folder, "lessons")
         job = make_job(
-            context,
-            params,
-            fitted.video,
-            fitted.clip,
-            fitted.track,
-            fitted.coeffs,
-            retime,
-            source,
-            source.landmarks_NM2,
-            side,
+            context, RenderParams(), fitted.video, fitted.clip, fitted.track, fitted.coeffs, retime, own_NM2
         )
+        side = job.crop_size_px
         part = folder / "crops.part"
         crops = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
             part, mode="w+", dtype=np.uint8, shape=(len(frames), side, side, 3)

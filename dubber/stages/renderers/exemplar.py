@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from dubber.ops.exemplar import (
-    bank_subset,
     dissolve_weights,
     exemplar_path,
     nearest_candidates,
@@ -18,7 +17,7 @@ from dubber.ops.exemplar import (
     shunned,
 )
 from dubber.ops.warp import landmark_displacement, remap
-from dubber.stages.mouth_stream import Shown
+from dubber.stages.mouth_stream import PART_FRAMES, Shown
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import FaceCrops
 from dubber.types import CROP_SIZE_PX, UInt8
@@ -42,8 +41,11 @@ class ExemplarSource:
         self._job = job
         self._position = {int(n): place for place, n in enumerate(np.flatnonzero(job.has_patch_N))}
         self._paths = paths
-        self._crops = FaceCrops.of(job.ctx, job.video, job.clip, job.similarity_T23, job.crop_size_px)
-        self._crops.want({frame for path in self._paths for shares in path for frame in shares})
+        self._crops = FaceCrops.of(job.ctx, job.video, job.clip, job.lenders.similarity_T23, job.crop_size_px)
+        self._crops.want(frame for path in paths for shares in path for frame in shares)
+        if len(job.lenders.may_lend_T) > PART_FRAMES:
+            # The parts to come will want others: one pass over the film is to be enough.
+            self._crops.want(job.lenders.bank[0].tolist())
         unit_px = job.unit_px
         left, top = job.corner_xy
         self._crop_box = (-left, -top, CROP_SIZE_PX * unit_px - left, CROP_SIZE_PX * unit_px - top)
@@ -62,7 +64,7 @@ class ExemplarSource:
         shares = self._paths[path][self._position[n]]
         fields_KHW2 = landmark_displacement(
             job.wanted_NP2[n],
-            job.landmarks_TP2[list(shares)],
+            job.lenders.landmarks(list(shares)),
             job.patch_size,
             job.search.regularisation,
             job.unit_px,
@@ -124,14 +126,14 @@ def choose_exemplars(job: RenderJob, num_paths: int = 1) -> list[list[Shares]]:
     if len(chosen) == 0:
         return [[] for _ in range(num_paths)]
     unit = np.float32(job.unit_px)
-    footage = shape_features(job.landmarks_TP2[:, :39] / unit, job.rotation_T3, search.shape)
     wanted = shape_features(job.wanted_NP2[chosen, :39] / unit, job.rotation_N3[chosen], search.shape)
-    bank = bank_subset(footage, job.is_exemplar_T, search.bank_frames)
-    positions, costs = nearest_candidates(wanted, footage[bank], search.num_candidates)
-    candidates = bank[positions]
+    frames_B, bank_BD = job.lenders.bank
+    positions, costs = nearest_candidates(wanted, bank_BD, search.num_candidates)
+    is_in_bank_T = np.zeros_like(job.lenders.may_lend_T)
+    is_in_bank_T[frames_B] = True
     paths = []
     for _ in range(num_paths):
-        path = exemplar_path(wanted, footage, candidates, costs, starts_anew, search.hop)
-        paths.append(dissolve_weights(path, starts_anew, job.is_exemplar_T, search.dissolve_frames))
-        costs = shunned(candidates, costs, path, _APART_FRAMES)
+        path = frames_B[exemplar_path(wanted, bank_BD, frames_B, positions, costs, starts_anew, search.hop)]
+        paths.append(dissolve_weights(path, starts_anew, is_in_bank_T, search.dissolve_frames))
+        costs = shunned(frames_B[positions], costs, path, _APART_FRAMES)
     return paths

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
-import torch
 from safetensors.numpy import load_file
 
-from dubber.engine.device import mixed_precision, torch_threads
+from dubber.engine.device import torch_threads
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import Weight
 from dubber.media.flow import prefetch
-from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
+from dubber.models.hybrid import HybridPainter
+from dubber.models.prepared_painter import PreparedPainter
 from dubber.ops.landmarks import NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import painter_input
 from dubber.stages.mouth_stream import Shown
@@ -31,25 +32,20 @@ _PREPARED_AHEAD = 4
 
 
 class HybridRenderer:
-    """Shows the painter each frame's exemplars and surroundings.
-
-    Frames are painted one by one, so that the bytes do not depend on which are asked for together.
-    """
+    """Shows the painter each frame's exemplars and surroundings."""
 
     is_own_pixels: ClassVar[bool] = False
 
     def __init__(self, job: RenderJob) -> None:
         self._job = job
-        self._device = job.ctx.runtime.device.torch_device()
-        self._net = read_painter(job.ctx.runtime, job.painter).to(self._device)
-        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._exemplars = ExemplarSource(job, choose_exemplars(job, self._net.num_exemplars))
+        self._painter = _prepared_painter(job)
+        self._exemplars = ExemplarSource(job, choose_exemplars(job, self._painter.num_exemplars))
 
     def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""
         with closing(prefetch(self._prepared(shown), _PREPARED_AHEAD, self._job.ctx.spend)) as prepared:
-            for each, inputs_HWC in prepared:
-                yield each if inputs_HWC is None else replace(each, patch=self._painted(inputs_HWC))
+            while group := list(islice(prepared, self._painter.batch_size)):
+                yield from self._painted(group)
 
     def _prepared(self, shown: Iterator[Shown]) -> Generator[tuple[Shown, UInt8 | None]]:
         """Frames and what the painter is shown of them: work beside the network's, in another thread."""
@@ -60,7 +56,7 @@ class HybridRenderer:
         job, n = self._job, shown.n
         wanted_P2 = job.wanted_NP2[n]
         return painter_input(
-            [self._exemplars.patch(n, path) for path in range(self._net.num_exemplars)],
+            [self._exemplars.patch(n, path) for path in range(self._painter.num_exemplars)],
             crop_of(shown.frame, job.similarity_N23[n], job.patch_size),
             wanted_P2[:NUM_MOUTH_JAW],
             job.own_NM2[n],
@@ -68,12 +64,22 @@ class HybridRenderer:
             job.unit_px,
         )
 
-    def _painted(self, inputs_HWC: UInt8) -> UInt8:
-        inputs = to_tensor(inputs_HWC[None]).to(self._device)
-        threads = self._job.ctx.runtime.threads
-        with torch_threads(threads), torch.inference_mode(), mixed_precision(self._device):
-            painted = self._net(inputs).picture_B3HW
-        return np.asarray(to_pictures(painted)[0], np.uint8)
+    def _painted(self, group: list[tuple[Shown, UInt8 | None]]) -> Generator[Shown]:
+        inputs = [inputs_HWC for _, inputs_HWC in group if inputs_HWC is not None]
+        with torch_threads(self._job.ctx.runtime.threads):
+            painted = iter(self._painter.paint(np.stack(inputs)) if inputs else ())
+        for each, inputs_HWC in group:
+            yield each if inputs_HWC is None else replace(each, patch=next(painted))
+
+
+def _prepared_painter(job: RenderJob) -> PreparedPainter:
+    """The painter, made ready once for all parts of a run."""
+    key = (PreparedPainter, job.painter)
+    if key not in job.ctx.shared:
+        net = read_painter(job.ctx.runtime, job.painter)
+        job.ctx.shared[key] = PreparedPainter(net, job.ctx.runtime.device.torch_device())
+    painter: PreparedPainter = job.ctx.shared[key]
+    return painter
 
 
 def read_painter(runtime: Runtime, adapted: Sequence[StoredFile] = ()) -> HybridPainter:
