@@ -19,6 +19,7 @@ coefficients, D = 6 + K.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -81,6 +82,18 @@ class FitSettings:
     num_identity_rounds: int = 15
 
 
+class LandmarkFrames(Protocol):
+    """Landmarks frame by frame, (T, L, 3) float32 px: an array, or what reads parts of one when asked."""
+
+    def __len__(self) -> int:
+        """T."""
+        ...
+
+    def __getitem__(self, frames: slice, /) -> Float32:
+        """Those of some frames in a row."""
+        ...
+
+
 @dataclass(frozen=True)
 class FramePoses:
     """Pose and expression of frames.
@@ -107,14 +120,21 @@ class FramePoses:
         )
 
     @classmethod
-    def joined(cls, parts: list[FramePoses]) -> FramePoses:
-        """Parts one after the other."""
+    def blank(cls, num_frames: int, num_expression: int) -> FramePoses:
+        """Room for the poses of so many frames."""
         return cls(
-            np.concatenate([part.expression_TK for part in parts]),
-            np.concatenate([part.rotation_T3 for part in parts]),
-            np.concatenate([part.scale_T for part in parts]),
-            np.concatenate([part.translation_T2 for part in parts]),
+            np.zeros((num_frames, num_expression)),
+            np.zeros((num_frames, 3)),
+            np.zeros(num_frames),
+            np.zeros((num_frames, 2)),
         )
+
+    def put(self, frames: slice, poses: FramePoses) -> None:
+        """Write some frames' poses."""
+        self.expression_TK[frames] = poses.expression_TK
+        self.rotation_T3[frames] = poses.rotation_T3
+        self.scale_T[frames] = poses.scale_T
+        self.translation_T2[frames] = poses.translation_T2
 
 
 def rigid_pose(
@@ -200,7 +220,7 @@ class FaceFitter:
 
     def fit_frames(
         self,
-        landmarks_TL3: Float32,
+        landmarks_TL3: LandmarkFrames,
         crop_scale_T: Float32,
         identity_I: Float32 | Float64,
         continues_T: Bool | None = None,
@@ -222,19 +242,20 @@ class FaceFitter:
         base = self._base(np.asarray(identity_I, np.float64))
         shift_unit = _shift_unit(crop_scale_T)
         overlap = self._overlap() if continues_T.any() else 0
-        parts = []
-        for start in range(0, max(1, num_frames), WINDOW_FRAMES):
+        poses = FramePoses.blank(num_frames, self._expression.size)
+        for start in range(0, num_frames, WINDOW_FRAMES):
             first = max(0, start - overlap)
             window = slice(first, min(num_frames, start + WINDOW_FRAMES + overlap))
             view = self._view(landmarks_TL3[window], crop_scale_T[window], continues_T[window], shift_unit)
             state = self._start(view, base)
             for bound_px in self._bounds_px(self.settings.num_iterations):
                 state = self._improved(view, base, state, bound_px)
-            parts.append(state.poses(shift_unit).part(slice(start - first, start - first + WINDOW_FRAMES)))
-        return FramePoses.joined(parts)
+            solved = slice(start, min(num_frames, start + WINDOW_FRAMES))
+            poses.put(solved, state.poses(shift_unit).part(slice(solved.start - first, solved.stop - first)))
+        return poses
 
     def residual_px(
-        self, landmarks_TL3: Float32, crop_scale_T: Float32, identity_I: Float32, poses: FramePoses
+        self, landmarks_TL3: LandmarkFrames, crop_scale_T: Float32, identity_I: Float32, poses: FramePoses
     ) -> Float32:
         """How well the fit explains the landmarks, all counted alike.
 

@@ -147,7 +147,7 @@ class Fit(Stage[FaceCoeffs]):
             identity_K, poses = fit_track(fitter, track, usable, params)
             ctx.advance(len(usable))
         crop_scale_T = crop_scales(track)[usable]
-        residual_T = fitter.residual_px(usable_landmarks(track, usable), crop_scale_T, identity_K, poses)
+        residual_T = fitter.residual_px(UsableLandmarks(track, usable), crop_scale_T, identity_K, poses)
         logger.info(
             "Face model fitted to %d frames: median residual %.2f px of the crop.",
             len(usable),
@@ -171,28 +171,53 @@ def crop_scales(track: FaceTrack) -> Float32:
     return similarity_scale(track.similarity_T23)
 
 
-def usable_landmarks(track: FaceTrack, usable: Int32) -> Float32:
-    """(U, L, 3) landmarks of the usable frames; not copied where all are."""
-    return track.landmarks_TL3 if len(usable) == len(track.landmarks_TL3) else track.landmarks_TL3[usable]
+class UsableLandmarks:
+    """The landmarks of the usable frames, read a few frames at a time.
+
+    Args:
+        track: The landmarks of all frames, in memory or mapped from disk.
+        usable: (U,) indices of the usable ones.
+    """
+
+    def __init__(self, track: FaceTrack, usable: Int32) -> None:
+        self._landmarks_TL3, self._usable = track.landmarks_TL3, usable
+
+    def __len__(self) -> int:
+        """U."""
+        return len(self._usable)
+
+    def __getitem__(self, frames: slice | Int32, /) -> Float32:
+        """(n, L, 3) float32 px, a copy."""
+        from dubber.engine.mapped import forget_pages
+
+        landmarks_nL3: Float32 = self._landmarks_TL3[self._usable[frames]]
+        forget_pages()
+        return landmarks_nL3
 
 
-def identity_frames(landmarks_TL3: Float32, crop_scale_T: Float32, count: int) -> Int32:
+def identity_frames(
+    landmarks_TL3: Float32, crop_scale_T: Float32, count: int, usable: Int32 | None = None
+) -> Int32:
     """Frames that tell who it is: they differ in yaw and in how far the mouth is open.
 
     Args:
-        landmarks_TL3: (T, L, 3) px.
+        landmarks_TL3: (T, L, 3) px, in memory or mapped from disk.
         crop_scale_T: (T,) px of the crop per px of the picture.
         count: How many.
+        usable: (U,) frames to choose from; None for all.
 
     Returns:
-        (min(T, count),) int32 indices, increasing.
+        (min(U, count),) int32 numbers among those to choose from, increasing.
     """
     from dubber.models.fitting import spread_frames
     from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
+    from dubber.ops.portions import picked
     from dubber.stages.track import yaw_deg
 
-    gap_T2 = landmarks_TL3[:, LOWER_INNER_LIP, :2] - landmarks_TL3[:, UPPER_INNER_LIP, :2]
-    return spread_frames(yaw_deg(landmarks_TL3), np.linalg.norm(gap_T2, axis=1) * crop_scale_T, count)
+    chosen = slice(None) if usable is None else usable
+    lips_T23 = picked(landmarks_TL3, [UPPER_INNER_LIP, LOWER_INNER_LIP])
+    opening_T = np.linalg.norm(lips_T23[:, 1, :2] - lips_T23[:, 0, :2], axis=1) * crop_scale_T
+    return spread_frames(yaw_deg(landmarks_TL3)[chosen], opening_T[chosen], count)
 
 
 def fit_track(
@@ -211,9 +236,10 @@ def fit_track(
     """
     from threadpoolctl import threadpool_limits
 
-    frames_UL3 = usable_landmarks(track, usable)
-    scale_U = crop_scales(track)[usable]
-    chosen = identity_frames(frames_UL3, scale_U, params.num_identity_frames)
+    frames_UL3 = UsableLandmarks(track, usable)
+    scale_T = crop_scales(track)
+    scale_U = scale_T[usable]
+    chosen = identity_frames(track.landmarks_TL3, scale_T, params.num_identity_frames, usable)
     # The matrices are small: threads wait for each other far longer than they work, on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"):
         identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
