@@ -21,7 +21,7 @@ from dubber.ops.occlusion import occlusion
 from dubber.ops.optical_flow import half_flow, halfway_plane
 from dubber.ops.poisson import poisson_blend
 from dubber.ops.warp import landmark_displacement, paste_crop
-from dubber.stages.mouth_geometry import shown_halfway
+from dubber.stages.mouth_geometry import shown_halfway, tracked_points
 from dubber.types import CROP_SIZE_PX, Bool, FaceTrack, Float32, Int32, Mouths, RetimeMap, UInt8
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Compositor:
         corners_42 = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         self._patch_N42 = apply_similarity(to_display_N23, corners_42)
         nose_NB2, nose_after_NB2 = (
-            track.landmarks_TL3[frames_N[:, None], NOSE_BASE, :2] for frames_N in (index_N, next_N)
+            tracked_points(track, frames_N, NOSE_BASE) for frames_N in (index_N, next_N)
         )
         self._nose_NB2 = np.asarray((nose_NB2 + nose_after_NB2) / 2, np.float32)
         # The mask's edge must not tremble with the tracker, nor the jaw's warp.

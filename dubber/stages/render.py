@@ -358,24 +358,15 @@ def make_job(
     )
 
 
-_LOOKED_AT_FRAMES = 2048
-"""Frames whose landmarks are gone through at a time."""
-
-
 def lending_frames(params: RenderParams, clip: Clip, track: FaceTrack) -> Bool:
     """(T,) bool, source frames that may lend their mouth: usable, and, if any is, wholly in the picture."""
     import numpy as np
 
-    from dubber.engine.mapped import forget_pages
-    from dubber.stages.mouth_geometry import RENDERED_POINTS
+    from dubber.stages.mouth_geometry import RENDERED_POINTS, tracked_points
 
     height, width = clip.size
-    is_inside_T = np.zeros(clip.num_frames, np.bool_)
-    for start in range(0, clip.num_frames, _LOOKED_AT_FRAMES):
-        frames = slice(start, start + _LOOKED_AT_FRAMES)
-        points_nP2 = track.landmarks_TL3[frames, RENDERED_POINTS, :2]
-        is_inside_T[frames] = ((points_nP2 >= 0) & (points_nP2 <= [width, height])).all((1, 2))
-        forget_pages()
+    points_TP2 = tracked_points(track, np.arange(clip.num_frames, dtype=np.int32), RENDERED_POINTS)
+    is_inside_T = ((points_TP2 >= 0) & (points_TP2 <= [width, height])).all((1, 2))
     lends_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
     if params.held_out_from_frame is not None:
         lends_T = lends_T & (np.arange(clip.num_frames) < params.held_out_from_frame)

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from dubber.stages.renderers.crops import FaceCrops
     from dubber.types import Bool, Float32, Int32, UInt8
 
-_LOOKED_AT_FRAMES = 2048
-"""Frames whose landmarks are gone through at a time."""
-
 _FACE_WIDTH_PX = 250.0
 """From ear to ear (landmarks 234 and 454) in the crop; medians of three speakers: 238, 251, 254."""
 
@@ -143,16 +140,11 @@ class ProxyBank:
         """Open mouths that may lend; a varied subset where there are many."""
         import numpy as np
 
-        from dubber.engine.mapped import forget_pages
         from dubber.ops.exemplar import bank_subset
         from dubber.ops.teeth_proxy import INNER_LIPS, inner_mouth_areas
 
-        is_open_T = np.zeros_like(lends_T)
-        for start in range(0, len(lends_T), _LOOKED_AT_FRAMES):
-            frames = np.arange(start, min(start + _LOOKED_AT_FRAMES, len(lends_T)), dtype=np.int32)
-            areas_n = inner_mouth_areas(self._landmarks(frames), self.unit_px)
-            is_open_T[frames] = areas_n >= self.params.min_area_px2
-            forget_pages()
+        areas_T = inner_mouth_areas(self._landmarks(np.arange(len(lends_T), dtype=np.int32)), self.unit_px)
+        is_open_T = areas_T >= self.params.min_area_px2
 
         def shapes(frames: Int32) -> Float32:
             inner_nI2 = self._landmarks(frames)[:, INNER_LIPS]
@@ -165,8 +157,9 @@ class ProxyBank:
         """(n, 39, 2) mouths and jaws of source frames, px of the patches."""
         from dubber.ops.align import apply_similarity
         from dubber.ops.landmarks import MOUTH_JAW
+        from dubber.stages.mouth_geometry import tracked_points
 
-        points_nM2 = self.track.landmarks_TL3[frames[:, None], MOUTH_JAW, :2]
+        points_nM2 = tracked_points(self.track, frames, MOUTH_JAW)
         return apply_similarity(self._similarity_T23[frames], points_nM2)
 
     @cached_property
@@ -183,14 +176,17 @@ class ProxyBank:
 
     def views_of(self, landmarks_NM2: Float32, frames_N: Int32) -> MouthViews:
         """What is compared of mouths, (N, 39, 2) px of the patches, shown on these source frames' heads."""
+        import numpy as np
+
         from dubber.ops.align import apply_similarity, similarity_scale
         from dubber.ops.landmarks import NOSE_BASE, NOSE_TIP
         from dubber.ops.teeth_proxy import MouthViews, inner_mouth_masks
+        from dubber.stages.mouth_geometry import tracked_points
 
         similarity_N23 = self.track.similarity_T23[frames_N]
         base_N2, tip_N2 = (
-            apply_similarity(similarity_N23, self.track.landmarks_TL3[frames_N[:, None], points, :2]).mean(1)
-            for points in (NOSE_BASE, [NOSE_TIP])
+            apply_similarity(similarity_N23, tracked_points(self.track, frames_N, points)).mean(1)
+            for points in (NOSE_BASE, np.array([NOSE_TIP], np.int32))
         )
         return MouthViews(
             masks_NB=inner_mouth_masks(landmarks_NM2, self.unit_px),
