@@ -107,7 +107,8 @@ class Run:
                     self._get(index, streams)
             value = self._get(ref.index, streams)
             if isinstance(value, Stream):
-                value.drain()
+                with disk_faults(self.store.root, self.plan.nodes[ref.index].name):
+                    value.drain()
         made: Out = self._kept(ref.index) if isinstance(value, Stream) else value
         return made
 
@@ -128,7 +129,8 @@ class Run:
                     self._values.pop(index, None)
         for index, context in streams.made.items():
             node, spent_s = self.plan.nodes[index], context.spent_s
-            self._report(StageReport(node.name, node.key, spent_s, is_hit=False, cpu_s=spent_s))
+            if spent_s:  # else nobody consumed it: what it was for had been made meanwhile
+                self._report(StageReport(node.name, node.key, spent_s, is_hit=False, cpu_s=spent_s))
 
     def _get(self, index: int, streams: _Streams) -> Any:
         if index not in self._values:

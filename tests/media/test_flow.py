@@ -69,3 +69,30 @@ def test_an_unused_one_starts_nothing() -> None:
     ahead = prefetch(iter(range(3)), 1)
     assert num_makers() == 0
     ahead.close()
+
+
+def test_at_its_end_the_thread_tells_of_its_processor_time() -> None:
+    def burning() -> Iterator[int]:
+        for i in range(100):
+            until_s = time.thread_time() + 0.01
+            while time.thread_time() < until_s:
+                pass
+            yield i
+
+    told: list[float] = []
+    ahead = prefetch(burning(), 2, told.append)
+    taken = [next(ahead) for _ in range(5)]
+    assert taken == [0, 1, 2, 3, 4]
+    assert told == []
+    ahead.close()
+    assert len(told) == 1
+    assert 0.05 <= told[0] < 0.5
+
+    def broken() -> Iterator[int]:
+        raise KeyError("broken")
+        yield 1
+
+    with pytest.raises(KeyError):
+        list(prefetch(broken(), 2, told.append))
+    list(prefetch(range(3), 2, told.append))
+    assert len(told) == 3, "after an error too"
