@@ -34,6 +34,7 @@ RENDERED_POINTS: Int32 = np.concatenate([MOUTH_JAW, NOSE_ANCHORS])
 
 
 _LOOKED_AT_FRAMES = 1024
+_FEW_FRAMES = 64
 
 
 def tracked_points(track: FaceTrack, frames: Int32, points: Int32) -> Float32:
@@ -51,7 +52,7 @@ def tracked_points(track: FaceTrack, frames: Int32, points: Int32) -> Float32:
     for start in range(0, len(frames), _LOOKED_AT_FRAMES):
         some = slice(start, start + _LOOKED_AT_FRAMES)
         found_nP2[some] = track.landmarks_TL3[frames[some, None], points, :2]
-        if len(frames) > _LOOKED_AT_FRAMES:
+        if len(frames) > _FEW_FRAMES:
             forget_pages()
     return found_nP2
 

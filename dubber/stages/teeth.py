@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dubber.stages.renderers.crops import FaceCrops
     from dubber.types import Bool, Float32, Int32, UInt8
 
+_LOOKED_AT_FRAMES = 2048
+"""Frames whose mouths are measured at a time."""
+
 _FACE_WIDTH_PX = 250.0
 """From ear to ear (landmarks 234 and 454) in the crop; medians of three speakers: 238, 251, 254."""
 
@@ -143,15 +146,18 @@ class ProxyBank:
         from dubber.ops.exemplar import bank_subset
         from dubber.ops.teeth_proxy import INNER_LIPS, inner_mouth_areas
 
-        areas_T = inner_mouth_areas(self._landmarks(np.arange(len(lends_T), dtype=np.int32)), self.unit_px)
-        is_open_T = areas_T >= self.params.min_area_px2
+        may_lend_T = lends_T.copy()
+        for start in range(0, len(lends_T), _LOOKED_AT_FRAMES):
+            frames = np.arange(start, min(start + _LOOKED_AT_FRAMES, len(lends_T)), dtype=np.int32)
+            areas_n = inner_mouth_areas(self._landmarks(frames), self.unit_px)
+            may_lend_T[frames] &= areas_n >= self.params.min_area_px2
 
         def shapes(frames: Int32) -> Float32:
             inner_nI2 = self._landmarks(frames)[:, INNER_LIPS]
             centred_nI2: Float32 = inner_nI2 - inner_nI2.mean(1, keepdims=True)
             return centred_nI2.reshape(len(frames), -1)
 
-        return bank_subset(shapes, lends_T & is_open_T, self.params.bank_frames)
+        return bank_subset(shapes, may_lend_T, self.params.bank_frames)
 
     def _landmarks(self, frames: Int32) -> Float32:
         """(n, 39, 2) mouths and jaws of source frames, px of the patches."""
