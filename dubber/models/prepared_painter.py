@@ -5,8 +5,11 @@ want them. The input's scale, the output's scale, and the mean of the flow over 
 into the weights of the first and last layers, which halves the last. An encoder's leaky ReLU is part of its
 convolution; the decoder, whose ReLU comes after, cannot tell: max(leaky(x), 0) = max(x, 0).
 
-Index letters: B batch, K exemplars, C channels, H height, W width; h, w half of them; i, j a quarter; c =
-3 + K channels of residual and logits; y, x = 2 place within a square of pixels.
+Only what is hidden of the source needs a painter. The encoder sees all; on the CPU, the decoder and the
+mixing work on the box around what is hidden, as far as each layer's result is needed there.
+
+Index letters: B batch, K exemplars, C channels, H height, W width; h, w part or half of them; i, j a quarter;
+c = 3 + K channels of residual and logits; y, x = 2 place within a square of pixels.
 """
 
 from __future__ import annotations
@@ -36,6 +39,16 @@ _Activation = Literal["none", "relu", "leaky_relu"]
 
 _Convolution = Callable[[Tensor], Tensor]
 """Of (B, H, W, C)."""
+
+_Span = tuple[int, int]
+"""First and one after the last."""
+
+_Box = tuple[_Span, _Span]
+"""Rows and columns."""
+
+_BOX_MARGIN_PX, _BOX_STEP_PX = 4, 8
+"""How far around what is hidden is painted, and in which steps the box grows: each size of box costs
+milliseconds when it is first met. A step holds whole cells of the flow."""
 
 _DEVICE_BATCH = 4
 """Pictures per call on an accelerator, always: for another number kernels may be others."""
@@ -70,7 +83,7 @@ class PreparedPainter:
             inputs_BHWC: (B, H, W, 3 K + 5) uint8, see `dubber.ops.painter_input`. Sides are multiples of 4.
 
         Returns:
-            (B, H, W, 3) uint8 RGB.
+            (B, H, W, 3) uint8 RGB; away from what is hidden it is the source.
         """
         is_cpu = self._device.type == "cpu"
         # On the CPU, a picture at a time stays in the caches.
@@ -83,28 +96,32 @@ class PreparedPainter:
     def _painted_on_cpu(self, inputs_1HWC: UInt8) -> UInt8:
         """One picture. OpenCV moves pixels several times faster than torch; it knows levels, and 1/32 px."""
         _, height, width, _ = inputs_1HWC.shape
-        colours_1cHW, flow_1ijC = self._network((height, width))(torch.from_numpy(inputs_1HWC))
-        colours_cHW = colours_1cHW[0]
-        flow_Cij = flow_1ijC[0].permute(2, 0, 1).float().contiguous().numpy()
-        x_HW, y_HW = _pixels(height, width)
         planes = cv2.split(inputs_1HWC[0])
-        picture_3HW, share_KHW = colours_cHW[:3].numpy(), colours_cHW[3:].softmax(dim=0).numpy()
-        for k, share_HW in enumerate(share_KHW):
-            dx_HW, dy_HW = (
-                cv2.resize(flow_ij, (width, height), interpolation=cv2.INTER_LINEAR)
+        box = _box(np.asarray(planes[-2], np.uint8))
+        rows, columns = slice(*box[0]), slice(*box[1])
+        colours_1chw, flow_1ijC = self._network((height, width))(torch.from_numpy(inputs_1HWC), box)
+        colours_chw = colours_1chw[0]
+        flow_Cij = flow_1ijC[0].permute(2, 0, 1).float().contiguous().numpy()
+        picture_3hw, share_Khw = colours_chw[:3].numpy(), colours_chw[3:].softmax(dim=0).numpy()
+        x_hw, y_hw = _pixels(height, width)[:, rows, columns]
+        for k, share_hw in enumerate(share_Khw):
+            dx_hw, dy_hw = (
+                cv2.resize(flow_ij, x_hw.shape[::-1], interpolation=cv2.INTER_LINEAR)
                 for flow_ij in flow_Cij[2 * k : 2 * k + 2]
             )
-            moved_HW3 = cv2.remap(
+            moved_hw3 = cv2.remap(
                 cv2.merge(planes[3 * k : 3 * k + 3]),
-                cv2.add(dx_HW, x_HW),
-                cv2.add(dy_HW, y_HW),
+                cv2.add(dx_hw, x_hw),
+                cv2.add(dy_hw, y_hw),
                 cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-            for moved_HW, picture_HW in zip(cv2.split(moved_HW3), picture_3HW, strict=True):
-                cv2.accumulateProduct(np.asarray(moved_HW, np.float32), share_HW, picture_HW)
-        np.maximum(picture_3HW, 0, out=picture_3HW)
-        return np.asarray(cv2.convertScaleAbs(cv2.merge(list(picture_3HW))), np.uint8)[None]
+            for moved_hw, picture_hw in zip(cv2.split(moved_hw3), picture_3hw, strict=True):
+                cv2.accumulateProduct(np.asarray(moved_hw, np.float32), share_hw, picture_hw)
+        np.maximum(picture_3hw, 0, out=picture_3hw)
+        whole_HW3 = np.asarray(cv2.merge(planes[-5:-2]), np.uint8)
+        whole_HW3[rows, columns] = cv2.convertScaleAbs(cv2.merge(list(picture_3hw)))
+        return whole_HW3[None]
 
     def _painted_on_device(self, inputs_BHWC: UInt8) -> UInt8:
         """At most `_DEVICE_BATCH` pictures."""
@@ -116,12 +133,31 @@ class PreparedPainter:
         )
         levels_BHWC[:count] = torch.from_numpy(inputs_BHWC)
         levels_BHWC = levels_BHWC.to(self._device, non_blocking=True)
-        colours_BcHW, flow_BijC = self._network((height, width))(levels_BHWC)
+        everything = (0, height), (0, width)
+        colours_BcHW, flow_BijC = self._network((height, width))(levels_BHWC, everything)
         exemplars_BCHW = levels_BHWC[..., : 3 * self.num_exemplars].permute(0, 3, 1, 2).float()
         mixture_B3HW = mix(exemplars_BCHW, colours_BcHW[:, 3:], flow_BijC.float().permute(0, 3, 1, 2))
         picture_B3HW = (mixture_B3HW + colours_BcHW[:, :3]).clamp_(0, _MAX_LEVEL).round_()
         levels_BHW3 = picture_B3HW[:count].to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        return np.asarray(levels_BHW3.cpu().numpy(), np.uint8)
+        whole_BHW3 = np.ascontiguousarray(inputs_BHWC[..., -5:-2])
+        for whole_HW3, made_HW3, inputs_HWC in zip(
+            whole_BHW3, levels_BHW3.cpu().numpy(), inputs_BHWC, strict=True
+        ):
+            rows, columns = (slice(*span) for span in _box(np.ascontiguousarray(inputs_HWC[..., -2])))
+            whole_HW3[rows, columns] = made_HW3[rows, columns]
+        return whole_BHW3
+
+
+def _box(hidden_HW: UInt8) -> _Box:
+    """What is painted of a picture."""
+    x, y, width, height = cv2.boundingRect(hidden_HW)
+
+    def around(start: int, stop: int, side: int) -> _Span:
+        first = max(start - _BOX_MARGIN_PX, 0) // _BOX_STEP_PX
+        last = -(-min(stop + _BOX_MARGIN_PX, side) // _BOX_STEP_PX)
+        return first * _BOX_STEP_PX, min(last * _BOX_STEP_PX, side)
+
+    return around(y, y + height, hidden_HW.shape[0]), around(x, x + width, hidden_HW.shape[1])
 
 
 @dataclass(frozen=True)
@@ -206,14 +242,14 @@ class _Network:
     """
 
     def __init__(self, layers: _Layers, size: tuple[int, int], device: torch.device) -> None:
-        self._size, self._dtype = size, convolution_dtype(device)
+        self._dtype = convolution_dtype(device)
         multiple = 2 ** len(layers.encoder)
         below, right = (-side % multiple for side in size)
         # As the U-Net pads, but for whole cells of the flow.
         top, left = (extra // 2 // FLOW_CELL_PX * FLOW_CELL_PX for extra in (below, right))
         self._corner = top, left
         self._border = (left, right - left, top, below - top)
-        height, width = size[0] + below, size[1] + right
+        self._padded = height, width = size[0] + below, size[1] + right
 
         def at(layer: _Layer, halvings: int) -> _Convolution:
             return _convolution(layer, (height >> halvings, width >> halvings), self._dtype, device)
@@ -224,14 +260,15 @@ class _Network:
         self._colours, self._flow = at(layers.colours, 1), at(layers.flow, 1)
         self._spread = _spread_on_cpu if device.type == "cpu" else _spread
 
-    def __call__(self, levels_BHWC: Tensor) -> tuple[Tensor, Tensor]:
-        """What the U-Net says of pictures.
+    def __call__(self, levels_BHWC: Tensor, box: _Box) -> tuple[Tensor, Tensor]:
+        """What the U-Net says of a part of pictures.
 
         Args:
             levels_BHWC: (B, H, W, C) uint8.
+            box: The part, multiples of 4; what lies around it is seen all the same.
 
         Returns:
-            (B, c, H, W) float32 residual in levels and logits, and (B, i, j, 2 K) flow, px.
+            (B, c, h, w) float32 residual in levels and logits of the box, and (B, i, j, 2 K) its flow, px.
         """
         x_BHWC = levels_BHWC.to(self._dtype).sub_(_MIDDLE_LEVEL)
         if any(self._border):
@@ -241,19 +278,48 @@ class _Network:
         for layer in self._encoder:
             x_BHWC = layer(x_BHWC)
             seen.append(x_BHWC)
-        x_BHWC = seen.pop().relu()
+        regions = self._regions(box)
+        region = regions.pop()
+        x_BHWC = _part(seen.pop(), region).relu()
         for layer in self._decoder:
-            x_BHWC = torch.cat([_doubled(layer(x_BHWC)), seen.pop().relu()], dim=-1)
-        colours_BhwC, flow_BijC = self._colours(x_BHWC), self._flow(x_BHWC)
-        (height, width), (top, left) = self._size, self._corner
-        return (
-            self._spread(colours_BhwC)[..., top : top + height, left : left + width].contiguous(),
-            flow_BijC[
-                :,
-                top // FLOW_CELL_PX : (top + height) // FLOW_CELL_PX,
-                left // FLOW_CELL_PX : (left + width) // FLOW_CELL_PX,
-            ],
+            (y, _), (x, _) = region
+            region = regions.pop()
+            doubled_BHWC = _part(_doubled(layer(x_BHWC)), region, (2 * y, 2 * x))
+            x_BHWC = torch.cat([doubled_BHWC, _part(seen.pop(), region).relu()], dim=-1)
+        rows, columns = (
+            ((start + corner) // 2 - first, (stop + corner) // 2 - first)
+            for (start, stop), corner, (first, _) in zip(box, self._corner, region, strict=True)
         )
+        colours_BhwC = _part(self._colours(x_BHWC), (rows, columns))
+        squares = FLOW_CELL_PX // 2
+        flow_BijC = _part(
+            self._flow(x_BHWC),
+            ((rows[0] // squares, rows[1] // squares), (columns[0] // squares, columns[1] // squares)),
+        )
+        return self._spread(colours_BhwC.contiguous()), flow_BijC
+
+    def _regions(self, box: _Box) -> list[_Box]:
+        """What the decoder's layers must be given for a box: first the last layers, in halves of the picture.
+
+        A layer's border is wrong where its input was cut, so that each is given a pixel more than its result
+        is needed of; the flow's, which sees four, needs two.
+        """
+        spans = []
+        for (start, stop), corner, side in zip(box, self._corner, self._padded, strict=True):
+            first, last = (start + corner) // 2 - 2, (stop + corner) // 2 + 2
+            along = [(max(first, 0), min(last, side // 2))]
+            for level in range(2, len(self._encoder) + 1):
+                first, last = along[-1][0] // 2 - 1, -(-along[-1][1] // 2) + 1
+                along.append((max(first, 0), min(last, side >> level)))
+            spans.append(along)
+        return list(zip(*spans, strict=True))
+
+
+def _part(x_BHWC: Tensor, box: _Box, corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """A box of pictures whose upper left pixel is `corner`."""
+    (top, bottom), (left, right) = box
+    y, x = corner
+    return x_BHWC[:, top - y : bottom - y, left - x : right - x]
 
 
 def _doubled(squares_BhwC: Tensor) -> Tensor:

@@ -31,12 +31,14 @@ def painter(num_exemplars: int = 3) -> HybridPainter:
 
 
 def shown(batch: int, size: tuple[int, int], num_exemplars: int = 3) -> UInt8:
-    """Smooth pictures over all levels."""
+    """Smooth pictures over all levels; the source is hidden."""
     rng = np.random.default_rng(2)
     noise = rng.random((batch, *size, 3 * num_exemplars + 5), np.float32)
     smooth = np.stack([cv2.GaussianBlur(picture, (0, 0), 3) for picture in noise])
     low, high = smooth.min((1, 2), keepdims=True), smooth.max((1, 2), keepdims=True)
-    return np.asarray(np.rint(255 * (smooth - low) / (high - low)), np.uint8)
+    levels = np.asarray(np.rint(255 * (smooth - low) / (high - low)), np.uint8)
+    levels[..., -2] = 255
+    return levels
 
 
 def painted_by_the_network(net: HybridPainter, inputs: UInt8) -> UInt8:
@@ -95,3 +97,27 @@ def test_sizes_may_change_and_later_training_changes_nothing() -> None:
 def test_one_exemplar_without_shares_is_enough() -> None:
     net, inputs = HybridPainter(1, 4, 3), shown(2, (32, 48), 1)
     assert (PreparedPainter(net, CPU).paint(inputs) == inputs[..., :3]).all()
+
+
+@pytest.mark.parametrize("form", ["_painted_on_cpu", "_painted_on_device"])
+@pytest.mark.parametrize("hidden", [(slice(40, 57), slice(70, 101)), (slice(0, 30), slice(100, 128))])
+def test_only_around_what_is_hidden_it_paints(form: str, hidden: tuple[slice, slice]) -> None:
+    """There, it is what it would be if all were painted."""
+    net, inputs = painter(), shown(1, (96, 128))
+    inputs[..., -2] = 0
+    inputs[0, ..., -2][hidden] = 255
+    ready = PreparedPainter(net, CPU)
+    with torch.inference_mode():
+        made = getattr(ready, form)(inputs)[0].astype(int)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(prepared_painter, "_box", lambda _: ((0, 96), (0, 128)))
+            whole = getattr(ready, form)(inputs)[0].astype(int)
+    assert (made[hidden] == whole[hidden]).all()
+    is_painted = (made != inputs[0, ..., -5:-2]).any(-1)
+    rows, columns = np.flatnonzero(is_painted.any(1)), np.flatnonzero(is_painted.any(0))
+    for painted, (first, last) in (
+        (rows, (hidden[0].start, hidden[0].stop)),
+        (columns, (hidden[1].start, hidden[1].stop)),
+    ):
+        assert first - 12 <= painted[0] <= first
+        assert last - 1 <= painted[-1] < last + 12
