@@ -351,12 +351,14 @@ def check_encoding(config: DubConfig) -> None:
     Raises:
         ConfigError: The encoder is absent, refuses its settings or does not fit the container.
     """
+    from dubber.media.encoders import chosen_encoder
     from dubber.media.mux import check_container
     from dubber.media.writer import EncodeOptions, check_settings
 
     remux = config.remux
-    check_container(remux.container, remux.vcodec)
-    check_settings(EncodeOptions(remux.vcodec, remux.crf, remux.preset))
+    options = chosen_encoder(EncodeOptions(remux.vcodec, remux.crf, remux.preset))
+    check_container(remux.container, options.codec)
+    check_settings(options)
 
 
 def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:

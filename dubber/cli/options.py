@@ -81,15 +81,20 @@ AvOffset = Annotated[
 Crf = Annotated[
     int | None,
     typer.Option(
-        help="Quality of the encode; lower is better.", rich_help_panel=_ENCODING, show_default="16"
+        help="Quality of the encode; lower is better.", rich_help_panel=_ENCODING, show_default="13"
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option(help="Speed of the encoder.", rich_help_panel=_ENCODING, show_default="medium")
+    str | None, typer.Option(help="Speed of the encoder.", rich_help_panel=_ENCODING, show_default="veryfast")
 ]
 VideoCodec = Annotated[
     str | None,
-    typer.Option("--vcodec", help="FFmpeg encoder.", rich_help_panel=_ENCODING, show_default="libx264"),
+    typer.Option(
+        "--vcodec",
+        help="FFmpeg encoder; h264 or hevc: the format's fastest that works here, hardware before software.",
+        rich_help_panel=_ENCODING,
+        show_default="libx264",
+    ),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file: a table per stage.", rich_help_panel=_METHOD)

@@ -36,8 +36,9 @@ _COPYABLE: dict[str, tuple[str, ...]] = {
 }
 """Codecs that players expect in a container; others are encoded again."""
 
+_HARDWARE = tuple(f"{kind}_{by}" for kind in ("h264", "hevc") for by in ("nvenc", "qsv", "videotoolbox"))
 _VIDEO_OF_WEBM = ("libvpx", "libvpx-vp9", "libaom-av1", "libsvtav1")
-_NOT_FOR_AVI = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc", *_VIDEO_OF_WEBM)
+_NOT_FOR_AVI = ("libx264", "libx265", *_HARDWARE, *_VIDEO_OF_WEBM)
 """AVI stores no frame times, so it cannot hold frames that are coded in another order than they are shown."""
 _MIN_MP3_RATE_HZ = 16000
 """MP4 names MPEG-1 and MPEG-2 layer 3 only, not the lower rates of the unofficial MPEG-2.5."""

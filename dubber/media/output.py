@@ -118,6 +118,10 @@ _USUAL_ENCODERS = (
     "libvpx-vp9",
     "h264_nvenc",
     "hevc_nvenc",
+    "h264_qsv",
+    "hevc_qsv",
+    "h264_videotoolbox",
+    "hevc_videotoolbox",
     "mpeg4",
     "ffv1",
 )

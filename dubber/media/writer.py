@@ -34,13 +34,14 @@ class EncodeOptions:
 
     Attributes:
         codec: FFmpeg's name of an encoder.
-        crf: Constant quality, lower is better; the scale is the encoder's (x264: 16 is near transparent).
+        crf: Constant quality, lower is better; the scale is the encoder's. x264's 13 at "veryfast" is near
+            transparent, and as good as 16 at "medium" in less than half the time and 1.45 times the bytes.
         preset: Speed for size, in the encoder's own words.
     """
 
     codec: str = "libx264"
-    crf: int = 16
-    preset: str = "medium"
+    crf: int = 13
+    preset: str = "veryfast"
 
 
 class VideoWriter(VideoOutput):
@@ -78,7 +79,7 @@ class VideoWriter(VideoOutput):
         self.coded_size = coded_size(clip.size, options.codec)
         stream, context = self.stream, self.stream.codec_context
         stream.height, stream.width = self.coded_size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pixel_format(options.codec)
         context.time_base = time_base
         context.sample_aspect_ratio = clip.pixel_aspect
         context.color_range, context.colorspace = clip.color.range, clip.color.matrix
@@ -169,7 +170,7 @@ def check_settings(options: EncodeOptions) -> None:
     check_encoder(options.codec)
     context = cast("av.VideoCodecContext", av.CodecContext.create(options.codec, "w"))
     context.height, context.width = _TRIAL_SIZE
-    context.pix_fmt = "yuv420p"
+    context.pix_fmt = pixel_format(options.codec)
     context.time_base = Fraction(1, 25)
     context.options = encoder_options(options)
     try:
@@ -201,11 +202,18 @@ def encoder_options(options: EncodeOptions) -> dict[str, str]:
     """
     crf, preset = str(options.crf), options.preset
     speed = _SPEED_NUMBERS.get(preset, preset)
+    nvenc = {"rc": "vbr", "cq": crf, "preset": _NVENC_PRESETS.get(preset, preset)}
+    qsv = {"global_quality": crf, "preset": _QSV_PRESETS.get(preset, preset)}
+    videotoolbox = {"flags": "+qscale", "global_quality": str(_videotoolbox_quality(options.crf))}
     table = {
         "libx264": {"crf": crf, "preset": preset, **_x264_repeatable()},
         "libx265": {"crf": crf, "preset": preset, "x265-params": "frame-threads=2:log-level=error"},
-        "h264_nvenc": {"rc": "vbr", "cq": crf, "preset": preset},
-        "hevc_nvenc": {"rc": "vbr", "cq": crf, "preset": preset},
+        "h264_nvenc": nvenc,
+        "hevc_nvenc": nvenc,
+        "h264_qsv": qsv,
+        "hevc_qsv": qsv,
+        "h264_videotoolbox": videotoolbox,
+        "hevc_videotoolbox": videotoolbox,
         "libsvtav1": {"crf": crf, "preset": speed},
         "libaom-av1": {"crf": crf, "cpu-used": speed, "row-mt": "1"},
         "libvpx-vp9": {"crf": crf, "b": "0", "deadline": "good", "cpu-used": speed, "row-mt": "1"},
@@ -230,6 +238,28 @@ _SPEED_NUMBERS = {
 }
 """x264's words for encoders that count their speeds."""
 
+_NVENC_PRESETS = {
+    "ultrafast": "p1",
+    "superfast": "p1",
+    "veryfast": "p2",
+    "faster": "p3",
+    "fast": "p3",
+    "medium": "p4",
+    "slow": "p5",
+    "slower": "p6",
+    "veryslow": "p7",
+}
+_QSV_PRESETS = {"ultrafast": "veryfast", "superfast": "veryfast"}
+
+
+def _videotoolbox_quality(crf: int) -> int:
+    """Its scale is 1..100, higher is better, in units of FFmpeg's lambda; 65 is about x264's 18."""
+    return _LAMBDA_PER_QUALITY * min(max(101 - 2 * crf, 1), 100)
+
+
+_LAMBDA_PER_QUALITY = 118
+"""FFmpeg's FF_QP2LAMBDA."""
+
 
 def _x264_repeatable() -> dict[str, str]:
     """Keep x264 from its AVX-512 code.
@@ -242,6 +272,13 @@ def _x264_repeatable() -> dict[str, str]:
 
 _CPU_AVX_512F = 13
 """OpenCV's number of that processor feature; its Python module does not name it."""
+
+
+def pixel_format(codec: str) -> str:
+    """The 8 bit 4:2:0 format that an encoder takes; PyAV converts on the way."""
+    formats = av.Codec(codec, "w").video_formats or []
+    is_planar = not formats or "yuv420p" in {each.name for each in formats}
+    return "yuv420p" if is_planar else "nv12"
 
 
 def coded_size(size: tuple[int, int], codec: str) -> tuple[int, int]:

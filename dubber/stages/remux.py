@@ -22,7 +22,8 @@ class RemuxParams(Params):
 
     Attributes:
         container: Suffix of the output.
-        vcodec: FFmpeg's name of a video encoder.
+        vcodec: FFmpeg's name of a video encoder; "h264" or "hevc" for the first of that format's that works
+            here, hardware before software.
         crf: Constant quality on the encoder's scale; lower is better.
         preset: Speed for size, in x264's words.
         is_labelled: Whether the file's metadata say that it was edited.
@@ -30,8 +31,8 @@ class RemuxParams(Params):
 
     container: Literal["mp4", "mov", "mkv", "webm", "avi"] = "mp4"
     vcodec: str = "libx264"
-    crf: int = Field(16, ge=0, le=63)
-    preset: str = "medium"
+    crf: int = Field(13, ge=0, le=63)
+    preset: str = "veryfast"
     is_labelled: bool = True
 
 
@@ -59,6 +60,7 @@ class Remux(Stage[DubbedVideo]):
             ToolMissingError: There is no ffmpeg.
             StageError: The file is not what it should be.
         """
+        from dubber.media.encoders import chosen_encoder
         from dubber.media.mux import check_container, mux, verify_output
         from dubber.media.writer import EncodeOptions, coded_size
 
@@ -68,8 +70,8 @@ class Remux(Stage[DubbedVideo]):
         timeline: Timeline
         frames, audio, clip, timeline = inputs
         params = self.params
-        check_container(params.container, params.vcodec)
-        options = EncodeOptions(params.vcodec, params.crf, params.preset)
+        options = chosen_encoder(EncodeOptions(params.vcodec, params.crf, params.preset), clip.size)
+        check_container(params.container, options.codec)
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
@@ -84,10 +86,10 @@ class Remux(Stage[DubbedVideo]):
             )
         finally:
             pictures.unlink(missing_ok=True)
-        size = coded_size(clip.size, params.vcodec)
+        size = coded_size(clip.size, options.codec)
         verify_output(output, num_frames=timeline.num_frames, duration_s=timeline.duration_s, size=size)
         return DubbedVideo(
-            StoredFile(output), frames.is_dubbed_N, timeline.duration_s, params.vcodec, is_audio_copied
+            StoredFile(output), frames.is_dubbed_N, timeline.duration_s, options.codec, is_audio_copied
         )
 
 

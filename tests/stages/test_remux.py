@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from dubber.engine.stage import StageContext
 from dubber.errors import ConfigError, StageError
+from dubber.media.encoders import FORMATS
 from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame
 from dubber.media.reader import probe, read_frames, read_frames_at
@@ -83,7 +84,7 @@ def test_the_timeline_may_repeat_frames(
 
 
 @pytest.mark.parametrize(
-    ("container", "codec"), [("mkv", "libx264"), ("mov", "libx264"), ("webm", "libvpx-vp9")]
+    ("container", "codec"), [("mkv", "libx264"), ("mov", "libx264"), ("webm", "libvpx-vp9"), ("mp4", "h264")]
 )
 def test_other_containers(
     context: StageContext, source: tuple[Path, Clip], tmp_path: Path, container: str, codec: str
@@ -93,6 +94,7 @@ def test_other_containers(
     stage = Remux(RemuxParams(container=container, vcodec=codec, preset="veryfast"))
     dubbed = stage.run(context, stream_of(path, clip), audio, clip, timeline_of(clip))
     assert dubbed.file.path.suffix == f".{container}"
+    assert dubbed.video_codec in FORMATS.get(codec, (codec,))
 
 
 def test_too_few_or_too_many_frames_are_a_bug(
