@@ -33,7 +33,7 @@ RENDERED_POINTS: Int32 = np.concatenate([MOUTH_JAW, NOSE_ANCHORS])
 """All points that a warp knows."""
 
 
-_LOOKED_AT_FRAMES = 1024
+_LOOKED_AT_FRAMES = 256
 _FEW_FRAMES = 64
 
 
