@@ -11,6 +11,7 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import print_json, say, set_up_logging, show_table
+from dubber.engine.disk import human_bytes
 from dubber.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -139,16 +140,6 @@ def parse_bytes(text: str) -> int:
     if match is None:
         raise ConfigError(f"'{text}' is no size.", advice="Write it as 500M or 20G.")
     return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def human_bytes(num_bytes: int) -> str:
-    """A size for people."""
-    size = float(num_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit in ("B", "kB") else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _human_age(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -208,13 +209,17 @@ def _check_side_by_side(
 
 
 def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: str | None) -> None:
+    from dubber.engine.disk import free_bytes, human_bytes
     from dubber.engine.execute import missing_stages
     from dubber.engine.store import Store
+    from dubber.stages.disk_need import disk_need
 
     nodes = dub_plan.plan.nodes
     forced = dub_plan.plan.downstream_of(dub_plan.plan.index_of(forced_from)) if forced_from else set()
-    missing = missing_stages(dub_plan.plan, Store(runtime.cache_dir), dub_plan.dubbed.index, forced)
     store = Store(runtime.cache_dir)
+    missing = missing_stages(dub_plan.plan, store, dub_plan.dubbed.index, forced)
+    need = disk_need(dub_plan.plan, store, dub_plan.dubbed.index, forced)
+    free = free_bytes(runtime.cache_dir)
     rows = [
         {
             "stage": node.name,
@@ -226,7 +231,13 @@ def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: s
         if node.stage is not None
     ]
     if is_json:
-        print_json({"stages": rows})
+        disk = {
+            "cache_bytes": need.kept_bytes,
+            "scratch_bytes": need.scratch_bytes,
+            "output_bytes": need.output_bytes,
+            "free_bytes": int(free) if isfinite(free) else None,
+        }
+        print_json({"stages": rows, "disk": disk})
         return
     words = {True: "run", False: "skip"}
     show_table(
@@ -241,6 +252,10 @@ def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: s
             ]
             for r in rows
         ],
+    )
+    say(
+        f"Disk: about {human_bytes(need.kept_bytes)} into the cache, {human_bytes(need.scratch_bytes)} more "
+        f"meanwhile, {human_bytes(need.output_bytes)} of output; {human_bytes(free)} are free."
     )
 
 

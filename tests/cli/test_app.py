@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dubber import __version__
-from dubber.cli.cache import human_bytes, parse_bytes
+from dubber.cli.cache import parse_bytes
+from dubber.engine.disk import human_bytes
 from dubber.errors import ConfigError
 
 
