@@ -12,9 +12,10 @@ import benchmarks
 from benchmarks import comparing, docs, picture, profiling, scaling, whole_run
 from benchmarks.clips import EXAMPLE_AUDIO, EXAMPLE_VIDEO, NATIVE, ROOT, Source, parse_format
 from benchmarks.results import Scaling, WholeRuns, load, save
-from benchmarks.tables import machine_text, scale_table, stage_table, whole_table
+from benchmarks.tables import help_text, machine_text, scale_table, stage_table, whole_table
 
 BASELINE = ROOT / "benchmarks" / "baseline.json"
+EXAMPLE = Source.parsed(str(EXAMPLE_VIDEO))
 SCALE_BASELINE = ROOT / "benchmarks" / "scale.json"
 
 
@@ -31,14 +32,14 @@ def run(options: argparse.Namespace) -> None:
     """Whole runs."""
     work = whole_run.Work(
         sources=options.clips,
-        audio=options.audio.resolve(),
+        audio=options.audio,
         formats=options.formats,
         seconds=options.seconds,
         num_rounds=options.rounds,
         states=options.states,
         arguments=tuple(options.dubber.split()),
     )
-    checkouts = [options.checkout.resolve(), *([options.against.resolve()] if options.against else [])]
+    checkouts = [options.checkout, *([options.against] if options.against else [])]
     new, *others = whole_run.measure(work, checkouts)
     _show(new)
     for other in others:
@@ -61,13 +62,13 @@ def run(options: argparse.Namespace) -> None:
 def scale(options: argparse.Namespace) -> None:
     """Several lengths."""
     found = scaling.measure(
-        options.clips[0],
-        options.audio.resolve(),
+        options.clip,
+        options.audio,
         options.minutes,
-        picture_format=options.formats[0],
+        picture_format=options.format,
         renderer=options.renderer,
         arguments=tuple(options.dubber.split()),
-        checkout=options.checkout.resolve(),
+        checkout=options.checkout,
     )
     print(f"\n{scale_table(found)}\n", *scaling.verdicts(found), sep="\n")
     if options.output:
@@ -80,10 +81,10 @@ def scale(options: argparse.Namespace) -> None:
 def profile(options: argparse.Namespace) -> None:
     """The dearest functions of each thread."""
     profiling.profile(
-        options.clips[0],
-        options.audio.resolve(),
+        options.clip,
+        options.audio,
         seconds=options.seconds,
-        picture_format=options.formats[0],
+        picture_format=options.format,
         is_warm=options.warm,
         num_functions=options.functions,
         arguments=tuple(options.dubber.split()),
@@ -104,6 +105,7 @@ def write_docs(options: argparse.Namespace) -> None:  # noqa: ARG001 - as the ot
 
 def _show(results: WholeRuns) -> None:
     print(f"\n{machine_text(results.machine, made_at=results.made_at, code=results.code)}")
+    print(help_text(results))
     for clip in results.clips:
         print(f"\n{whole_table(clip)}\n\n{stage_table(clip)}")
 
@@ -115,8 +117,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True)
+    clip_help = "PATH or LABEL=PATH (the example)"
+    format_help = "brought to this before: native, 720p25, 1080p30 (native)"
 
     command = _command(commands, "run", run, whole_run.__doc__)
+    command.add_argument(
+        "clips", nargs="*", type=_clip, default=[EXAMPLE], metavar="CLIP", help=f"{clip_help}; several"
+    )
+    command.add_argument("--formats", nargs="+", type=_format, default=[NATIVE], help=format_help)
     command.add_argument("--seconds", type=float, help="cut or loop the clips to this length")
     command.add_argument("--rounds", type=int, default=3, help="repeats; figures are medians (%(default)s)")
     command.add_argument(
@@ -126,15 +134,21 @@ def _parser() -> argparse.ArgumentParser:
         default=list(whole_run.ROUND),
         help="only these; `cold` comes always",
     )
-    command.add_argument("--against", type=Path, metavar="DIR", help="another checkout, measured in turn")
-    _add_writing(command)
+    command.add_argument(
+        "--against", type=_checkout, metavar="DIR", help="another checkout, measured in turn"
+    )
+    _add_measuring(command)
 
     command = _command(commands, "scale", scale, scaling.__doc__)
+    command.add_argument("clip", nargs="?", type=_clip, default=EXAMPLE, metavar="CLIP", help=clip_help)
+    command.add_argument("--format", type=_format, default=NATIVE, help=format_help)
     command.add_argument("--minutes", type=float, nargs="+", default=[0.5, 2, 8, 32], help="lengths")
     command.add_argument("--renderer", default="hybrid")
-    _add_writing(command)
+    _add_measuring(command)
 
     command = _command(commands, "profile", profile, profiling.__doc__)
+    command.add_argument("clip", nargs="?", type=_clip, default=EXAMPLE, metavar="CLIP", help=clip_help)
+    command.add_argument("--format", type=_format, default=NATIVE, help=format_help)
     command.add_argument("--seconds", type=float, help="cut or loop the clip to this length")
     command.add_argument("--warm", action="store_true", help="with track and fit cached")
     command.add_argument("--functions", type=int, default=8, help="of each thread (%(default)s)")
@@ -153,37 +167,52 @@ def _command(commands: object, name: str, work: object, description: str | None)
     )
     command.set_defaults(work=work)
     command.add_argument(
-        "clips",
-        nargs="*",
-        type=Source.parsed,
-        default=[Source.parsed(str(EXAMPLE_VIDEO))],
-        metavar="CLIP",
-        help="PATH or LABEL=PATH (the example)",
+        "--audio", type=_file, default=EXAMPLE_AUDIO, help="speech, looped to the clip's length"
     )
-    command.add_argument(
-        "--audio", type=Path, default=EXAMPLE_AUDIO, help="speech, looped to the clip's length"
-    )
-    command.add_argument(
-        "--formats",
-        nargs="+",
-        type=_format,
-        default=[NATIVE],
-        help="bring the clips to these first: native, 720p25, 1080p30",
-    )
-    command.add_argument("--checkout", type=Path, default=ROOT, help="folder whose dubber is run (this one)")
     command.add_argument(
         "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--preset fast'"
     )
     return command
 
 
-def _add_writing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-o", "--output", type=Path, help="results as JSON")
+def _add_measuring(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--checkout", type=_checkout, default=ROOT, help="folder whose dubber is run (this one)"
+    )
+    command.add_argument("-o", "--output", type=_new_file, help="results as JSON")
     command.add_argument(
         "--write-docs",
         action="store_true",
         help="keep the results as the baseline, and write docs/performance.md and README.md from them",
     )
+
+
+# What is wrong with an argument is said at once, not after an hour of work.
+
+
+def _clip(text: str) -> Source:
+    source = Source.parsed(text)
+    _file(str(source.path))
+    return source
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return Path(text).resolve()
+
+
+def _new_file(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    return path
+
+
+def _checkout(text: str) -> Path:
+    if not (Path(text) / "dubber" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"there is no dubber in {text}")
+    return Path(text).resolve()
 
 
 def _format(text: str) -> str:

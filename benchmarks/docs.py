@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.clips import ROOT
 from benchmarks.results import Scaling, WholeRuns
 from benchmarks.scaling import verdicts
-from benchmarks.tables import machine_text, scale_table, stage_table, table, whole_table
+from benchmarks.tables import help_text, machine_text, scale_table, stage_table, table, whole_table
 
 PAGE = ROOT / "docs" / "performance.md"
 README = ROOT / "README.md"
@@ -39,7 +39,7 @@ def whole_blocks(results: WholeRuns) -> dict[str, str]:
     machine = machine_text(results.machine, made_at=results.made_at, code=results.code)
     return {
         "whole machine": f"Measured on {machine}",
-        "whole": "\n\n".join(whole_table(clip) for clip in results.clips),
+        "whole": "\n\n".join([help_text(results), *(whole_table(clip) for clip in results.clips)]),
         "stages": "\n\n".join(stage_table(clip) for clip in results.clips),
     }
 

@@ -83,6 +83,18 @@ def measured(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None
         )
 
 
+def dubber(arguments: Sequence[str], checkout: Path, env: Mapping[str, str] | None = None) -> Usage:
+    """Run the `dubber` that lies in a checkout.
+
+    Args:
+        arguments: Of the command.
+        checkout: That folder.
+        env: Variables besides this process's own.
+    """
+    command = [sys.executable, "-m", "dubber", *arguments]
+    return measured(command, cwd=checkout, env={"PYTHONPATH": str(checkout), **(env or {})})
+
+
 def reference() -> Usage:
     """The reference workload, see `benchmarks.reference`."""
     return measured([sys.executable, "-m", "benchmarks.reference"], cwd=CHECKOUT)
@@ -142,11 +154,7 @@ def run_dub(dub: Dub, checkout: Path, reference_runs: Reference) -> Sample:
     with tempfile.TemporaryDirectory(prefix="dubber-bench-tmp-", dir=dub.output.parent) as temporary:
         before_mb = folder_mb(dub.cache)
         with peak_growth_mb((dub.cache, Path(temporary), dub.output)) as peak_disk_mb:
-            usage = measured(
-                [sys.executable, "-m", "dubber", *dub.command],
-                cwd=checkout,
-                env={"PYTHONPATH": str(checkout), "TMPDIR": temporary},
-            )
+            usage = dubber(dub.command, checkout, {"TMPDIR": temporary})
     document = json.loads(usage.stdout)
     reference_wall_s, reference_cpu_s = reference_runs.next_mean()
     return Sample(

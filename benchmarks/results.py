@@ -181,11 +181,20 @@ class ClipResult(Frozen):
 
 
 class WholeRuns(Frozen):
-    """The file of `python -m benchmarks run`."""
+    """The file of `python -m benchmarks run`.
+
+    Attributes:
+        made_at: Date and time.
+        code: What was run, see `code_version`.
+        machine: Where.
+        help_s: Wall-clock seconds of `dubber --help`.
+        clips: What was dubbed.
+    """
 
     made_at: str
     code: str
     machine: Machine
+    help_s: float
     clips: list[ClipResult]
 
 
@@ -202,7 +211,19 @@ class Length(Frozen):
 
 
 class Scaling(Frozen):
-    """The file of `python -m benchmarks scale`."""
+    """The file of `python -m benchmarks scale`.
+
+    Attributes:
+        made_at: Date and time.
+        code: What was run, see `code_version`.
+        machine: Where.
+        label: What the clip shows.
+        width: Pixels.
+        height: Pixels.
+        fps: Frames per second.
+        renderer: As `--renderer`.
+        lengths: One run each.
+    """
 
     made_at: str
     code: str

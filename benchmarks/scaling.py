@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,11 @@ def measure(
                 )
                 sample = run_dub(dub, checkout, reference)
             lengths.append(Length(minutes=length_min, sample=sample))
-            print(f"{length_min:g} min: {sample.wall_s:.1f} s, {sample.peak_rss_mb:.0f} MB", flush=True)
+            print(
+                f"{length_min:g} min: {sample.wall_s:.1f} s, {sample.peak_rss_mb:.0f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
     return Scaling(
         made_at=now(),
         code=code_version(checkout),

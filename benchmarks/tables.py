@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.results import ClipResult, Machine, Scaling
+from benchmarks.results import ClipResult, Machine, Scaling, WholeRuns
 
 WORKING_STATES = ("cold", "warm", "exemplar", "copy")
 """States in which stages have something to do."""
@@ -23,6 +23,11 @@ def machine_text(machine: Machine, *, made_at: str, code: str) -> str:
         f"{machine.cpu}, {machine.num_cores} cores, {machine.memory_gb:g} GB, {machine.system}, "
         f"Python {machine.python}, torch {machine.torch}; {made_at} UTC{f', commit {code}' if code else ''}."
     )
+
+
+def help_text(results: WholeRuns) -> str:
+    """What the command takes to do nothing."""
+    return f"`dubber --help`: {results.help_s:.2f} s."
 
 
 def whole_table(clip: ClipResult) -> str:

@@ -11,14 +11,25 @@ A round is, with one cache that is empty at first and other speech wherever a st
 
 from __future__ import annotations
 
+import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.clips import Source, duration_s, picture_of, prepared_clip, speech_of_length
-from benchmarks.measuring import Dub, Reference, run_dub
-from benchmarks.results import ClipResult, Measured, Sample, WholeRuns, code_version, now, this_machine
+from benchmarks.measuring import Dub, Reference, dubber, run_dub
+from benchmarks.results import (
+    ClipResult,
+    Measured,
+    Sample,
+    WholeRuns,
+    code_version,
+    now,
+    rounded,
+    this_machine,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ ROUND = {
     "copy": State("copy", 3),
 }
 """The states in their order; later ones use what earlier ones left in the cache."""
+
+NUM_HELPS = 5
 
 NUM_SPEECHES = 1 + max(state.speech for state in ROUND.values())
 
@@ -90,9 +103,20 @@ def measure(work: Work, checkouts: Sequence[Path]) -> list[WholeRuns]:
                 each.append(result)
     machine, made_at = this_machine(), now()
     return [
-        WholeRuns(made_at=made_at, code=code_version(checkout), machine=machine, clips=results)
+        WholeRuns(
+            made_at=made_at,
+            code=code_version(checkout),
+            machine=machine,
+            help_s=_help_s(checkout),
+            clips=results,
+        )
         for checkout, results in zip(checkouts, clips, strict=True)
     ]
+
+
+def _help_s(checkout: Path) -> float:
+    usages = [dubber(["--help"], checkout) for _ in range(NUM_HELPS)]
+    return rounded(statistics.median(usage.wall_s for usage in usages))
 
 
 def _measure_clip(
@@ -138,6 +162,7 @@ def _measure_clip(
                     print(
                         f"{source.label} {picture_format} round {number + 1} {checkouts[turn].name} "
                         f"{state_name}: {sample.wall_s:.1f} s, {sample.peak_rss_mb:.0f} MB",
+                        file=sys.stderr,
                         flush=True,
                     )
     picture = picture_of(clip)

@@ -57,7 +57,7 @@ def clip(cold: list[Sample], **others: object) -> ClipResult:
 
 
 def whole(*clips: ClipResult) -> WholeRuns:
-    return WholeRuns(made_at="2024-01-01 00:00", code="abc", machine=MACHINE, clips=list(clips))
+    return WholeRuns(made_at="2024-01-01 00:00", code="abc", machine=MACHINE, help_s=0.3, clips=list(clips))
 
 
 @pytest.mark.parametrize("exponent", [0.9, 1.0, 1.3])
