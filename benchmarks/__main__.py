@@ -40,7 +40,10 @@ def run(options: argparse.Namespace) -> None:
         arguments=tuple(options.dubber.split()),
     )
     checkouts = [options.checkout, *([options.against] if options.against else [])]
-    new, *others = whole_run.measure(work, checkouts)
+    for found in whole_run.measure(work, checkouts):
+        if options.output:
+            _save(found, options.output)
+    new, *others = found
     _show(new)
     for other in others:
         print(f"\nAgainst {options.against}, in turn, commit {other.code}:\n")
@@ -50,10 +53,6 @@ def run(options: argparse.Namespace) -> None:
         machine = machine_text(baseline.machine, made_at=baseline.made_at, code=baseline.code)
         print(f"\nAgainst the baseline of {machine}\nTimes in units of the reference workload.\n")
         print(comparing.comparison_text(new, baseline, comparing.to_baseline))
-    if options.output:
-        save(new, options.output)
-        for other in others:
-            save(other, options.output.with_suffix(f".against{options.output.suffix}"))
     if options.write_docs:
         save(new, BASELINE)
         write_docs(options)
@@ -101,6 +100,12 @@ def write_docs(options: argparse.Namespace) -> None:  # noqa: ARG001 - as the ot
     if SCALE_BASELINE.exists():
         docs.write_blocks(docs.PAGE, docs.scale_blocks(load(Scaling, SCALE_BASELINE)))
     print(f"Written: {docs.PAGE}, {docs.README}, {docs.PICTURE}", file=sys.stderr)
+
+
+def _save(found: Sequence[WholeRuns], path: Path) -> None:
+    names = [path, path.with_suffix(f".against{path.suffix}")]
+    for each, name in zip(found, names, strict=False):
+        save(each, name)
 
 
 def _show(results: WholeRuns) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class Work:
     arguments: tuple[str, ...]
 
 
-def measure(work: Work, checkouts: Sequence[Path]) -> list[WholeRuns]:
+def measure(work: Work, checkouts: Sequence[Path]) -> Iterator[list[WholeRuns]]:
     """Run everything in each checkout, in turn.
 
     Args:
@@ -90,10 +90,11 @@ def measure(work: Work, checkouts: Sequence[Path]) -> list[WholeRuns]:
         checkouts: Folders that hold a `dubber`. They take turns state by state, and who is first changes
             from round to round.
 
-    Returns:
-        One for each checkout; sample `i` of a state was made in round `i` by all of them.
+    Yields:
+        All so far after each clip, one for each checkout; sample `i` of a state was made in round `i` by all.
     """
-    reference = Reference()
+    reference, machine, made_at = Reference(), this_machine(), now()
+    codes, helps_s = [code_version(each) for each in checkouts], [_help_s(each) for each in checkouts]
     clips: list[list[ClipResult]] = [[] for _ in checkouts]
     for source in work.sources:
         for picture_format in work.formats:
@@ -101,17 +102,10 @@ def measure(work: Work, checkouts: Sequence[Path]) -> list[WholeRuns]:
                 results = _measure_clip(work, source, picture_format, checkouts, reference, Path(name))
             for each, result in zip(clips, results, strict=True):
                 each.append(result)
-    machine, made_at = this_machine(), now()
-    return [
-        WholeRuns(
-            made_at=made_at,
-            code=code_version(checkout),
-            machine=machine,
-            help_s=_help_s(checkout),
-            clips=results,
-        )
-        for checkout, results in zip(checkouts, clips, strict=True)
-    ]
+            yield [
+                WholeRuns(made_at=made_at, code=code, machine=machine, help_s=help_s, clips=each)
+                for code, help_s, each in zip(codes, helps_s, clips, strict=True)
+            ]
 
 
 def _help_s(checkout: Path) -> float:
