@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ import torch
 
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.execute import Run
-from dubber.engine.stage import Runtime
+from dubber.engine.stage import Runtime, StageContext
 from dubber.engine.store import Store
 from dubber.errors import ConfigError, OutputExistsError
 from dubber.evaluation.metrics import psnr_db
@@ -28,12 +30,15 @@ from dubber.media.reader import probe, read_frames
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.pipeline import DubPlan, plan_dub
+from dubber.stages import mouth_stream
+from dubber.stages.blend import Blend
+from dubber.types import Mouths
 from tests.synth import SyntheticClip, make_clip, talking_sound, write_wav
 
 NUM_FRAMES = 40
 STAGES = [
     *("demux", "speech", "timeline", "track", "fit", "own_speech"),
-    *("translate", "retime", "render", "teeth", "deflicker", "blend", "remux"),
+    *("translate", "retime", "check", "render", "teeth", "deflicker", "blend", "remux"),
 ]
 
 
@@ -78,6 +83,10 @@ def dubbed(case: Case) -> Path:
     return output
 
 
+def files_of(mouths: Mouths) -> list[bytes]:
+    return [file.path.read_bytes() for file in mouths.patches]
+
+
 def frames_of(path: Path) -> Iterator[np.ndarray]:
     for frame in read_frames(path, probe(path)):
         yield frame.rgb()
@@ -91,7 +100,7 @@ def test_output_has_the_sources_frames_and_size(case: Case, dubbed: Path) -> Non
 
 def test_only_the_mouth_changes(case: Case, dubbed: Path) -> None:
     """Outside the box that the compositor works on the pictures are the source's; in it they are not."""
-    mouths = Run((plan := case.plan()).plan, case.runtime()).get(plan.mouths)
+    mouths = Run((plan := case.plan()).plan, case.runtime()).get(plan.rendered)
     outside, inside = [], []
     for n, (before, after) in enumerate(zip(frames_of(case.clip.path), frames_of(dubbed), strict=True)):
         points = np.concatenate([mouths.landmarks_NM2[n], mouths.source_landmarks_NM2[n]])
@@ -113,7 +122,7 @@ def test_only_the_mouth_changes(case: Case, dubbed: Path) -> None:
 def test_the_mouth_moves_as_it_is_told(case: Case, dubbed: Path) -> None:
     """A tracker that looks at the output sees the openings that were asked for."""
     plan = case.plan()
-    wanted = Run(plan.plan, case.runtime()).get(plan.mouths)
+    wanted = Run(plan.plan, case.runtime()).get(plan.rendered)
     seen_plan = plan_dub(DubConfig(), dubbed, case.line, runtime=case.runtime())
     seen = Run(seen_plan.plan, case.runtime()).get(seen_plan.track)
     from dubber.ops.landmarks import MOUTH_JAW
@@ -149,7 +158,7 @@ def test_other_speech_keeps_what_the_video_gave(case: Case, dubbed: Path) -> Non
     plan = case.plan(case.other_line).plan
     store = Store(case.cache)
     hits = {node.name for node in plan.nodes if node.stage is not None and store.has(node.key)}
-    assert hits == {"demux", "track", "fit", "own_speech"}
+    assert hits == {"demux", "track", "fit", "own_speech", "check"}
 
 
 def test_until_stops_and_keeps(case: Case, tmp_path: Path) -> None:
@@ -161,8 +170,26 @@ def test_until_stops_and_keeps(case: Case, tmp_path: Path) -> None:
         dub(case.clip.path, case.line, output, runtime=case.runtime(), until_stage="nonsense")
 
 
-def test_from_makes_the_stage_again(case: Case, dubbed: Path, tmp_path: Path) -> None:
+def test_only_costly_streams_are_stored(case: Case, dubbed: Path, tmp_path: Path) -> None:
+    """The others are, when they are asked for; then what follows is made of what is stored."""
+    plan, store = case.plan(), Store(case.cache)
+    finishing = (plan.toothed, plan.mouths)
+    assert store.has(plan.rendered.key)
+    assert not any(store.has(ref.key) for ref in finishing)
+    assert not list((case.cache / "work").rglob("*"))
     config = DubConfig().with_overrides({"length.mode": "cut_off"})
+    for until_stage, names in (("teeth", ["teeth"]), ("blend", ["deflicker"])):
+        told = dub(
+            case.clip.path, case.line, config=config, runtime=case.runtime(), until_stage=until_stage
+        ).stages
+        assert [report.name for report in told if not report.is_hit] == names
+    run = Run(plan.plan, case.runtime())
+    for before, after in pairwise((plan.rendered, *finishing)):
+        assert store.has(after.key)
+        made, given = run.get(after), run.get(before)
+        assert (made.landmarks_NM2 == given.landmarks_NM2).all()
+        assert (made.renderer, made.crop_size_px) == (given.renderer, given.crop_size_px)
+        assert files_of(made) != files_of(given)
     result = dub(
         case.clip.path,
         case.line,
@@ -175,12 +202,16 @@ def test_from_makes_the_stage_again(case: Case, dubbed: Path, tmp_path: Path) ->
     assert (tmp_path / "o.mp4").read_bytes() == dubbed.read_bytes()
 
 
-def test_null_twins_give_the_source_back(case: Case, dubbed: Path, tmp_path: Path) -> None:
+def test_null_twins_give_the_source_back(
+    case: Case, dubbed: Path, tmp_path: Path, context: StageContext
+) -> None:
     config = DubConfig().with_overrides(
         {"length.mode": "cut_off", "render.renderer": "copy", "translate.translator": "neutral"}
     )
     plan = plan_dub(config, case.clip.path, case.line, runtime=case.runtime())
-    stream = Run(plan.plan, case.runtime()).get(plan.frames)
+    run = Run(plan.plan, case.runtime())
+    inputs = [run.get(ref) for ref in (plan.video, plan.clip, plan.track, plan.retime, plan.mouths)]
+    stream = Blend(config.blend).run(context, *inputs)
     source = read_frames(case.clip.path, probe(case.clip.path))
     for before, made in zip(source, stream.open(), strict=True):  # before the encoder: bit for bit
         for plane, same in zip(before.planes, made.planes, strict=True):
@@ -210,16 +241,35 @@ def test_intermediates_are_files_to_look_at(case: Case, dubbed: Path, tmp_path: 
     assert len(rows) == NUM_FRAMES + 1
 
 
-@pytest.mark.parametrize("stage", ["track", "render", "remux"])
-def test_killed_run_goes_on_to_the_same_bytes(case: Case, dubbed: Path, tmp_path: Path, stage: str) -> None:
-    """kill -9 in the middle of a stage; the next run's output equals that of an undisturbed one."""
+# In the middle of the track; in the middle of the patches; between the last of them and the encode's end.
+@pytest.mark.parametrize(
+    ("stage", "num_frames", "first_made"),
+    [("track", 6, "track"), ("render", 20, "render"), ("remux", NUM_FRAMES, "teeth")],
+)
+def test_killed_run_goes_on_to_the_same_bytes(
+    case: Case,
+    dubbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    num_frames: int,
+    first_made: str,
+) -> None:
+    """kill -9; the next run's output equals that of an undisturbed one."""
     output = tmp_path / "killed.mp4"
+    if stage != "track":  # what comes before is there
+        shutil.copytree(case.cache / "entries", tmp_path / "cache" / "entries")
+        for node in case.plan().plan.nodes:
+            if node.name in STAGES[STAGES.index("render") :]:
+                Store(tmp_path / "cache").remove(node.key)
     code = textwrap.dedent(f"""
         import sys
         from pathlib import Path
         import torch
         from dubber import DubConfig, dub, make_runtime
+        from dubber.stages import mouth_stream
 
+        mouth_stream.SEGMENT_FRAMES = 8
         torch.set_num_threads({torch.get_num_threads()})  # other tests may have changed it here
 
         class Reports:
@@ -228,8 +278,8 @@ def test_killed_run_goes_on_to_the_same_bytes(case: Case, dubbed: Path, tmp_path
             def start(self, stage, total): pass
             def finish(self, stage, seconds, *, is_hit): pass
             def advance(self, stage, count=1):
-                Reports.count += count
-                if stage == {stage!r} and Reports.count > 5:
+                Reports.count += count * (stage == {stage!r})
+                if Reports.count == {num_frames}:
                     print("in", stage, flush=True)
                     import time; time.sleep(60)
 
@@ -245,11 +295,15 @@ def test_killed_run_goes_on_to_the_same_bytes(case: Case, dubbed: Path, tmp_path
     process.wait()
     process.stdout.close()
     assert not output.exists()
+    segments = [path.name for path in (tmp_path / "cache" / "work").rglob("*.mkv")]
+    assert sorted(segments) == (["render_00000.mkv", "render_00001.mkv"] if stage == "render" else [])
+    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
     config = DubConfig().with_overrides({"length.mode": "cut_off"})
     runtime = case.runtime(tmp_path / "cache")
     result = dub(case.clip.path, case.line, output, config=config, runtime=runtime)
-    again = STAGES[STAGES.index("blend" if stage == "remux" else stage) :]
-    assert {report.name for report in result.stages if not report.is_hit} == set(again)
+    again = STAGES[STAGES.index(first_made) :]
+    assert [report.name for report in result.stages if not report.is_hit] == again
+    assert list((tmp_path / "cache" / "work").rglob("*")) == []
     assert output.read_bytes() == dubbed.read_bytes()
     assert list((tmp_path / "cache" / "tmp").iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "killed.mp4"]
@@ -324,7 +378,7 @@ def test_finishing_stages_can_be_switched_off(case: Case) -> None:
 def test_the_result_says_who_painted_and_how_large(case: Case, tmp_path: Path) -> None:
     config = DubConfig().with_overrides({"length.mode": "cut_off", "render.renderer": "exemplar"})
     result = dub(case.clip.path, case.line, tmp_path / "o.mp4", config=config, runtime=case.runtime())
-    mouths = Run((plan := case.plan()).plan, case.runtime()).get(plan.mouths)
+    mouths = Run((plan := case.plan()).plan, case.runtime()).get(plan.rendered)
     assert (result.renderer, result.crop_size_px) == ("exemplar", mouths.crop_size_px)
     assert result.adaptation_gain_db is None
 

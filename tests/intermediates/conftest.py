@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Dub:
     folder = tmp_path_factory.mktemp("dub")
     clip = make_clip(folder / "talk.mp4", num_frames=24)
     line = write_wav(folder / "line.wav", talking_sound(1.76, seed=5))
-    runtime = make_runtime(cache_dir=folder / "cache", device="cpu", threads=1)
+    runtime = replace(make_runtime(cache_dir=folder / "cache", device="cpu", threads=1), keeps_all=True)
 
     def replan(overrides: dict[str, object]) -> DubPlan:
         return plan_dub(DubConfig().with_overrides(overrides), clip.path, line, runtime=runtime)
