@@ -46,6 +46,9 @@ MESH_SIDE_PX = 192
 whole number before the network's pixels are sampled from it.
 """
 
+CLOSE_SCALE = 1.3
+"""Side of the window in which a face that was found is looked at closely, in units of the region's."""
+
 WINDOW_MARGIN = 1.15
 """Side of the window whose colours are made, in units of the region's extent: a second look stays inside."""
 
@@ -318,15 +321,23 @@ class MediapipeMeshTracker:
             for face in known:
                 face.score = found.score
             if not known and len(self._followed) + len(newcomers) < self._max_faces:
-                newcomers.append(self._settled(picture, found))
+                newcomers += self._seen_closely(picture, found)
         return newcomers
 
-    def _settled(self, picture: Picture, face: _Followed) -> _Followed:
-        """The face with the region that the mesh tells: the detector frames it less well."""
-        landmarks_L3 = self._landmarks(picture, face.region)
-        if landmarks_L3 is not None:
-            face.region = _Region.of_landmarks(landmarks_L3)
-        return face
+    def _seen_closely(self, picture: Picture, face: _Followed) -> list[_Followed]:
+        """The face, framed better, if the detector for near faces sees it too in a window around it."""
+        window = _Window.around(
+            picture, _Region(face.region.centre_2, CLOSE_SCALE * face.region.side_px, 0.0)
+        )
+        if window is None:
+            return []
+        close = max(_detect(self._near, window.rgb_SS3), key=lambda found: found.score, default=None)
+        if close is None:
+            return []
+        region = close.region
+        centre_2 = region.centre_2 * window.shrink + window.corner_2
+        face.region = _Region(centre_2, region.side_px * window.shrink, region.turn)
+        return [face]
 
 
 def fitting_size(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
@@ -342,8 +353,8 @@ def _is_same_face(followed_4: Float32, detected_4: Float32) -> bool:
     return is_inside or box_iou(followed_4, detected_4) > SAME_FACE_IOU
 
 
-def _detect(detector: Any, rgb_HW3: UInt8, scale: float) -> list[_Followed]:
-    """Faces of a whole picture, in px of one that is larger by `scale`."""
+def _detect(detector: Any, rgb_HW3: UInt8, scale: float = 1.0) -> list[_Followed]:
+    """Faces of a picture, in px of one that is larger by `scale`."""
     size_2 = np.array(rgb_HW3.shape[1::-1], np.float32) * scale
     faces: list[_Followed] = []
     for detection in detector.process(rgb_HW3).detections or ():

@@ -100,3 +100,9 @@ def test_a_face_that_moves_fast_is_kept() -> None:
         (after,) = tracker.track(RgbPicture(np.roll(rgb, -shift, axis=1)), 0.04)
     moved_L2 = before.landmarks_L3[:, :2] - after.landmarks_L3[:, :2]
     np.testing.assert_allclose(np.median(moved_L2, axis=0), [shift, 0], atol=2)
+
+
+def test_what_only_the_far_detector_takes_for_a_face_is_none() -> None:
+    path = real_clip("hard/no_face.mp4")
+    with MediapipeMeshTracker() as tracker:
+        assert not any(tracker.track(frame, 0.0) for frame in read_frames(path, probe(path)))
