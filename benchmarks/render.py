@@ -28,23 +28,30 @@ from dubber.engine.device import mixed_precision
 from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime, StageContext
 from dubber.evaluation.footage import Footage, on_own_heads, prepare
-from dubber.media.patches import PatchWriter, read_patches
-from dubber.media.reader import read_frames_at
+from dubber.media.patches import PatchWriter
 from dubber.models.frame_painter import FramePainter
-from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
+from dubber.models.hybrid import to_pictures, to_tensor
 from dubber.models.morphable import LinearFaceModel
+from dubber.models.prepared_painter import PreparedPainter
+from dubber.ops.exemplar_warp import doubled, warp_exemplars
+from dubber.ops.landmarks import NUM_MOUTH_JAW, NUM_NOSE_BASE
+from dubber.ops.painter_input import painter_input
 from dubber.ops.teeth import Proxy, transfer_teeth
+from dubber.ops.warp import landmark_displacement, remap
 from dubber.pipeline import make_runtime
 from dubber.stages.blend import BlendParams
 from dubber.stages.compositor import Compositor
-from dubber.stages.deflicker import Deflicker
+from dubber.stages.deflicker import Recursion
 from dubber.stages.fit import FACE_MODEL
-from dubber.stages.mouth_geometry import patch_size, source_geometry
+from dubber.stages.mouth_stream import Shown, ShownFootage
 from dubber.stages.render import RenderParams, make_job, render_mouths
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
+from dubber.stages.renderers.crops import crop_of
+from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars
+from dubber.stages.renderers.hybrid import read_painter
 from dubber.stages.teeth import Teeth, TeethParams
-from dubber.types import CROP_SIZE_PX, Mouths, RetimeMap
+from dubber.types import CROP_SIZE_PX, Float32, Mouths, RetimeMap, UInt8
 
 
 @dataclass(frozen=True)
@@ -69,30 +76,42 @@ class Bench:
         (folder / "work").mkdir()
         return StageContext(self.runtime, folder / "entry", folder / "work", "benchmark")
 
-    def job(self, context: StageContext, params: RenderParams | None = None) -> RenderJob:
+    @property
+    def output(self) -> ShownFootage:
+        """The frames that are given a mouth."""
+        footage = self.footage
+        return ShownFootage(footage.video, footage.clip, footage.track, self.retime)
+
+    @cached_property
+    def shown(self) -> list[Shown]:
+        """The same, decoded."""
+        return list(self.output.open())
+
+    @cached_property
+    def wanted_NM2(self) -> Float32:
+        """(N, 39, 2) the true landmarks, display px."""
+        model = LinearFaceModel.from_weight(self.runtime.weights.open(FACE_MODEL))
+        return on_own_heads(model, self.footage, self.footage.true_expression_NK)[: self.num_frames]
+
+    def job(self, context: StageContext) -> RenderJob:
         """What a renderer is given."""
         footage = self.footage
-        source = source_geometry(footage.track, footage.coeffs, self.retime)
-        assert isinstance(self.params.crop_size_px, int)
         return make_job(
             context,
-            params or self.params,
+            self.params,
             footage.video,
             footage.clip,
             footage.track,
             footage.coeffs,
             self.retime,
-            source,
-            source.landmarks_NM2,
-            self.params.crop_size_px,
+            self.wanted_NM2,
         )
 
     @cached_property
-    def mouths(self) -> Mouths:
-        """Exemplar patches."""
-        footage, model = self.footage, LinearFaceModel.from_weight(self.runtime.weights.open(FACE_MODEL))
-        wanted_NM2 = on_own_heads(model, footage, footage.true_expression_NK)[: self.num_frames]
-        return render_mouths(
+    def made(self) -> tuple[Mouths, dict[int, UInt8]]:
+        """Exemplars for all frames, and the patches by frame."""
+        footage = self.footage
+        stream = render_mouths(
             self.context(),
             self.params,
             footage.video,
@@ -100,9 +119,20 @@ class Bench:
             footage.track,
             footage.coeffs,
             self.retime,
-            wanted_NM2,
+            lambda part: self.wanted_NM2[part],
         )
+        patches = {each.n: each.patch for each in stream.open() if each.patch is not None}
+        return stream.mouths, patches
 
+    @cached_property
+    def inputs(self) -> list[UInt8]:
+        """What the hybrid painter is shown of some frames."""
+        job = self.job(self.context())
+        exemplars = ExemplarSource(job, choose_exemplars(job, _NUM_EXEMPLARS))
+        return [_painter_input(job, exemplars, each) for each in self.shown[:20] if job.has_patch_N[each.n]]
+
+
+_NUM_EXEMPLARS = 4
 
 Step = Callable[[], object]
 Prepared = tuple[Step, int]
@@ -111,56 +141,99 @@ Prepared = tuple[Step, int]
 
 def decode(bench: Bench) -> Prepared:
     """The source frames of the output."""
-    indices = bench.retime.source_index_N
-    video, clip = bench.footage.video.path, bench.footage.clip
-    return lambda: _drained(read_frames_at(video, clip, indices)), bench.num_frames
+    return lambda: _drained(bench.output.open()), bench.num_frames
 
 
-def exemplar(bench: Bench) -> Prepared:
-    """Search, warps and dissolves; the exemplars' crops lie on disk already."""
-    context = bench.context()
-    _patches(bench.job(context))
-    return lambda: _patches(bench.job(context)), bench.num_frames
+def renderer(name: str) -> Callable[[Bench], Prepared]:
+    """Search and all that makes patches; frames are decoded, and exemplars' crops lie on disk, already."""
+
+    def row(bench: Bench) -> Prepared:
+        context = bench.context()
+
+        def paint() -> None:
+            _drained(RENDERERS[name](bench.job(context)).paint(iter(bench.shown)))
+
+        paint()
+        return paint, bench.num_frames
+
+    return row
 
 
 def exemplar_with_footage(bench: Bench) -> Prepared:
     """The same from the video file: with decoding it and cutting the exemplars' crops out."""
-    return lambda: _patches(bench.job(bench.context())), bench.num_frames
+    return lambda: _drained(
+        RENDERERS["exemplar"](bench.job(bench.context())).paint(bench.output.open())
+    ), bench.num_frames
 
 
-def hybrid(bench: Bench) -> Prepared:
-    """Four searches and warps, the source's window, and the network; exemplars' crops lie on disk already."""
-    context = bench.context()
-    params = bench.params.model_copy(update={"renderer": "hybrid"})
-    _patches(bench.job(context, params), "hybrid")
-    return lambda: _patches(bench.job(context, params), "hybrid"), bench.num_frames
+def hybrid_input(bench: Bench) -> Prepared:
+    """What the network is shown: four warps, the source's window, what is hidden, and the lines."""
+    job = bench.job(bench.context())
+    exemplars = ExemplarSource(job, choose_exemplars(job, _NUM_EXEMPLARS))
+    frames = [each for each in bench.shown if job.has_patch_N[each.n]]
+    exemplars.patch(frames[0].n)
+    return lambda: [_painter_input(job, exemplars, each) for each in frames], len(frames)
 
 
-def hybrid_network(bench: Bench) -> Prepared:
-    """The hybrid renderer's network alone, as on this machine."""
-    weights = bench.runtime.weights.open("renderer_hybrid")
-    net, frames = HybridPainter.from_weight(weights).to(memory_format=torch.channels_last), 20
-    height, width = patch_size(bench.params.crop_size_px)
-    shown = np.zeros((1, height, width, 3 * net.num_exemplars + 5), np.uint8)
+def warps_one_by_one(bench: Bench) -> Prepared:
+    """Four exemplars, each with its own spline, resampled cubically."""
+    pictures, wanted_P2, source_KP2, job = _to_warp(bench)
+
+    def warp() -> None:
+        for picture, source_P2 in zip(pictures, source_KP2, strict=True):
+            remap(picture, landmark_displacement(wanted_P2, source_P2, job.patch_size, unit_px=job.unit_px))
+
+    return _often(warp)
+
+
+def warps_together(bench: Bench) -> Prepared:
+    """The same four with one spline, resampled linearly from doubled pictures, of which two are new."""
+    pictures, wanted_P2, source_KP2, job = _to_warp(bench)
+    ready = [doubled(picture) for picture in pictures[2:]]
+
+    def warp() -> None:
+        both = [doubled(picture) for picture in pictures[:2]]
+        warp_exemplars([*both, *ready], wanted_P2, source_KP2, job.patch_size, unit_px=job.unit_px)
+
+    return _often(warp)
+
+
+def hybrid_network_plain(bench: Bench) -> Prepared:
+    """The hybrid renderer's network as training runs it, on this machine."""
+    net = read_painter(bench.runtime).to(memory_format=torch.channels_last)
+    inputs = bench.inputs
 
     def paint() -> None:
         with torch.inference_mode(), mixed_precision(torch.device("cpu")):
-            for _ in range(frames):
-                to_pictures(net(to_tensor(shown)).picture_B3HW)
+            for inputs_HWC in inputs:
+                to_pictures(net(to_tensor(inputs_HWC[None])).picture_B3HW)
 
-    return paint, frames
+    return paint, len(inputs)
+
+
+def hybrid_network(bench: Bench) -> Prepared:
+    """The same made ready to paint."""
+    painter = PreparedPainter(read_painter(bench.runtime), torch.device("cpu"))
+    inputs = bench.inputs
+
+    def paint() -> None:
+        for inputs_HWC in inputs:
+            painter.paint(inputs_HWC[None])
+
+    paint()
+    return paint, len(inputs)
 
 
 def write_patches(bench: Bench) -> Prepared:
     """Losslessly encoding the patches."""
-    patches = list(read_patches([file.path for file in bench.mouths.patches]))
+    mouths, patches = bench.made
 
     def write() -> None:
-        with PatchWriter(bench.folder / "written.mkv", bench.mouths.patch_size) as writer:
-            for patch in patches:
+        with PatchWriter(bench.folder / "written.mkv", mouths.patch_size) as writer:
+            for patch in patches.values():
                 writer.write(patch)
 
-    return write, bench.num_frames
+    return write, len(patches)
 
 
 def unet(width: int) -> Callable[[Bench], Prepared]:
@@ -182,57 +255,76 @@ def unet(width: int) -> Callable[[Bench], Prepared]:
 
 
 def deflicker(bench: Bench) -> Prepared:
-    """The stage, with reading and writing the patches."""
-    stage = Deflicker(DubConfig().deflicker)
-    return lambda: stage.run(
-        bench.context(), bench.footage.track, bench.retime, bench.mouths
-    ), bench.num_frames
+    """The recursion through patches that are in memory."""
+    mouths, patches = bench.made
+
+    def step() -> None:
+        recursion = Recursion(DubConfig().deflicker, bench.footage.track)
+        recursion.look_ahead(mouths, bench.retime)
+        for n, patch in patches.items():
+            recursion.filtered(n, patch)
+
+    return step, len(patches)
 
 
 def teeth(bench: Bench) -> Prepared:
     """Filmed detail for softened patches that are in memory, with one proxy each."""
-    mouths = bench.mouths
-    patches = list(read_patches([file.path for file in mouths.patches]))
-    landmarks_nM2 = mouths.landmarks_NM2[mouths.has_patch_N]
-    soft = [cv2.GaussianBlur(patch, (0, 0), 2.0).astype(np.uint8) for patch in patches]
+    mouths, patches = bench.made
+    soft = {n: cv2.GaussianBlur(patch, (0, 0), 2.0).astype(np.uint8) for n, patch in patches.items()}
     unit_px = mouths.crop_size_px / CROP_SIZE_PX
 
     def step() -> None:
-        for image, filmed, points in zip(soft, patches, landmarks_nM2, strict=True):
-            transfer_teeth(image, points, [Proxy(filmed, points, 1.0)], unit_px)
+        for n, filmed in patches.items():
+            points_M2 = mouths.landmarks_NM2[n]
+            transfer_teeth(soft[n], points_M2, [Proxy(filmed, points_M2, 1.0)], unit_px)
 
     return step, len(patches)
 
 
 def teeth_with_footage(bench: Bench) -> Prepared:
-    """The stage: search, one pass over the footage for proxies, reading and writing the patches."""
-    stage, footage = Teeth(TeethParams()), bench.footage
-    return lambda: stage.run(
-        bench.context(), footage.video, footage.clip, footage.track, bench.retime, bench.mouths
-    ), bench.num_frames
+    """Exemplars from the video file and the stage after them: search, and a pass over the footage."""
+    footage = bench.footage
+
+    def run() -> None:
+        context = bench.context()
+        rendered = render_mouths(
+            context,
+            bench.params,
+            footage.video,
+            footage.clip,
+            footage.track,
+            footage.coeffs,
+            bench.retime,
+            lambda part: bench.wanted_NM2[part],
+        )
+        stage = Teeth(TeethParams())
+        stage.run(context, footage.video, footage.clip, footage.track, bench.retime, rendered).drain()
+
+    return run, bench.num_frames
 
 
 def blend(bench: Bench) -> Prepared:
     """Putting the patches into the frames, without decoding either."""
-    footage, mouths = bench.footage, bench.mouths
-    patches = read_patches([file.path for file in mouths.patches])
-    frames = read_frames_at(footage.video.path, footage.clip, bench.retime.source_index_N)
-    work = [(n, frame, next(patches)) for n, frame in enumerate(frames) if mouths.has_patch_N[n]]
+    mouths, patches = bench.made
 
     def composite() -> None:
-        compositor = Compositor(BlendParams(), footage.track, bench.retime, mouths)
-        for n, frame, patch in work:
-            compositor.composite(n, frame, patch)
+        compositor = Compositor(BlendParams(), bench.footage.track, bench.retime, mouths)
+        for n, patch in patches.items():
+            compositor.composite(n, bench.shown[n].frame, patch)
 
-    return composite, len(work)
+    return composite, len(patches)
 
 
 ROWS: dict[str, Callable[[Bench], Prepared]] = {
     "decode": decode,
-    "exemplar": exemplar,
+    "exemplar": renderer("exemplar"),
     "exemplar+footage": exemplar_with_footage,
-    "hybrid": hybrid,
-    "hybrid network": hybrid_network,
+    "hybrid": renderer("hybrid"),
+    "hybrid input": hybrid_input,
+    "warps one by one": warps_one_by_one,
+    "warps together": warps_together,
+    "hybrid net, plain": hybrid_network_plain,
+    "hybrid net": hybrid_network,
     "write patches": write_patches,
     "unet 16": unet(16),
     "unet 32": unet(32),
@@ -245,8 +337,32 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
 """Name of a row and what prepares it."""
 
 
-def _patches(job: RenderJob, renderer: str = "exemplar") -> None:
-    _drained(RENDERERS[renderer](job).patches(0, len(job.has_patch_N)))
+def _painter_input(job: RenderJob, exemplars: ExemplarSource, shown: Shown) -> UInt8:
+    wanted_P2 = job.wanted_NP2[shown.n]
+    return painter_input(
+        [exemplars.patch(shown.n, path) for path in range(_NUM_EXEMPLARS)],
+        crop_of(shown.frame, job.similarity_N23[shown.n], job.patch_size),
+        wanted_P2[:NUM_MOUTH_JAW],
+        job.own_NM2[shown.n],
+        wanted_P2[NUM_MOUTH_JAW : NUM_MOUTH_JAW + NUM_NOSE_BASE],
+        job.unit_px,
+    )
+
+
+def _to_warp(bench: Bench) -> tuple[list[UInt8], Float32, Float32, RenderJob]:
+    """Four source patches, landmarks wanted of them and theirs, and what they are for."""
+    job = bench.job(bench.context())
+    chosen = np.flatnonzero(job.has_patch_N)[[0, -1, 1, -2]]
+    pictures = [crop_of(bench.shown[n].frame, job.similarity_N23[n], job.patch_size) for n in chosen]
+    return pictures, job.wanted_NP2[chosen[0]], job.wanted_NP2[chosen], job
+
+
+def _often(step: Step, times: int = 20) -> Prepared:
+    def repeated() -> None:
+        for _ in range(times):
+            step()
+
+    return repeated, times
 
 
 def _drained(stream: Iterable[object]) -> None:
