@@ -9,6 +9,7 @@ So each network computes on one thread unless the user asks for more.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DeviceKind = Literal["cpu", "cuda", "mps"]
+
+_BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""What BLAS libraries look at when they are loaded."""
 
 
 @dataclass(frozen=True)
@@ -157,3 +161,28 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def blas_threads(count: int) -> Iterator[None]:
+    """Let matrix products of numpy and scipy compute on so many threads meanwhile, in the whole process.
+
+    Theirs are small here, and a library's threads spin between them. Libraries that are loaded meanwhile keep
+    the number.
+
+    Args:
+        count: Threads.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = {name: os.environ.get(name) for name in _BLAS_VARIABLES}
+    os.environ.update(dict.fromkeys(_BLAS_VARIABLES, str(count)))
+    try:
+        with threadpool_limits(limits=count, user_api="blas"):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

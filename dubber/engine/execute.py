@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dubber.engine.device import blas_threads
 from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
@@ -101,7 +102,7 @@ class Run:
         stages = {index: stage for index in missing if (stage := self.plan.nodes[index].stage) is not None}
         for name in sorted({name for stage in stages.values() for name in stage.weights()}):
             self.runtime.weights.verify(name)
-        with self._streaming(ref.index) as streams:
+        with blas_threads(1), self._streaming(ref.index) as streams:
             for index, stage in stages.items():
                 if stage.is_stored and not stage.is_streamed:
                     self._get(index, streams)

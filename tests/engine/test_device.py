@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
-from dubber.engine.device import Device, choose_device, torch_threads
+from dubber.engine.device import Device, blas_threads, choose_device, torch_threads
 from dubber.errors import DeviceError
 
 
@@ -58,3 +60,19 @@ def test_threads_are_limited_in_the_thread_that_asks() -> None:
 
 def test_a_device_may_be_given() -> None:
     assert Device("cuda", 1, reason="test").torch_device() == torch.device("cuda", 1)
+
+
+def test_matrix_products_are_limited_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+
+    def counts() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    before = counts()
+    with blas_threads(1):
+        assert counts() == {1}
+        assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+    assert counts() == before
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
