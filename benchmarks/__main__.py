@@ -21,10 +21,13 @@ SCALE_BASELINE = ROOT / "benchmarks" / "scale.json"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line asks for."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # ends what was started and removes its files, too
+    if options.work is run and options.write_docs and set(options.states) != set(whole_run.ROUND):
+        parser.error("--write-docs needs all states")
     options.work(options)
 
 
@@ -175,7 +178,7 @@ def _command(commands: object, name: str, work: object, description: str | None)
         "--audio", type=_file, default=EXAMPLE_AUDIO, help="speech, looped to the clip's length"
     )
     command.add_argument(
-        "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--preset fast'"
+        "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--preset medium'"
     )
     return command
 
