@@ -51,7 +51,7 @@ def test_dub_with_the_speech_of_the_next_clip(tmp_path: Path, name: str, rendere
     np.testing.assert_allclose(made.times_s_T, source.times_s_T[: made.num_frames], atol=1e-4)
 
     plan = plan_dub(config, clip, speech, runtime=runtime)
-    mouths = Run(plan.plan, runtime).get(plan.mouths)
+    mouths = Run(plan.plan, runtime).get(plan.rendered)
     outside, whole, samples = [], [], []
     pairs = zip(read_frames(clip, source, 0, made.num_frames), read_frames(output, made), strict=True)
     for n, (before, after) in enumerate(pairs):

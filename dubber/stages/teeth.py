@@ -226,31 +226,32 @@ class Sharpener:
     """
 
     def __init__(self, bank: ProxyBank, mouths: Mouths, retime: RetimeMap) -> None:
-        self._bank, self._mouths = bank, mouths
+        self._bank, self._mouths, self._retime = bank, mouths, retime
         self._transfer = _transfer(bank.params)
-        self._shares_N = self._chosen(retime) if len(bank.lenders_B) else [{}] * mouths.num_frames
 
     def sharpened(self, n: int, patch: UInt8) -> UInt8:
         """The sharpened patch, (height, width, 3) uint8, of output frame `n`."""
         from dubber.ops.teeth import Proxy, transfer_teeth
 
-        bank, shares = self._bank, self._shares_N[n]
+        bank = self._bank
+        shares = self._shares_N[n] if len(bank.lenders_B) else {}
         if not shares:
             return patch
         proxies = [Proxy(bank.pictures[b], bank.landmarks_BM2[b], share) for b, share in shares.items()]
         return transfer_teeth(patch, self._mouths.landmarks_NM2[n], proxies, bank.unit_px, self._transfer)
 
-    def _chosen(self, retime: RetimeMap) -> list[dict[int, float]]:
-        """Lenders (positions in B) and shares for each output frame."""
+    @cached_property
+    def _shares_N(self) -> list[dict[int, float]]:
+        """Lenders (positions in B) and shares for each output frame; found when the first patch comes."""
         from dubber.ops.teeth_proxy import inner_mouth_areas, proxy_path, proxy_shares
         from dubber.stages.mouth_geometry import starts_anew
 
         bank, params, landmarks_NM2 = self._bank, self._bank.params, self._mouths.landmarks_NM2
         areas_N = inner_mouth_areas(landmarks_NM2, bank.unit_px)
         is_open_N: Bool = self._mouths.has_patch_N & (areas_N >= params.min_area_px2)
-        starts_anew_N = starts_anew(bank.track, retime)
+        starts_anew_N = starts_anew(bank.track, self._retime)
         path_N = proxy_path(
-            bank.views_of(landmarks_NM2, retime.source_index_N),
+            bank.views_of(landmarks_NM2, self._retime.source_index_N),
             bank.views,
             bank.quality_B,
             is_open_N,

@@ -79,9 +79,9 @@ def job(context: StageContext, footage: ShownFootage, weights: WeightsFolder) ->
     context = replace(context, runtime=replace(context.runtime, weights=weights, threads=1))
     video, clip, track, retime = footage.video, footage.clip, footage.track, footage.retime
     coeffs = still_coeffs(clip.num_frames)
-    source = source_geometry(track, coeffs, retime)
+    own_NM2 = source_geometry(track, coeffs, retime).landmarks_NM2
     params = RenderParams(crop_size_px=256, window_stride=2)
-    return make_job(context, params, video, clip, track, coeffs, retime, source, source.landmarks_NM2, 256)
+    return make_job(context, params, video, clip, track, coeffs, retime, own_NM2)
 
 
 def painted(job: RenderJob, footage: ShownFootage, name: str, first: int = 0) -> list[Shown]:

@@ -64,7 +64,7 @@ def dubbed(
         track,
         coeffs,
         retime,
-        wanted,
+        wanted.__getitem__,
     )
     stream = Blend(params or BlendParams()).run(ctx, source, clip, track, retime, mouths)
     frames = list(stream.open())
@@ -145,7 +145,7 @@ def test_the_stream_can_be_opened_twice(context: StageContext, synthetic: Synthe
     source = SourceFile(synthetic.path, "0" * 64)
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2 + 2
     mouths = render_mouths(
-        context, RenderParams(renderer="exemplar"), source, clip, track, coeffs, retime, wanted
+        context, RenderParams(renderer="exemplar"), source, clip, track, coeffs, retime, wanted.__getitem__
     )
     stream = Blend(BlendParams()).run(context, source, clip, track, retime, mouths)
     abandoned = stream.open()
@@ -200,7 +200,7 @@ def test_a_chin_below_the_frame_is_no_obstacle(
     wanted[:, 20:, 1] += 3
     source = SourceFile(synthetic.path, "0" * 64)
     mouths = render_mouths(
-        context, RenderParams(renderer="exemplar"), source, clip, track, coeffs, retime, wanted
+        context, RenderParams(renderer="exemplar"), source, clip, track, coeffs, retime, wanted.__getitem__
     )
     frames = list(Blend(BlendParams()).run(context, source, clip, track, retime, mouths).open())
     assert len(frames) == 4
@@ -231,7 +231,7 @@ def test_what_stands_before_the_mouth_is_kept(
     source = SourceFile(synthetic.path, "0" * 64)
     wanted = source_geometry(track, coeffs, retime).landmarks_NM2
     params = RenderParams(renderer="exemplar")
-    stream = render_mouths(context, params, source, clip, track, coeffs, retime, wanted)
+    stream = render_mouths(context, params, source, clip, track, coeffs, retime, wanted.__getitem__)
     mouths, first = stream.mouths, drained(stream)[0]
     frame, patch = first.frame, first.patch
     assert patch is not None

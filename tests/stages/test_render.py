@@ -22,7 +22,6 @@ from dubber.stages.renderers.crops import crop_of
 from dubber.stages.renderers.exemplar import ExemplarSource
 from dubber.types import (
     Clip,
-    ExpressionTrack,
     FaceCoeffs,
     FaceTrack,
     Mouths,
@@ -103,7 +102,7 @@ def own_mouths(
         track,
         coeffs,
         retime,
-        wanted,
+        wanted.__getitem__,
         verdict=verdict,
     )
 
@@ -179,7 +178,8 @@ def test_copy_needs_no_patches(context: StageContext, synthetic: SyntheticClip, 
     assert (stream.mouths.has_patch_N == synthetic.has_face_T).all()
     assert all(each.patch is None for each in frames)
     assert [(mouths.patches, mouths.is_own_pixels) for mouths in artefacts] == [((), True)]
-    assert list(context.work_dir.iterdir()) == []
+    assert list(context.work_dir.iterdir()) == [context.scratch_dir()]
+    assert not list(context.scratch_dir().glob("crops*")), "the film is decoded once"
 
 
 def test_a_stream_that_nobody_keeps_leaves_nothing_but_scratch(
@@ -208,6 +208,7 @@ def test_a_killed_run_continues_and_gives_the_same_bytes(
     num_done: int,
 ) -> None:
     monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
+    monkeypatch.setattr(mouth_stream, "PART_FRAMES", 15)
     artefacts = kept(context)
     frames = drained(own_mouths(context, synthetic, clip, held_out_from_frame=30))
     (whole,) = artefacts
@@ -232,6 +233,20 @@ def test_a_killed_run_continues_and_gives_the_same_bytes(
     assert fuse.counts == fuse.totals == {"test": NUM_FRAMES}
     for field in ("landmarks_NM2", "similarity_N23", "has_patch_N"):
         assert (getattr(artefacts[0], field) == getattr(whole, field)).all()
+
+
+def test_in_parts_the_same_patches_are_made(
+    context: StageContext, synthetic: SyntheticClip, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames beyond a part's ends are looked at too; here all of them."""
+    whole = own_mouths(context, synthetic, clip, held_out_from_frame=30)
+    patches = patches_of(whole)
+    for part_frames in (1, 14):
+        monkeypatch.setattr(mouth_stream, "PART_FRAMES", part_frames)
+        parted = own_mouths(context, synthetic, clip, held_out_from_frame=30)
+        assert (patches_of(parted) == patches).all()
+        for field in ("landmarks_NM2", "source_landmarks_NM2", "similarity_N23", "has_patch_N"):
+            np.testing.assert_array_equal(getattr(parted.mouths, field), getattr(whole.mouths, field))
 
 
 def test_finished_segments_are_not_painted_again(
@@ -281,7 +296,9 @@ def test_a_clip_without_a_face_gives_no_patches(
     source = SourceFile(synthetic.path, "0" * 64)
     coeffs = still_coeffs(NUM_FRAMES)
     artefacts = kept(context)
-    stream = render_mouths(context, RenderParams(), source, clip, track, coeffs, straight(), wanted)
+    stream = render_mouths(
+        context, RenderParams(), source, clip, track, coeffs, straight(), wanted.__getitem__
+    )
     assert all(each.patch is None for each in drained(stream))
     (mouths,) = artefacts
     assert mouths.patches == ()
@@ -323,9 +340,8 @@ def fitted(num_frames: int) -> tuple[FaceTrack, FaceCoeffs]:
 def test_the_own_expression_gives_the_own_landmarks() -> None:
     track, coeffs = fitted(6)
     index_N = np.array([0, 3, 3, 5], np.int32)
-    expression = ExpressionTrack(coeffs.expression_TK[index_N], np.zeros(4, bool))
     wanted = wanted_landmarks(
-        formula_face(), track, coeffs, expression, RetimeMap(index_N, np.zeros(4, bool))
+        formula_face(), track, coeffs, coeffs.expression_TK[index_N], RetimeMap(index_N, np.zeros(4, bool))
     )
     np.testing.assert_allclose(wanted, track.landmarks_TL3[index_N][:, MOUTH_JAW, :2], atol=1e-2)
 
@@ -334,8 +350,7 @@ def test_another_expression_moves_the_landmarks_by_the_models_difference() -> No
     model = formula_face()
     track, coeffs = fitted(4)
     other = (coeffs.expression_TK + 0.05).astype(np.float32)
-    expression = ExpressionTrack(other, np.zeros(4, bool))
-    wanted = wanted_landmarks(model, track, coeffs, expression, straight(4))
+    wanted = wanted_landmarks(model, track, coeffs, other, straight(4))
     pose = (coeffs.rotation_T3, coeffs.scale_T, coeffs.translation_T2)
     expected = project_TL2(model, coeffs.identity_K, other, *pose)[:, MOUTH_JAW] + 3
     np.testing.assert_allclose(wanted[:, 20:], expected[:, 20:], atol=2e-2)
@@ -345,7 +360,7 @@ def test_another_expression_moves_the_landmarks_by_the_models_difference() -> No
 def test_lips_never_pass_through_each_other() -> None:
     track, coeffs = fitted(40)
     rng = np.random.default_rng(1)
-    wild = ExpressionTrack(rng.normal(0, 8, (40, 6)).astype(np.float32), np.zeros(40, bool))
+    wild = rng.normal(0, 8, (40, 6)).astype(np.float32)
     wanted = wanted_landmarks(formula_face(), track, coeffs, wild, straight(40))
     upright = apply_similarity(track.similarity_T23, wanted)
     own = apply_similarity(track.similarity_T23, track.landmarks_TL3[:, MOUTH_JAW, :2])
@@ -364,8 +379,7 @@ def test_a_half_way_picture_has_half_way_geometry_but_never_across_a_cut() -> No
     np.testing.assert_allclose(source.landmarks_NM2[0], (points[0] + points[1]) / 2, rtol=1e-5)
     np.testing.assert_allclose(source.landmarks_NM2[1], points[1], rtol=1e-5)
     assert source.starts_anew_N.tolist() == [True, False, True, False]
-    own = ExpressionTrack(coeffs.expression_TK, np.zeros(4, bool))
-    wanted = wanted_landmarks(formula_face(), track, coeffs, own, retime)
+    wanted = wanted_landmarks(formula_face(), track, coeffs, coeffs.expression_TK, retime)
     np.testing.assert_allclose(wanted[1], points[1], atol=1e-2)
     lost = replace(track, is_usable_T=np.array([True, True, True, False]))
     assert source_geometry(lost, coeffs, retime).has_face_N.tolist() == [True, True, False, False]

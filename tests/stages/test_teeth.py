@@ -139,7 +139,7 @@ def test_own_pixels_stay(ctx: StageContext, synthetic: SyntheticClip, clip: Clip
     own = stream_of(replace(soft.mouths, is_own_pixels=True), [None] * NUM_FRAMES)
     assert all(each.patch is None for each in drained(run(ctx, synthetic, clip, own)))
     assert artefacts[0].patches == ()
-    assert not list(ctx.work_dir.rglob("*.*"))
+    assert not list(ctx.work_dir.rglob("*.*")), "no lender is looked at"
 
 
 def test_a_killed_run_begins_again_and_gives_the_same_bytes(
