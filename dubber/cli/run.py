@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +78,7 @@ def run(
     )
     from dubber import pipeline
 
-    runtime = o.build_runtime(cache, weights, device, threads)
+    runtime = replace(o.build_runtime(cache, weights, device, threads), keeps_all=keep_stages is not None)
     if dry_run:
         _show_plan(*_plan(dub_config, video, audio, output, runtime), is_json=json, forced_from=from_stage)
         return
@@ -218,7 +219,7 @@ def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: s
     forced = dub_plan.plan.downstream_of(dub_plan.plan.index_of(forced_from)) if forced_from else set()
     store = Store(runtime.cache_dir)
     missing = missing_stages(dub_plan.plan, store, dub_plan.dubbed.index, forced)
-    need = disk_need(dub_plan.plan, store, dub_plan.dubbed.index, forced)
+    need = disk_need(dub_plan.plan, store, dub_plan.dubbed.index, forced, keeps_all=runtime.keeps_all)
     free = free_bytes(runtime.cache_dir)
     rows = [
         {
