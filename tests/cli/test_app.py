@@ -14,6 +14,7 @@ from dubber import __version__
 from dubber.cli.cache import parse_bytes
 from dubber.engine.disk import human_bytes
 from dubber.errors import ConfigError
+from tests.synth import make_wall_clip, talking_sound, write_wav
 
 
 def dubber(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -100,6 +101,25 @@ def test_wrong_settings_name_the_setting(tmp_path: Path, arguments: list[str], p
 
 def test_unknown_device_exits_7(tmp_path: Path) -> None:
     assert dubber("run", tmp_path / "a.mp4", tmp_path / "b.wav", "--device", "tpu").returncode == 7
+
+
+def test_plan_tells_stages_and_disk_and_loads_no_network(tmp_path: Path) -> None:
+    make_wall_clip(tmp_path / "wall.mp4", num_frames=25)
+    audio = write_wav(tmp_path / "speech.wav", talking_sound(2.0))
+    arguments = ("plan", str(tmp_path / "wall.mp4"), str(audio), "--cache", str(tmp_path / "cache"), "--json")
+    code = (
+        f"import sys; sys.argv = ['dubber', *{arguments!r}]\n"
+        "from dubber.cli.app import app\n"
+        "try:\n    app()\n"
+        "except SystemExit as exit_:\n    assert not exit_.code\n"
+        "heavy = {'torch', 'librosa', 'mediapipe', 'matplotlib', 'numba'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert all(row["will_run"] for row in document["stages"])
+    assert 0 < document["disk"]["output_bytes"] < document["disk"]["cache_bytes"]
 
 
 def test_methods_lists_the_null_twins() -> None:
