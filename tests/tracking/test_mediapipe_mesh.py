@@ -78,7 +78,7 @@ def test_colours_may_come_from_planes_or_from_rgb() -> None:
 
 
 def test_a_large_face_is_found_where_it_is_in_a_smaller_picture() -> None:
-    (frame,) = first_frames("dev/vertical_1080.mp4", 1)
+    (frame,) = first_frames("hard/lean_1080.mp4", 1)
     height, width = frame.size
     half = RgbPicture(frame.rgb((height // 2, width // 2)))
     with MediapipeMeshTracker() as tracker:
