@@ -15,6 +15,9 @@ EXAMPLE_AUDIO = ROOT / "examples" / "line.wav"
 NATIVE = "native"
 """Name of the format that a clip has already."""
 
+LENGTH_TOLERANCE_S = 0.2
+"""A clip this near to the wanted length is left as it is."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -85,12 +88,15 @@ def prepared_clip(source: Path, folder: Path, *, picture_format: str, seconds: f
     if wanted is not None:
         clip = folder / f"{picture_format}{source.suffix}"
         _ffmpeg(*_until(seconds), "-i", str(source), *_encoding(*wanted), str(clip))
-    return clip if seconds is None else looped_clip(clip, folder / f"of-length-{clip.name}", seconds)
+    if seconds is None or abs(duration_s(clip) - seconds) < LENGTH_TOLERANCE_S:
+        return clip
+    return looped_clip(clip, folder / f"of-length-{clip.name}", seconds)
 
 
 def looped_clip(clip: Path, path: Path, seconds: float) -> Path:
     """A clip repeated or cut to a length, packet by packet."""
-    _ffmpeg("-stream_loop", "-1", "-i", str(clip), "-t", f"{seconds:g}", "-c", "copy", str(path))
+    loop = ["-stream_loop", "-1"] if duration_s(clip) < seconds else []
+    _ffmpeg(*loop, "-i", str(clip), "-t", f"{seconds:g}", "-c", "copy", str(path))
     return path
 
 
@@ -110,12 +116,12 @@ def duration_s(path: Path) -> float:
 
 
 def picture_of(path: Path) -> Picture:
-    """Size and mean frame rate of a video, as coded."""
+    """Size of a video as coded, and its frame rate."""
     import av
 
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        return Picture(stream.width, stream.height, round(float(stream.average_rate or 0), 2))
+        return Picture(stream.width, stream.height, round(float(stream.guessed_rate or 0), 2))
 
 
 def _until(seconds: float | None) -> list[str]:

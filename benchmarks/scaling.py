@@ -117,11 +117,15 @@ def verdicts(scaling: Scaling) -> list[str]:
             ("Processor time", [each.sample.cpu_s for each in scaling.lengths]),
         ):
             exponent = growth_exponent(minutes, costs)
-            judged = "in proportion" if exponent <= MAX_EXPONENT else f"MORE than {MAX_EXPONENT:g}"
+            judged = (
+                "no more than in proportion"
+                if exponent <= MAX_EXPONENT
+                else f"MORE than the {MAX_EXPONENT:g} allowed"
+            )
             said.append(f"{what} grows with length to the power of {exponent:.3f}: {judged}.")
     growth = memory_growth(scaling.lengths)
     if growth is not None:
-        judged = "flat" if growth <= MAX_MEMORY_GROWTH else f"MORE than {MAX_MEMORY_GROWTH:g}"
+        judged = "flat" if growth <= MAX_MEMORY_GROWTH else f"MORE than the {MAX_MEMORY_GROWTH:g} allowed"
         said.append(
             f"Peak memory beyond {MEMORY_FROM_MIN:g} minutes grows by a factor of {growth:.3f}: {judged}."
         )
