@@ -56,9 +56,9 @@ _CROP_MARGIN_PX = 24
 _NUM_EXEMPLARS = 4
 """Frames that the hybrid renderer mixes."""
 
-_CROP_SIZE_OF_SIDE = ((540, 256), (1000, 384))
+_CROP_SIZE_OF_SIDE = ((400, 256), (800, 384))
 _CROP_SIZE_OF_LARGEST = 512
-"""Crop of a face of usual size where nothing has been tracked yet, by the square root of the pixels."""
+"""Crop of a large face where nothing has been tracked yet, by the square root of the pixels."""
 
 
 @dataclass(frozen=True)
