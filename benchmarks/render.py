@@ -171,7 +171,7 @@ def hybrid_input(bench: Bench) -> Prepared:
     job = bench.job(bench.context())
     exemplars = ExemplarSource(job, choose_exemplars(job, _NUM_EXEMPLARS))
     frames = [each for each in bench.shown if job.has_patch_N[each.n]]
-    exemplars.patch(frames[0].n)
+    exemplars.patches(frames[0].n)
     return lambda: [_painter_input(job, exemplars, each) for each in frames], len(frames)
 
 
@@ -340,7 +340,7 @@ ROWS: dict[str, Callable[[Bench], Prepared]] = {
 def _painter_input(job: RenderJob, exemplars: ExemplarSource, shown: Shown) -> UInt8:
     wanted_P2 = job.wanted_NP2[shown.n]
     return painter_input(
-        [exemplars.patch(shown.n, path) for path in range(_NUM_EXEMPLARS)],
+        exemplars.patches(shown.n),
         crop_of(shown.frame, job.similarity_N23[shown.n], job.patch_size),
         wanted_P2[:NUM_MOUTH_JAW],
         job.own_NM2[shown.n],

@@ -190,7 +190,7 @@ def make_samples(
         part, mode="w+", dtype=np.uint8, shape=shape
     )
     for n, truth in enumerate(source_pictures(job, range(len(frames_n)))):
-        pictures[n] = [truth, *(exemplars.patch(n, path) for path in range(num_exemplars))]
+        pictures[n] = [truth, *exemplars.patches(n)]
         ctx.advance()
     pictures.flush()
     del pictures

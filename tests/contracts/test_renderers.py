@@ -161,10 +161,12 @@ def test_a_dissolve_is_the_weighted_mean() -> None:
 
 def test_a_second_exemplar_is_another_one(job: RenderJob) -> None:
     exemplars = ExemplarSource(job, choose_exemplars(job, 2))
-    one, two = ([exemplars.patch(n, path) for n in (0, 12)] for path in (0, 1))
+    one, two = zip(*(exemplars.patches(n) for n in (0, 12)), strict=True)
     assert all(np.abs(a.astype(int) - b).mean() > 0.3 for a, b in zip(one, two, strict=True))
     alone = ExemplarSource(job, choose_exemplars(job))
-    assert all((a == alone.patch(n)).all() for a, n in zip(one, (0, 12), strict=True))
+    for exemplar, n in zip(one, (0, 12), strict=True):
+        # Equations solved together are rounded otherwise.
+        assert np.abs(exemplar.astype(int) - alone.patches(n)[0]).max() <= 1
 
 
 def test_the_unet_paints_the_window_from_all_it_may_see_and_nothing_else(

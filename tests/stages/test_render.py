@@ -258,13 +258,13 @@ def test_finished_segments_are_not_painted_again(
     with pytest.raises(Killed):
         drained(own_mouths(context, synthetic, clip))
     context.progress = Fuse("test", NUM_FRAMES)
-    painted, original = [], ExemplarSource.patch
+    painted, original = [], ExemplarSource.patches
 
-    def patch(self: ExemplarSource, n: int, path: int = 0) -> np.ndarray:
+    def patches(self: ExemplarSource, n: int) -> list[np.ndarray]:
         painted.append(n)
-        return original(self, n, path)
+        return original(self, n)
 
-    monkeypatch.setattr(ExemplarSource, "patch", patch)
+    monkeypatch.setattr(ExemplarSource, "patches", patches)
     drained(own_mouths(context, synthetic, clip))
     assert painted == list(range(16, NUM_FRAMES))
 

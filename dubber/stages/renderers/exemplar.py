@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
 from typing import ClassVar
 
 import cv2
@@ -16,7 +18,7 @@ from dubber.ops.exemplar import (
     shape_features,
     shunned,
 )
-from dubber.ops.warp import landmark_displacement, remap
+from dubber.ops.exemplar_warp import doubled, warp_exemplars
 from dubber.stages.mouth_stream import PART_FRAMES, Shown
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import FaceCrops
@@ -24,6 +26,8 @@ from dubber.types import CROP_SIZE_PX, UInt8
 
 _APART_FRAMES = 5
 """A second exemplar is at least so many frames away from the first, or it would be the same mouth again."""
+
+_DOUBLED_CROPS = 8
 
 Shares = dict[int, float]
 """Source frames that share in a patch; see `dubber.ops.exemplar.dissolve_weights`."""
@@ -46,34 +50,40 @@ class ExemplarSource:
         if len(job.lenders.may_lend_T) > PART_FRAMES:
             # The parts to come will want others: one pass over the film is to be enough.
             self._crops.want(job.lenders.bank[0].tolist())
+        # Neighbouring output frames have exemplars in common.
+        self._doubled = lru_cache(_DOUBLED_CROPS)(lambda frame: doubled(self._crops.read(frame)))
         unit_px = job.unit_px
         left, top = job.corner_xy
         self._crop_box = (-left, -top, CROP_SIZE_PX * unit_px - left, CROP_SIZE_PX * unit_px - top)
 
-    def patch(self, n: int, path: int = 0) -> UInt8:
-        """The exemplar of an output frame that has a patch, warped onto the wanted landmarks.
+    def patches(self, n: int) -> list[UInt8]:
+        """The exemplars of an output frame that has a patch, warped onto the wanted landmarks.
 
         Args:
             n: The output frame.
-            path: Which of its exemplars, the best first.
 
         Returns:
-            (height, width, 3) uint8 RGB. Any order of calls gives the same bytes; in order it is fastest.
+            One of each path, the best first, (height, width, 3) uint8 RGB. Any order of calls gives the same
+            bytes; in order it is fastest.
         """
         job = self._job
-        shares = self._paths[path][self._position[n]]
-        fields_KHW2 = landmark_displacement(
-            job.wanted_NP2[n],
-            job.lenders.landmarks(list(shares)),
-            job.patch_size,
-            job.search.regularisation,
-            job.unit_px,
-            self._crop_box,
+        shares_of_paths = [path[self._position[n]] for path in self._paths]
+        frames = [frame for shares in shares_of_paths for frame in shares]
+        warped = iter(
+            warp_exemplars(
+                [self._doubled(frame) for frame in frames],
+                job.wanted_NP2[n],
+                job.lenders.landmarks(frames),
+                job.patch_size,
+                job.search.regularisation,
+                job.unit_px,
+                self._crop_box,
+            )
         )
-        warped = [
-            remap(self._crops.read(frame), field) for frame, field in zip(shares, fields_KHW2, strict=True)
+        return [
+            weighted_mean(list(islice(warped, len(shares))), list(shares.values()))
+            for shares in shares_of_paths
         ]
-        return weighted_mean(warped, list(shares.values()))
 
 
 class ExemplarRenderer:
@@ -88,7 +98,9 @@ class ExemplarRenderer:
     def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""
         for each in shown:
-            yield replace(each, patch=self._exemplars.patch(each.n)) if self._has_patch_N[each.n] else each
+            yield (
+                replace(each, patch=self._exemplars.patches(each.n)[0]) if self._has_patch_N[each.n] else each
+            )
 
 
 def weighted_mean(images: Sequence[UInt8], weights: Sequence[float]) -> UInt8:

@@ -56,7 +56,7 @@ class HybridRenderer:
         job, n = self._job, shown.n
         wanted_P2 = job.wanted_NP2[n]
         return painter_input(
-            [self._exemplars.patch(n, path) for path in range(self._painter.num_exemplars)],
+            self._exemplars.patches(n),
             crop_of(shown.frame, job.similarity_N23[n], job.patch_size),
             wanted_P2[:NUM_MOUTH_JAW],
             job.own_NM2[n],
