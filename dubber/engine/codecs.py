@@ -13,9 +13,8 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter
-from safetensors.numpy import save_file
 
-from dubber.engine.mapped import map_arrays
+from dubber.engine.mapped import map_arrays, write_arrays
 from dubber.types import StoredFile
 
 T = TypeVar("T")
@@ -42,7 +41,7 @@ def save_artefact(value: Any, folder: Path) -> None:
         else:
             values[field.name] = TypeAdapter(hints[field.name]).dump_python(item, mode="json")
     if arrays:
-        save_file(arrays, folder / ARRAYS_NAME)
+        write_arrays(arrays, folder / ARRAYS_NAME)
     text = json.dumps(values, indent=1, sort_keys=True)
     (folder / VALUES_NAME).write_text(text, encoding="utf-8")
 

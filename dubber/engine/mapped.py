@@ -15,6 +15,9 @@ _DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64
 _DTYPES |= {"U16": "<u2", "U32": "<u4", "U64": "<u8", "F32": "<f4", "F64": "<f8"}
 """Names of the safetensors format, and numpy's."""
 
+_PORTION = 1_000_000
+"""Numbers that are written at a time."""
+
 _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
@@ -49,6 +52,34 @@ def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             mapping, dtype, count=math.prod(shape), offset=8 + length + start
         ).reshape(shape)
     return arrays
+
+
+def write_arrays(arrays: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
+    """Write a safetensors file, little by little: mapped arrays never come into memory as a whole.
+
+    Args:
+        arrays: By name, in C order.
+        path: A new file.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+        KeyError: The format does not know the type of an array.
+    """
+    names = {np.dtype(numpy_name): name for name, numpy_name in _DTYPES.items()}
+    header, offset = {}, 0
+    for name, array in arrays.items():
+        stop = offset + array.nbytes
+        header[name] = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": [offset, stop]}
+        offset = stop
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            flat = array.reshape(-1)
+            for start in range(0, flat.size, _PORTION):
+                file.write(flat[start : start + _PORTION].data)
+                forget_pages()
 
 
 def scratch_array(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:

@@ -12,6 +12,12 @@ from dubber.types import Float32, Int32
 PORTION_FRAMES = 1024
 """Frames whose landmarks, 6 MB, are looked at before their memory is given back."""
 
+_SCATTERED_FRAMES = 256
+"""The same for single frames: the system reads 64 KB around each."""
+
+_FEW_FRAMES = 64
+"""What so many frames take is not worth giving back."""
+
 
 def portions(num_frames: int) -> Iterator[slice]:
     """Slices of all frames in order; after each one the memory of mapped arrays is given back."""
@@ -20,17 +26,23 @@ def portions(num_frames: int) -> Iterator[slice]:
         forget_pages()
 
 
-def picked(landmarks_TL3: Float32, points: Int32 | list[int]) -> Float32:
-    """Some landmarks of all frames.
+def picked(landmarks_TL3: Float32, points: Int32 | list[int], frames: Int32 | None = None) -> Float32:
+    """Some landmarks of some frames.
 
     Args:
         landmarks_TL3: (T, L, 3), in memory or mapped from disk.
         points: (P,) which.
+        frames: (n,) of which frames; of all if not given.
 
     Returns:
-        (T, P, 3) float32, a copy; the same as `landmarks_TL3[:, points]`.
+        (n, P, 3) float32, a copy; the same as `landmarks_TL3[frames][:, points]`.
     """
-    points_TP3 = np.empty((len(landmarks_TL3), len(points), 3), np.float32)
-    for part in portions(len(landmarks_TL3)):
-        points_TP3[part] = landmarks_TL3[part][:, points]
-    return points_TP3
+    if frames is None:
+        frames = np.arange(len(landmarks_TL3), dtype=np.int32)
+    points_nP3 = np.empty((len(frames), len(points), 3), np.float32)
+    for start in range(0, len(frames), _SCATTERED_FRAMES):
+        some = slice(start, start + _SCATTERED_FRAMES)
+        points_nP3[some] = landmarks_TL3[frames[some, None], np.asarray(points)]
+        if len(frames) > _FEW_FRAMES:
+            forget_pages()
+    return points_nP3

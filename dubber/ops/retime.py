@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dubber.ops.landmarks import EYE_CORNERS, EYE_LEFT, EYE_RIGHT, NOSE_TIP
+from dubber.ops.portions import picked
 from dubber.types import Bool, Float32, Float64, Int32, UInt8
 
 _NO_EYES = 1e-6
@@ -56,7 +57,8 @@ def eye_distance(landmarks_TL3: Float32) -> Float64:
     Returns:
         (T,) px; at least a tiny positive number, so that it can divide.
     """
-    outer_T2 = landmarks_TL3[:, EYE_CORNERS[0], :2] - landmarks_TL3[:, EYE_CORNERS[3], :2]
+    corners_T23 = picked(landmarks_TL3, [EYE_CORNERS[0], EYE_CORNERS[3]])
+    outer_T2 = corners_T23[:, 0, :2] - corners_T23[:, 1, :2]
     return np.asarray(np.maximum(np.linalg.norm(outer_T2.astype(np.float64), axis=1), _NO_EYES))
 
 
@@ -75,7 +77,7 @@ def head_motion(landmarks_TL3: Float32, shot_id_T: Int32, has_face_T: Bool) -> F
 
     Source: method.md section 1, V(j); the normalisation makes it independent of the face's size.
     """
-    nose_T2 = landmarks_TL3[:, NOSE_TIP, :2].astype(np.float64)
+    nose_T2 = picked(landmarks_TL3, [NOSE_TIP])[:, 0, :2].astype(np.float64)
     is_joined = (shot_id_T[1:] == shot_id_T[:-1]) & has_face_T[1:] & has_face_T[:-1]
     step_2 = np.where(is_joined[:, None], np.diff(nose_T2, axis=0), 0.0)
     total_T2, num_T = np.zeros_like(nose_T2), np.zeros(len(nose_T2))
@@ -102,9 +104,8 @@ def blinks(landmarks_TL3: Float32, has_face_T: Bool, *, threshold_ratio: float =
     """
     ratio_T = np.zeros(len(landmarks_TL3))
     for eye in (EYE_RIGHT, EYE_LEFT):
-        outer_T2, inner_T2, upper_T2, lower_T2 = (
-            landmarks_TL3[:, point, :2].astype(np.float64) for point in eye
-        )
+        points_T42 = picked(landmarks_TL3, list(eye))[..., :2].astype(np.float64)
+        outer_T2, inner_T2, upper_T2, lower_T2 = np.moveaxis(points_T42, 1, 0)
         width_T = np.linalg.norm(outer_T2 - inner_T2, axis=1)
         ratio_T += np.linalg.norm(upper_T2 - lower_T2, axis=1) / np.maximum(width_T, _NO_EYES) / 2
     if not has_face_T.any():

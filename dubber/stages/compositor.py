@@ -20,8 +20,9 @@ from dubber.ops.masks import MaskShape, mouth_mask
 from dubber.ops.occlusion import occlusion
 from dubber.ops.optical_flow import half_flow, halfway_plane
 from dubber.ops.poisson import poisson_blend
+from dubber.ops.portions import picked
 from dubber.ops.warp import landmark_displacement, paste_crop
-from dubber.stages.mouth_geometry import shown_halfway, tracked_points
+from dubber.stages.mouth_geometry import shown_halfway
 from dubber.types import CROP_SIZE_PX, Bool, FaceTrack, Float32, Int32, Mouths, RetimeMap, UInt8
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Compositor:
         corners_42 = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         self._patch_N42 = apply_similarity(to_display_N23, corners_42)
         nose_NB2, nose_after_NB2 = (
-            tracked_points(track, frames_N, NOSE_BASE) for frames_N in (index_N, next_N)
+            picked(track.landmarks_TL3, NOSE_BASE, frames_N)[..., :2] for frames_N in (index_N, next_N)
         )
         self._nose_NB2 = np.asarray((nose_NB2 + nose_after_NB2) / 2, np.float32)
         # The mask's edge must not tremble with the tracker, nor the jaw's warp.

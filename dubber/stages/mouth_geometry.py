@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubber.engine.mapped import forget_pages
 from dubber.models.morphable import MOUTH_JAW as MOUTH_JAW_SET
 from dubber.models.morphable import LinearFaceModel, project_TL2
 from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
 from dubber.ops.landmarks import MOUTH_JAW, NOSE_BASE, NOSE_BRIDGE, NOSE_TIP
+from dubber.ops.portions import picked
 from dubber.ops.warp import close_crossed_lips
 from dubber.types import (
     CROP_SIZE_PX,
@@ -31,30 +31,6 @@ NOSE_ANCHORS: Int32 = np.concatenate([NOSE_BASE, NOSE_BRIDGE[2:], np.array([NOSE
 
 RENDERED_POINTS: Int32 = np.concatenate([MOUTH_JAW, NOSE_ANCHORS])
 """All points that a warp knows."""
-
-
-_LOOKED_AT_FRAMES = 256
-_FEW_FRAMES = 64
-
-
-def tracked_points(track: FaceTrack, frames: Int32, points: Int32) -> Float32:
-    """Some landmarks of some frames; of the track, which may lie on disk, only little is in memory at a time.
-
-    Args:
-        track: The tracked face.
-        frames: (n,) source frames.
-        points: (P,) landmarks.
-
-    Returns:
-        (n, P, 2) float32 display px.
-    """
-    found_nP2 = np.empty((len(frames), len(points), 2), np.float32)
-    for start in range(0, len(frames), _LOOKED_AT_FRAMES):
-        some = slice(start, start + _LOOKED_AT_FRAMES)
-        found_nP2[some] = track.landmarks_TL3[frames[some, None], points, :2]
-        if len(frames) > _FEW_FRAMES:
-            forget_pages()
-    return found_nP2
 
 
 def patch_size(crop_size_px: int) -> tuple[int, int]:
@@ -135,7 +111,9 @@ def source_geometry(track: FaceTrack, coeffs: FaceCoeffs, retime: RetimeMap) -> 
         return np.asarray((values_T[index_N] + values_T[next_N]) / 2, np.float32)
 
     def points_between(points: Int32) -> Float32:
-        first_NP2, second_NP2 = (tracked_points(track, frames_N, points) for frames_N in (index_N, next_N))
+        first_NP2, second_NP2 = (
+            picked(track.landmarks_TL3, points, frames_N)[..., :2] for frames_N in (index_N, next_N)
+        )
         return np.asarray((first_NP2 + second_NP2) / 2, np.float32)
 
     return SourceGeometry(

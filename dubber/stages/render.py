@@ -362,10 +362,11 @@ def lending_frames(params: RenderParams, clip: Clip, track: FaceTrack) -> Bool:
     """(T,) bool, source frames that may lend their mouth: usable, and, if any is, wholly in the picture."""
     import numpy as np
 
-    from dubber.stages.mouth_geometry import RENDERED_POINTS, tracked_points
+    from dubber.ops.portions import picked
+    from dubber.stages.mouth_geometry import RENDERED_POINTS
 
     height, width = clip.size
-    points_TP2 = tracked_points(track, np.arange(clip.num_frames, dtype=np.int32), RENDERED_POINTS)
+    points_TP2 = picked(track.landmarks_TL3, RENDERED_POINTS)[..., :2]
     is_inside_T = ((points_TP2 >= 0) & (points_TP2 <= [width, height])).all((1, 2))
     lends_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
     if params.held_out_from_frame is not None:

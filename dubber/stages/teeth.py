@@ -163,9 +163,9 @@ class ProxyBank:
         """(n, 39, 2) mouths and jaws of source frames, px of the patches."""
         from dubber.ops.align import apply_similarity
         from dubber.ops.landmarks import MOUTH_JAW
-        from dubber.stages.mouth_geometry import tracked_points
+        from dubber.ops.portions import picked
 
-        points_nM2 = tracked_points(self.track, frames, MOUTH_JAW)
+        points_nM2 = picked(self.track.landmarks_TL3, MOUTH_JAW, frames)[..., :2]
         return apply_similarity(self._similarity_T23[frames], points_nM2)
 
     @cached_property
@@ -182,17 +182,17 @@ class ProxyBank:
 
     def views_of(self, landmarks_NM2: Float32, frames_N: Int32) -> MouthViews:
         """What is compared of mouths, (N, 39, 2) px of the patches, shown on these source frames' heads."""
-        import numpy as np
-
         from dubber.ops.align import apply_similarity, similarity_scale
         from dubber.ops.landmarks import NOSE_BASE, NOSE_TIP
+        from dubber.ops.portions import picked
         from dubber.ops.teeth_proxy import MouthViews, inner_mouth_masks
-        from dubber.stages.mouth_geometry import tracked_points
 
         similarity_N23 = self.track.similarity_T23[frames_N]
         base_N2, tip_N2 = (
-            apply_similarity(similarity_N23, tracked_points(self.track, frames_N, points)).mean(1)
-            for points in (NOSE_BASE, np.array([NOSE_TIP], np.int32))
+            apply_similarity(
+                similarity_N23, picked(self.track.landmarks_TL3, points, frames_N)[..., :2]
+            ).mean(1)
+            for points in (NOSE_BASE, [NOSE_TIP])
         )
         return MouthViews(
             masks_NB=inner_mouth_masks(landmarks_NM2, self.unit_px),

@@ -184,9 +184,11 @@ def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs,
 def mouth_openings(track: FaceTrack) -> Float32:
     """(T,) distance of the middle of the inner lips in inter-ocular distances; comparable within a clip."""
     from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
+    from dubber.ops.portions import picked
     from dubber.ops.retime import eye_distance
 
-    gap_T2 = track.landmarks_TL3[:, UPPER_INNER_LIP, :2] - track.landmarks_TL3[:, LOWER_INNER_LIP, :2]
+    lips_T23 = picked(track.landmarks_TL3, [UPPER_INNER_LIP, LOWER_INNER_LIP])
+    gap_T2 = lips_T23[:, 0, :2] - lips_T23[:, 1, :2]
     return np.asarray(np.linalg.norm(gap_T2, axis=1) / eye_distance(track.landmarks_TL3), np.float32)
 
 

@@ -14,7 +14,8 @@ from dubber.engine.stage import StageContext
 from dubber.ops.align import apply_similarity
 from dubber.ops.exemplar import HopCost, ShapeWeights, bank_subset, shape_features
 from dubber.ops.landmarks import NUM_MOUTH_JAW
-from dubber.stages.mouth_geometry import RENDERED_POINTS, patch_size, tracked_points
+from dubber.ops.portions import picked
+from dubber.stages.mouth_geometry import RENDERED_POINTS, patch_size
 from dubber.stages.mouth_stream import Shown
 from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Clip, FaceTrack, Float32, Int32, Int64, StoredFile
 
@@ -54,7 +55,7 @@ class Lenders:
     def landmarks(self, frames: Int32 | Sequence[int]) -> Float32:
         """(n, P, 2) tracked landmarks of frames, px of the patch: 39 of mouth and jaw, then the anchors."""
         chosen = np.asarray(frames, np.int32)
-        points_nP2 = tracked_points(self.track, chosen, RENDERED_POINTS)
+        points_nP2 = picked(self.track.landmarks_TL3, RENDERED_POINTS, chosen)[..., :2]
         return apply_similarity(self.similarity_T23[chosen], points_nP2)
 
     def features(self, frames: Int32) -> Float32:
