@@ -65,6 +65,8 @@ def write_arrays(arrays: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
         OSError: The disk is full or cannot be written.
         KeyError: The format does not know the type of an array.
     """
+    # The widest first: each then lies at a multiple of its width.
+    arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize))
     names = {np.dtype(numpy_name): name for name, numpy_name in _DTYPES.items()}
     header, offset = {}, 0
     for name, array in arrays.items():
