@@ -204,20 +204,25 @@ def _pairs(
     boxes_T4 = steady_boxes(track)
     with closing(blended(config.blend, shown_footage, stream)) as pairs:
         for shown, made in pairs:
-            if shown.patch is None:
-                continue
             n, truth = shown.n, shown.frame
+            if not stream.mouths.has_patch_N[n]:
+                continue
             index = int(retime.source_index_N[n])
             is_changed = np.asarray((made.y != truth.y) * 255, np.uint8)
+            filmed, similarity_23 = truth.rgb(), track.similarity_T23[index]
+            # Where mouths are the film's own pixels there are no patches.
+            patch, to_crop_23 = (
+                (filmed, similarity_23) if shown.patch is None else (shown.patch, patch_to_crop_23)
+            )
             yield _RemadePair(
                 n=index,
                 time_s=float(clip.times_s_T[index]),
                 made=made.rgb(),
-                filmed=truth.rgb(),
-                similarity_23=track.similarity_T23[index],
+                filmed=filmed,
+                similarity_23=similarity_23,
                 landmarks_L3=track.landmarks_TL3[index],
                 box_4=boxes_T4[index],
-                patch=sample_crop(shown.patch, (0, 0), patch_to_crop_23, CROP_SIZE_PX),
-                is_remade_HW=sample_crop(is_changed, (0, 0), track.similarity_T23[index], CROP_SIZE_PX) > 127,
+                patch=sample_crop(patch, (0, 0), to_crop_23, CROP_SIZE_PX),
+                is_remade_HW=sample_crop(is_changed, (0, 0), similarity_23, CROP_SIZE_PX) > 127,
                 used_mask=compositor.mask(n, truth.size),
             )
