@@ -231,6 +231,10 @@ class _Look:
     def patches(self, ref: Ref[Mouths], chosen_n: Int64) -> Iterator[UInt8]:
         """Patches of some output frames, in order."""
         mouths = self.run.get(ref)
+        if mouths.is_own_pixels:  # of the film: no patches are made of them
+            for n, picture in zip(chosen_n.tolist(), self.sources(chosen_n), strict=True):
+                yield sample_patch(picture, (0, 0), mouths.similarity_N23[n], mouths.patch_size)
+            return
         wanted = set((np.cumsum(mouths.has_patch_N) - 1)[chosen_n].tolist())
         last = max(wanted)
         with closing(read_patches([file.path for file in mouths.patches])) as stream:

@@ -81,6 +81,16 @@ def test_a_stage_that_is_off_has_no_sheet(finished: Dub) -> None:
         draw(finished, "deflicker", finished.replan({"deflicker.is_on": False}))
 
 
+def test_the_null_twin_has_sheets_too(finished: Dub) -> None:
+    """It makes no patches; what is shown is the film's own mouth, which finishing leaves alone."""
+    copied = finished.replan({"render.renderer": "copy"})
+    sheets = {stage: draw(finished, stage, copied, 1) for stage in ("render", "teeth", "deflicker", "blend")}
+    assert all(sheet.std() > 10 for sheet in sheets.values())
+    size = CLOSE_UP_PX, round(CLOSE_UP_PX * 192 / 288)
+    source, patch = (sheets["render"][-size[1] :][:, x : x + size[0]] for x in (0, 2 * (size[0] + 6)))
+    assert np.abs(source.astype(int) - patch)[40:].mean() < 4, "the same, but for the enlargement"
+
+
 def test_kept_stages_show_what_finishing_changes(finished: Dub, tmp_path: Path) -> None:
     export(finished.plan, finished.runtime, tmp_path / "look")
     names = {path.name for path in (tmp_path / "look").iterdir()}
