@@ -75,7 +75,7 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
     clip, track, coeffs = run.peek(dub_plan.clip), run.peek(dub_plan.track), run.peek(dub_plan.coeffs)
     speech, timeline = run.peek(dub_plan.speech), run.peek(dub_plan.timeline)
     expression, retime = run.peek(dub_plan.expression), run.peek(dub_plan.retime)
-    rendered, mouths = run.peek(dub_plan.rendered), run.peek(dub_plan.mouths)
+    mouths = run.peek(dub_plan.rendered)  # finishing changes nothing but the patches
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if clip is not None:
@@ -100,8 +100,8 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
             _write_curves(folder / "retime_source_frame", timeline.times_s_N, "source_frame", indices)
         if timeline is not None and mouths is not None:
             _write_openings(folder / "render_mouth_opening_px", timeline, mouths)
-        if rendered is not None:
-            _write_patches(folder / "render", rendered)
+        if mouths is not None:
+            _write_patches(folder / "render", mouths)
         _write_finishing(folder, dub_plan, runtime, run)
         if clip is not None and track is not None and retime is not None and timeline is not None:
             source = run.get(dub_plan.video)
