@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import time
@@ -15,6 +16,7 @@ import platformdirs
 
 from dubber.config import DubConfig
 from dubber.engine.device import choose_device
+from dubber.engine.disk import check_space
 from dubber.engine.execute import Run, StageReport
 from dubber.engine.plan import Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
@@ -26,6 +28,7 @@ from dubber.stages.adapt import Adapt
 from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
+from dubber.stages.disk_need import disk_need
 from dubber.stages.fit import Fit
 from dubber.stages.painter_check import CheckPainter
 from dubber.stages.remux import Remux
@@ -287,10 +290,13 @@ def dub(
     forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()
     run = Run(plan, runtime, progress or SilentProgress(), forced=forced)
     run.store.sweep()
+    target = dub_plan.dubbed.index if until_stage is None else _last_stored(plan, plan.index_of(until_stage))
+    need = disk_need(plan, run.store, target, forced, keeps_all=runtime.keeps_all)
+    output_bytes = need.output_bytes if until_stage is None else 0
+    check_space([(runtime.cache_dir, need.cache_bytes), (output.parent, output_bytes)])
     run.progress.plan(plan.stage_names())
     if until_stage is not None:
-        index = _last_stored(plan, plan.index_of(until_stage))
-        run.get(Ref(plan.nodes[index].key, index))
+        run.get(Ref(plan.nodes[target].key, target))
         return DubResult(None, stages=tuple(run.reports), seconds=time.perf_counter() - started)
     dubbed = run.get(dub_plan.dubbed)
     publish(dubbed.file.path, output, is_overwrite=is_overwrite)
@@ -362,7 +368,7 @@ def check_encoding(config: DubConfig) -> None:
 
 
 def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
-    """Copy a finished file to the user's name: whole or not at all.
+    """Copy a finished file to the user's name: whole or not at all, and not if it is there already.
 
     Raises:
         OutputExistsError: A file of that name appeared meanwhile.
@@ -370,6 +376,8 @@ def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
     """
     part = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
     try:
+        if is_overwrite and output.is_file() and filecmp.cmp(finished, output, shallow=False):
+            return
         shutil.copyfile(finished, part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())

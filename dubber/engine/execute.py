@@ -114,9 +114,12 @@ class Run:
         return made
 
     def peek(self, ref: Ref[Out]) -> Out | None:
-        """The artefact of a ref if this run has it or it is stored; nothing is made."""
+        """The artefact of a ref if this run has it or it is stored; nothing is made.
+
+        Of a stored one only the values are sure to be whole: its files are not compared with their checksums.
+        """
         value: Out | None = self._values.get(ref.index)
-        return self._load(ref.index) if value is None else value
+        return self._load(ref.index, is_verified=False) if value is None else value
 
     @contextmanager
     def _streaming(self, target: int) -> Iterator[_Streams]:
@@ -140,13 +143,13 @@ class Run:
             self._values[index] = self._make(index, streams) if stored is None else stored
         return self._values[index]
 
-    def _load(self, index: int) -> Any:
+    def _load(self, index: int, *, is_verified: bool = True) -> Any:
         node = self.plan.nodes[index]
         if node.stage is None:
             return node.source
         if not node.stage.is_stored or not self.store.has(node.key):
             return None
-        value: Any | None = self.store.load(node.key, node.stage.output_type)
+        value: Any | None = self.store.load(node.key, node.stage.output_type, is_verified=is_verified)
         if value is None:
             logger.warning("The cached result of '%s' was damaged; it is made again.", node.name)
             return None

@@ -139,7 +139,7 @@ def adapt_painter(
         )
     num_learned = round(count * (1 - _HELD_OUT_SHARE))
     held_out = lessons.subset(slice(num_learned, None))
-    with torch_threads(ctx.runtime.threads):
+    with torch_threads(0):  # nothing runs beside it
         before_db, _ = psnr_of_lessons(net, held_out, count=32)
         minutes = _minutes(params, clip)
         net, num_steps = _taught(ctx, params, net, lessons.subset(slice(num_learned)), minutes)

@@ -234,16 +234,12 @@ def fit_track(
     Returns:
         Identity (K_id,), and poses and expressions of the usable frames.
     """
-    from threadpoolctl import threadpool_limits
-
     frames_UL3 = UsableLandmarks(track, usable)
     scale_T = crop_scales(track)
     scale_U = scale_T[usable]
     chosen = identity_frames(track.landmarks_TL3, scale_T, params.num_identity_frames, usable)
-    # The matrices are small: threads wait for each other far longer than they work, on a busy machine.
-    with threadpool_limits(limits=1, user_api="blas"):
-        identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
-        poses = fitter.fit_frames(frames_UL3, scale_U, identity_K, continues(track, usable))
+    identity_K = fitter.fit_identity(frames_UL3[chosen], scale_U[chosen])
+    poses = fitter.fit_frames(frames_UL3, scale_U, identity_K, continues(track, usable))
     return identity_K, poses
 
 
