@@ -70,17 +70,28 @@ def load_artefact(output_type: type[T], folder: Path) -> T:
     return output_type(**items)
 
 
-def move_files(value: T, folder: Path) -> T:
-    """The artefact with its `StoredFile`s moved into a folder of the same disk."""
+def bring_files(value: T, folder: Path) -> T:
+    """The artefact with its `StoredFile`s in a folder of the same disk.
+
+    Where the disk can, they stay where they were too: a run that is killed now finds them there.
+    """
     hints = get_type_hints(type(value))
-    moved: dict[str, Any] = {}
+    brought: dict[str, Any] = {}
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
         if _is_file_hint(hints[field.name]):
             item = getattr(value, field.name)
             files = (item,) if isinstance(item, StoredFile) else item
-            there = tuple(StoredFile(file.path.rename(folder / file.path.name)) for file in files)
-            moved[field.name] = there[0] if isinstance(item, StoredFile) else there
-    return dataclasses.replace(value, **moved)  # type: ignore[type-var]
+            there = tuple(StoredFile(_brought(file.path, folder / file.path.name)) for file in files)
+            brought[field.name] = there[0] if isinstance(item, StoredFile) else there
+    return dataclasses.replace(value, **brought)  # type: ignore[type-var]
+
+
+def _brought(path: Path, target: Path) -> Path:
+    try:
+        target.hardlink_to(path)
+    except (OSError, NotImplementedError):
+        path.rename(target)
+    return target
 
 
 def _is_file_hint(hint: Any) -> bool:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dubber.engine.device import blas_threads
+from dubber.engine.device import library_threads
 from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
@@ -96,13 +96,17 @@ class Run:
         are checked before all. Stages that stream are made while the stage after them consumes them.
 
         Raises:
+            ValueError: What is wanted has no form of its own, only the stage after it can consume it.
             DubberError: A stage failed.
         """
+        wanted = self.plan.nodes[ref.index].stage
+        if wanted is not None and not wanted.is_stored:
+            raise ValueError(f"the frames of '{wanted.name}' flow into the next stage and are kept nowhere")
         missing = sorted(missing_stages(self.plan, self.store, ref.index, self.forced))
         stages = {index: stage for index in missing if (stage := self.plan.nodes[index].stage) is not None}
         for name in sorted({name for stage in stages.values() for name in stage.weights()}):
             self.runtime.weights.verify(name)
-        with blas_threads(1), self._streaming(ref.index) as streams:
+        with library_threads(1), self._streaming(ref.index) as streams:
             for index, stage in stages.items():
                 if stage.is_stored and not stage.is_streamed:
                     self._get(index, streams)

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from dubber.engine.codecs import load_artefact, move_files, save_artefact
+from dubber.engine.codecs import bring_files, load_artefact, save_artefact
 from dubber.engine.key import file_sha256
 from dubber.errors import MediaError, OutputFolderError
 
@@ -249,8 +249,8 @@ class EntryWriter:
         save_artefact(value, self.folder)
 
     def adopt(self, value: Any) -> None:
-        """Write the artefact's fields; its files are moved here first."""
-        self.save(move_files(value, self.folder))
+        """Write the artefact's fields; its files are brought here first."""
+        self.save(bring_files(value, self.folder))
 
 
 def _host() -> str:

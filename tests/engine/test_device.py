@@ -11,7 +11,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from dubber.engine.device import Device, blas_threads, choose_device, torch_threads
+from dubber.engine.device import Device, choose_device, library_threads, torch_threads
 from dubber.errors import DeviceError
 
 
@@ -70,7 +70,7 @@ def test_matrix_products_are_limited_meanwhile(monkeypatch: pytest.MonkeyPatch) 
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
     before = counts()
-    with blas_threads(1):
+    with library_threads(1):
         assert counts() == {1}
         assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
     assert counts() == before

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubber.engine.codecs import move_files
+from dubber.engine.codecs import bring_files
 from dubber.engine.execute import Run, StageReport
 from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Params, Runtime, Stage, StageContext, Stream, stage_faults
@@ -379,7 +379,7 @@ def test_processor_time_is_told_of_the_stage_that_used_it(
     assert end.seconds >= 0.3
 
 
-def test_files_move_with_an_artefact(tmp_path: Path) -> None:
+def test_files_come_with_an_artefact(tmp_path: Path) -> None:
     @dataclasses.dataclass(frozen=True)
     class Mixed:
         one: StoredFile
@@ -393,10 +393,12 @@ def test_files_move_with_an_artefact(tmp_path: Path) -> None:
     one, *many = (StoredFile(tmp_path / name) for name in "abc")
     # Types of the fields are looked up in the module, where a class of a test is not.
     Mixed.__annotations__ = {"one": StoredFile, "many": tuple[StoredFile, ...], "number": int}
-    moved = move_files(Mixed(one, tuple(many), 3), there)
+    moved = bring_files(Mixed(one, tuple(many), 3), there)
     assert moved == Mixed(StoredFile(there / "a"), (StoredFile(there / "b"), StoredFile(there / "c")), 3)
     assert [path.read_text() for path in sorted(there.iterdir())] == ["a", "b", "c"]
-    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "there"], (
+        "killed now, it goes on"
+    )
 
 
 def test_adopted_files_are_the_entry_s(runtime: Runtime, tmp_path: Path) -> None:
@@ -405,6 +407,8 @@ def test_adopted_files_are_the_entry_s(runtime: Runtime, tmp_path: Path) -> None
     path.write_text("1\n2\n")
     with store.writing("ab" * 32, {"stage": "x"}) as writer:
         writer.adopt(Tale(2, (StoredFile(path),)))
+        assert path.exists(), "until the entry is whole"
+    store.finish_work("ab" * 32)
     assert not path.exists()
     tale = store.load("ab" * 32, Tale)
     assert tale is not None

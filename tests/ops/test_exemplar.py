@@ -82,7 +82,8 @@ def test_a_path_prefers_to_follow_the_footage() -> None:
     wanted = (footage[:10] + footage[10:]) / 2
     candidates, costs = nearest_candidates(wanted, footage, 4)
     greedy = candidates[:, 0]
-    path = exemplar_path(wanted, footage, np.arange(len(footage)), candidates, costs, np.zeros(10, bool), HopCost())
+    frames, starts_anew = np.arange(20), np.zeros(10, bool)
+    path = exemplar_path(wanted, footage, frames, candidates, costs, starts_anew, HopCost())
     assert (np.diff(path) == 1).all()
     assert not (np.diff(greedy) == 1).all()
 
