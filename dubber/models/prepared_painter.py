@@ -85,13 +85,12 @@ class PreparedPainter:
         Returns:
             (B, H, W, 3) uint8 RGB; away from what is hidden it is the source.
         """
-        is_cpu = self._device.type == "cpu"
+        paint = self._painted_on_cpu if self._device.type == "cpu" else self._painted_on_device
         # On the CPU, a picture at a time stays in the caches.
-        count, paint = (1, self._painted_on_cpu) if is_cpu else (_DEVICE_BATCH, self._painted_on_device)
+        starts = range(0, len(inputs_BHWC), self.batch_size)
         with torch.inference_mode():
-            return np.concatenate(
-                [paint(inputs_BHWC[start : start + count]) for start in range(0, len(inputs_BHWC), count)]
-            )
+            painted = [paint(inputs_BHWC[start : start + self.batch_size]) for start in starts]
+        return painted[0] if len(painted) == 1 else np.concatenate(painted)
 
     def _painted_on_cpu(self, inputs_1HWC: UInt8) -> UInt8:
         """One picture. OpenCV moves pixels several times faster than torch; it knows levels, and 1/32 px."""

@@ -67,9 +67,14 @@ class HybridRenderer:
     def _painted(self, group: list[tuple[Shown, UInt8 | None]]) -> Generator[Shown]:
         inputs = [inputs_HWC for _, inputs_HWC in group if inputs_HWC is not None]
         with torch_threads(self._job.ctx.runtime.threads):
-            painted = iter(self._painter.paint(np.stack(inputs)) if inputs else ())
+            painted = iter(self._painter.paint(_stacked(inputs)) if inputs else ())
         for each, inputs_HWC in group:
             yield each if inputs_HWC is None else replace(each, patch=next(painted))
+
+
+def _stacked(inputs: list[UInt8]) -> UInt8:
+    """(B, H, W, C) of B inputs; a single one is not copied."""
+    return inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
 
 
 def _prepared_painter(job: RenderJob) -> PreparedPainter:
