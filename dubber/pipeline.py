@@ -291,7 +291,9 @@ def dub(
     run = Run(plan, runtime, progress or SilentProgress(), forced=forced)
     run.store.sweep()
     target = dub_plan.dubbed.index if until_stage is None else _last_stored(plan, plan.index_of(until_stage))
-    need = disk_need(plan, run.store, target, forced, keeps_all=runtime.keeps_all)
+    if target > dub_plan.timeline.index:
+        run.get(dub_plan.timeline)  # cheap, and headers do not always tell how long a video is
+    need = disk_need(plan, run.store, target, run.forced, keeps_all=runtime.keeps_all)
     output_bytes = need.output_bytes if until_stage is None else 0
     check_space([(runtime.cache_dir, need.cache_bytes), (output.parent, output_bytes)])
     run.progress.plan(plan.stage_names())

@@ -70,28 +70,34 @@ def load_artefact(output_type: type[T], folder: Path) -> T:
     return output_type(**items)
 
 
-def bring_files(value: T, folder: Path) -> T:
-    """The artefact with its `StoredFile`s in a folder of the same disk.
+def adopt_artefact(value: Any, folder: Path) -> None:
+    """Write a dataclass into a folder, and bring its `StoredFile`s there, from elsewhere on the same disk.
 
-    Where the disk can, they stay where they were too: a run that is killed now finds them there.
+    Where the disk can, they stay where they were too, and after a failure they are there in any case: whoever
+    goes on finds them.
     """
     hints = get_type_hints(type(value))
-    brought: dict[str, Any] = {}
-    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+    adopted: dict[str, Any] = {}
+    paths: list[Path] = []
+    for field in dataclasses.fields(value):
         if _is_file_hint(hints[field.name]):
             item = getattr(value, field.name)
             files = (item,) if isinstance(item, StoredFile) else item
-            there = tuple(StoredFile(_brought(file.path, folder / file.path.name)) for file in files)
-            brought[field.name] = there[0] if isinstance(item, StoredFile) else there
-    return dataclasses.replace(value, **brought)  # type: ignore[type-var]
-
-
-def _brought(path: Path, target: Path) -> Path:
+            paths += [file.path for file in files]
+            there = tuple(StoredFile(folder / file.path.name) for file in files)
+            adopted[field.name] = there[0] if isinstance(item, StoredFile) else there
+    save_artefact(dataclasses.replace(value, **adopted), folder)
+    renamed = []
     try:
-        target.hardlink_to(path)
-    except (OSError, NotImplementedError):
-        path.rename(target)
-    return target
+        for path in paths:
+            try:
+                (folder / path.name).hardlink_to(path)
+            except (OSError, NotImplementedError):
+                renamed.append((path.rename(folder / path.name), path))
+    except BaseException:
+        for there_now, path in renamed:
+            there_now.rename(path)
+        raise
 
 
 def _is_file_hint(hint: Any) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,11 +27,8 @@ logger = logging.getLogger(__name__)
 
 DeviceKind = Literal["cpu", "cuda", "mps"]
 
-_LIBRARY_VARIABLES = (
-    *("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-    "OPENCV_FOR_THREADS_NUM",
-)
-"""What BLAS libraries and OpenCV look at when they are loaded."""
+_LIBRARY_VARIABLES = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+"""What BLAS libraries and OpenCV look at when they are loaded. Torch looks at MKL's: that is left alone."""
 
 _TURN_S = 0.0005
 """A thread that waits for Python lets the other one go on for so long."""
@@ -176,30 +174,55 @@ def library_threads(count: int) -> Iterator[None]:
 
     Their pieces of work are small here, and a library's threads spin between them. Libraries that are loaded
     meanwhile keep the number. Python's own threads, which hand frames to each other, take turns sooner:
-    measured, a run changes threads a third less often so.
+    measured, a run changes threads a third less often so. Of several at a time the first sets the number, and
+    the last restores what was.
 
     Args:
         count: Threads.
     """
-    from threadpoolctl import threadpool_limits
-
-    before = {name: os.environ.get(name) for name in _LIBRARY_VARIABLES}
-    os.environ.update(dict.fromkeys(_LIBRARY_VARIABLES, str(count)))
-    opencv: Any = sys.modules.get("cv2")  # not worth loading for this
-    opencv_before = opencv.getNumThreads() if opencv else 0
-    turn_before_s = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_S)
-    if opencv:
-        opencv.setNumThreads(count)
+    with _limits_lock:
+        if not _limits:
+            _limits.append(_Limits(count))
+        limits = _limits[0]
+        limits.num_users += 1
     try:
-        with threadpool_limits(limits=count, user_api="blas"):
-            yield
+        yield
     finally:
-        sys.setswitchinterval(turn_before_s)
-        if opencv:
-            opencv.setNumThreads(opencv_before)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
+        with _limits_lock:
+            limits.num_users -= 1
+            if not limits.num_users:
+                limits.restore()
+                _limits.clear()
+
+
+class _Limits:
+    """What was, before libraries were limited."""
+
+    def __init__(self, count: int) -> None:
+        from threadpoolctl import threadpool_limits
+
+        self.num_users = 0
+        self._variables = {name: os.environ.get(name) for name in _LIBRARY_VARIABLES}
+        os.environ.update(dict.fromkeys(_LIBRARY_VARIABLES, str(count)))
+        self._turn_s = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN_S)
+        self._opencv: Any = sys.modules.get("cv2")  # not worth loading for this
+        self._num_opencv = self._opencv.getNumThreads() if self._opencv else 0
+        if self._opencv:
+            self._opencv.setNumThreads(count)
+        self._pools = threadpool_limits(limits=count, user_api="blas")
+
+    def restore(self) -> None:
+        """Let it be so again."""
+        self._pools.restore_original_limits()
+        sys.setswitchinterval(self._turn_s)
+        if self._opencv:
+            self._opencv.setNumThreads(self._num_opencv)
+        for name, value in self._variables.items():
+            os.environ.pop(name, None)
+            if value is not None:
                 os.environ[name] = value
+
+
+_limits: list[_Limits] = []
+_limits_lock = threading.Lock()

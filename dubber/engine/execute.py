@@ -191,7 +191,8 @@ class Run:
         """Start a stage whose artefact flows; stored, if at all, as it flows by."""
         assert node.stage is not None  # noqa: S101 - told to the type checker; sources are never missing
         context = self._context(node, streams)
-        is_wanted = node.stage.is_costly or index == streams.target or self.runtime.keeps_all
+        is_replaced = index in self.forced and self.store.has(node.key)
+        is_wanted = node.stage.is_costly or index == streams.target or self.runtime.keeps_all or is_replaced
         if node.stage.is_streamed and is_wanted:
             streams.opened.enter_context(self.store.lock(node.key))
             made_meanwhile = self._load(index) if index not in self.forced else None

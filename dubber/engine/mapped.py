@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
+import threading
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +21,7 @@ _PORTION = 1_000_000
 """Numbers that are written at a time."""
 
 _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+_mapped_lock = threading.Lock()
 
 
 def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -39,7 +42,7 @@ def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             raise ValueError(f"{path} is no safetensors file")
         header = json.loads(file.read(length))
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    _mapped.add(mapping)
+    _remember(mapping)
     arrays = {}
     for name, entry in header.items():
         if name == "__metadata__":
@@ -91,15 +94,33 @@ def scratch_array(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray[
         path: A new file, of no worth afterwards.
         shape: Its shape.
         dtype: Its type.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
     """
     num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     if not num_bytes:
         return np.zeros(shape, dtype)
     with path.open("xb+") as file:
-        file.truncate(num_bytes)
+        _reserve(file, num_bytes)
         mapping = mmap.mmap(file.fileno(), num_bytes)
-    _mapped.add(mapping)
+    _remember(mapping)
     return np.frombuffer(mapping, dtype).reshape(shape)
+
+
+def _reserve(file: BinaryIO, num_bytes: int) -> None:
+    """Take the room now: a mapped file that finds none when it is written to kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, num_bytes)
+        return
+    for start in range(0, num_bytes, _PORTION):
+        file.write(bytes(min(_PORTION, num_bytes - start)))
+    file.flush()
+
+
+def _remember(mapping: mmap.mmap) -> None:
+    with _mapped_lock:
+        _mapped.add(mapping)
 
 
 def forget_pages() -> None:
@@ -109,6 +130,8 @@ def forget_pages() -> None:
     """
     if not hasattr(mmap, "MADV_DONTNEED"):  # Windows trims by itself
         return
-    for mapping in list(_mapped):
+    with _mapped_lock:
+        mappings = list(_mapped)
+    for mapping in mappings:
         if not mapping.closed:
             mapping.madvise(mmap.MADV_DONTNEED)

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from dubber.engine.codecs import bring_files, load_artefact, save_artefact
+from dubber.engine.codecs import adopt_artefact, load_artefact, save_artefact
 from dubber.engine.key import file_sha256
 from dubber.errors import MediaError, OutputFolderError
 
@@ -70,6 +70,10 @@ class Store:
     def work_dir(self, key: str) -> Path:
         """A folder that survives a killed run of this key; made on demand."""
         return self._make(self.root / "work" / key)
+
+    def unfinished(self, key: str) -> list[Path]:
+        """Files that a killed run of a key left for the next one."""
+        return sorted((self.root / "work" / key).glob("*"))
 
     def has(self, key: str) -> bool:
         """Whether a complete entry exists."""
@@ -250,7 +254,7 @@ class EntryWriter:
 
     def adopt(self, value: Any) -> None:
         """Write the artefact's fields; its files are brought here first."""
-        self.save(bring_files(value, self.folder))
+        adopt_artefact(value, self.folder)
 
 
 def _host() -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dubber.media.frame import Frame
 from dubber.types import Bool
@@ -55,6 +55,7 @@ class _Maker(Generic[Item]):
     on_end: Callable[[float], None] | None
 
     def run(self) -> None:
+        _current.maker = self
         started_s = time.thread_time()
         iterator = iter(self.source)
         last: _Failure | _End = _End()
@@ -84,13 +85,38 @@ class _Maker(Generic[Item]):
         return False
 
 
+_current = threading.local()
+"""`maker`: whose thread this is."""
+
+
+class _Abandoned(BaseException):
+    """Nobody wants any more what this thread makes."""
+
+
+def _next_item(items: queue.Queue[Item | _Failure | _End]) -> Item | _Failure | _End:
+    """Wait for an item, but no longer than somebody waits for the thread that does.
+
+    Raises:
+        _Abandoned: Nobody does.
+    """
+    maker: _Maker[Any] | None = getattr(_current, "maker", None)
+    while True:
+        if maker is not None and maker.is_stopped.is_set():
+            raise _Abandoned
+        try:
+            return items.get(timeout=None if maker is None else _POLL_S)
+        except queue.Empty:
+            continue
+
+
 def prefetch(
     source: Iterable[Item], depth: int, on_end: Callable[[float], None] | None = None
 ) -> Generator[Item]:
     """Make items in a background thread, at most `depth` ahead.
 
     The thread starts with the first item asked for and has ended when this generator has: at its end, on an
-    error (raised here as it was there), or when the consumer closes it early.
+    error (raised here as it was there), or when the consumer closes it early; a chain of such threads is told
+    from the last one to the first, so that none finishes work that nobody waits for.
 
     Args:
         source: Consumed by one thread; a generator is closed there.
@@ -105,7 +131,7 @@ def prefetch(
     thread.start()
     try:
         while True:
-            item = maker.items.get()
+            item = _next_item(maker.items)
             if isinstance(item, _End):
                 return
             if isinstance(item, _Failure):

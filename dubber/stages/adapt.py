@@ -58,7 +58,7 @@ class Adapt(Stage[AdaptedPainter]):
     """Teach the painter the target."""
 
     name = "adapt"
-    version = 1
+    version = 2
     output_type = AdaptedPainter
     params: AdaptParams
 

@@ -43,7 +43,7 @@ class BlendParams(Params):
     grain: float = Field(1.0, ge=0, le=1)
     keeps_occluded: bool = True
     is_jaw_moved: bool = True
-    fade_frames: int = Field(3, ge=0)
+    fade_frames: int = Field(3, ge=0, le=50)
 
 
 class Blend(Stage["FrameStream"]):

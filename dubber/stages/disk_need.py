@@ -18,6 +18,7 @@ from dubber.engine.store import Store
 from dubber.stages.adapt import Adapt
 from dubber.stages.remux import Remux
 from dubber.stages.render import Render, RenderParams
+from dubber.stages.teeth import Teeth
 from dubber.stages.timeline import SetLength
 from dubber.types import CROP_SIZE_PX, Clip, FaceTrack, Timeline
 
@@ -158,7 +159,12 @@ def disk_need(
         if stage.is_stored and (not stage.is_streamed or stage.is_costly or keeps_all or index == target)
     }
     scratch_bytes = sum(_scratch_bytes(stage, extent) for stage in stages.values())
-    return DiskNeed(kept, round(scratch_bytes), kept.get(Remux.name, 0))
+    output_bytes = kept.get(Remux.name, 0)
+    for index, stage in stages.items():  # what a killed run left is there already
+        finished = sum(path.stat().st_size for path in store.unfinished(plan.nodes[index].key))
+        if stage.name in kept:
+            kept[stage.name] = max(kept[stage.name] - finished, 0)
+    return DiskNeed(kept, round(scratch_bytes), output_bytes)
 
 
 def _kept_bytes(stage: Stage[Any], extent: _Extent) -> float:
@@ -190,6 +196,9 @@ def _scratch_bytes(stage: Stage[Any], extent: _Extent) -> float:
         lenders = min(extent.num_source, extent.num_out * _NUM_EXEMPLARS, stage.params.bank_frames)
         num_raw = 0 if stage.params.renderer == "copy" else lenders
         return num_raw * 3 * extent.patch_px(_CROP_MARGIN_PX) + _MOUTH_BYTES * extent.num_out
+    if isinstance(stage, Teeth):  # its lenders may all be others
+        lenders = min(extent.num_source, stage.params.bank_frames)
+        return lenders * 3 * extent.patch_px(_CROP_MARGIN_PX)
     if isinstance(stage, Remux):  # the pictures before the sound is put to them
         return _encoded_bytes(stage, extent)
     return 0
@@ -253,4 +262,4 @@ def _source(plan: Plan, node: Node) -> Path:
 
 
 def _stored(store: Store, node: Node, output_type: type[T]) -> T | None:
-    return store.load(node.key, output_type) if store.has(node.key) else None
+    return store.load(node.key, output_type, is_verified=False) if store.has(node.key) else None

@@ -11,6 +11,7 @@ Index letters: N output frames, T source frames.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -21,6 +22,7 @@ from types import TracebackType
 
 import numpy as np
 
+from dubber.engine.disk import disk_faults
 from dubber.engine.mapped import forget_pages
 from dubber.engine.stage import StageContext, Stream, stage_faults
 from dubber.media.flow import prefetch
@@ -58,8 +60,8 @@ PART_FRAMES = 1500
 """So many output frames are prepared at a time: what a stage plans ahead for them is all that it holds."""
 
 _MARGIN_FRAMES = 50
-"""A part is planned with so many frames on either side, so that paths and smoothing come out as in the
-whole.
+"""A part is planned with so many frames on either side, so that paths and smoothing come out as in the whole
+(but for EBT's recursive smoothing of landmarks, which begins anew).
 """
 
 Link = Callable[[Iterator[Shown]], Generator[Shown]]
@@ -259,7 +261,8 @@ def _stream(
     """A stream in a thread of its own, counted and, where that is wanted, stored."""
 
     def told() -> Generator[Shown]:
-        with stage_faults(ctx.stage_name), ctx.frames(len(mouths.has_patch_N)), closing(flow()) as shown:
+        faults = disk_faults(ctx.runtime.cache_dir, ctx.stage_name), stage_faults(ctx.stage_name)
+        with faults[0], faults[1], ctx.frames(len(mouths.has_patch_N)), closing(flow()) as shown:
             for each in shown if ctx.keep is None else _written(ctx, mouths, shown):
                 ctx.advance()
                 yield each
@@ -304,6 +307,8 @@ class _SegmentWriter:
         """Give the last file its name."""
         if self._writer is not None and self._path is not None:
             self._writer.__exit__(None, None, None)
+            with self._writer.path.open("rb+") as file:
+                os.fsync(file.fileno())
             self._writer.path.rename(self._path)
             self._writer = None
 
@@ -327,7 +332,7 @@ def _finished_segments(ctx: StageContext, mouths: Mouths) -> list[Path | None]:
     for start in range(0, len(mouths.has_patch_N), SEGMENT_FRAMES):
         path = _segment_path(ctx, start // SEGMENT_FRAMES)
         has_patch = mouths.has_patch_N[start : start + SEGMENT_FRAMES].any() and not mouths.is_own_pixels
-        if has_patch and not path.is_file():
+        if has_patch and not (path.is_file() and path.stat().st_size):
             break
         segments.append(path if has_patch else None)
     return segments

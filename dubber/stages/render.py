@@ -362,12 +362,14 @@ def lending_frames(params: RenderParams, clip: Clip, track: FaceTrack) -> Bool:
     """(T,) bool, source frames that may lend their mouth: usable, and, if any is, wholly in the picture."""
     import numpy as np
 
-    from dubber.ops.portions import picked
+    from dubber.ops.portions import picked, portions
     from dubber.stages.mouth_geometry import RENDERED_POINTS
 
     height, width = clip.size
-    points_TP2 = picked(track.landmarks_TL3, RENDERED_POINTS)[..., :2]
-    is_inside_T = ((points_TP2 >= 0) & (points_TP2 <= [width, height])).all((1, 2))
+    is_inside_T = np.zeros(clip.num_frames, np.bool_)
+    for part in portions(clip.num_frames):
+        points_nP2 = picked(track.landmarks_TL3[part], RENDERED_POINTS)[..., :2]
+        is_inside_T[part] = ((points_nP2 >= 0) & (points_nP2 <= [width, height])).all((1, 2))
     lends_T = track.is_usable_T & (is_inside_T if (track.is_usable_T & is_inside_T).any() else True)
     if params.held_out_from_frame is not None:
         lends_T = lends_T & (np.arange(clip.num_frames) < params.held_out_from_frame)

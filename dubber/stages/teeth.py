@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from dubber.stages.renderers.crops import FaceCrops
     from dubber.types import Bool, Float32, Int32, UInt8
 
-_LOOKED_AT_FRAMES = 2048
-"""Frames whose mouths are measured at a time."""
-
 _FACE_WIDTH_PX = 250.0
 """From ear to ear (landmarks 234 and 454) in the crop; medians of three speakers: 238, 251, 254."""
 
@@ -144,11 +141,12 @@ class ProxyBank:
         import numpy as np
 
         from dubber.ops.exemplar import bank_subset
+        from dubber.ops.portions import portions
         from dubber.ops.teeth_proxy import INNER_LIPS, inner_mouth_areas
 
         may_lend_T = lends_T.copy()
-        for start in range(0, len(lends_T), _LOOKED_AT_FRAMES):
-            frames = np.arange(start, min(start + _LOOKED_AT_FRAMES, len(lends_T)), dtype=np.int32)
+        for part in portions(len(lends_T)):
+            frames = np.arange(part.start, part.stop, dtype=np.int32)
             areas_n = inner_mouth_areas(self._landmarks(frames), self.unit_px)
             may_lend_T[frames] &= areas_n >= self.params.min_area_px2
 

@@ -77,7 +77,7 @@ class Translate(Stage[ExpressionTrack]):
     """Listen to the speech and say what the mouth does, in the target's own range."""
 
     name = "translate"
-    version = 2
+    version = 3
     output_type = ExpressionTrack
     params: TranslateParams
 

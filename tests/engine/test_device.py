@@ -64,7 +64,7 @@ def test_a_device_may_be_given() -> None:
 
 def test_matrix_products_are_limited_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.delenv("VECLIB_MAXIMUM_THREADS", raising=False)
 
     def counts() -> set[int]:
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
@@ -72,7 +72,32 @@ def test_matrix_products_are_limited_meanwhile(monkeypatch: pytest.MonkeyPatch) 
     before = counts()
     with library_threads(1):
         assert counts() == {1}
-        assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+        assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["VECLIB_MAXIMUM_THREADS"] == "1"
     assert counts() == before
     assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
-    assert "MKL_NUM_THREADS" not in os.environ
+    assert "VECLIB_MAXIMUM_THREADS" not in os.environ
+
+
+def test_what_was_is_restored_when_the_last_one_ends() -> None:
+    before = sys.getswitchinterval(), os.environ.get("OPENBLAS_NUM_THREADS")
+    first, second = library_threads(1), library_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() != before[0]
+    second.__exit__(None, None, None)
+    assert (sys.getswitchinterval(), os.environ.get("OPENBLAS_NUM_THREADS")) == before
+
+
+def test_torch_keeps_its_own_number() -> None:
+    code = (
+        "from dubber.engine.device import library_threads\n"
+        "with library_threads(1):\n"
+        "    import torch\n"
+        "print(torch.get_num_threads())"
+    )
+    alone, limited = (
+        subprocess.run([sys.executable, "-c", each], capture_output=True, text=True, check=True).stdout
+        for each in ("import torch\nprint(torch.get_num_threads())", code)
+    )
+    assert limited == alone

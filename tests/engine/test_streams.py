@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubber.engine.codecs import bring_files
+from dubber.engine.codecs import adopt_artefact, load_artefact
 from dubber.engine.execute import Run, StageReport
 from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Params, Runtime, Stage, StageContext, Stream, stage_faults
@@ -320,7 +320,7 @@ def test_what_cannot_be_stored_is_no_bug(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("dubber.engine.store.save_artefact", full)
+    monkeypatch.setattr("dubber.engine.store.adopt_artefact", full)
     toy = make_toy(runtime, source)
     with pytest.raises(OutputFolderError, match=r"disk is full \(stage 'begin'\)"):
         Run(toy.plan, runtime).get(toy.ended)
@@ -393,9 +393,10 @@ def test_files_come_with_an_artefact(tmp_path: Path) -> None:
     one, *many = (StoredFile(tmp_path / name) for name in "abc")
     # Types of the fields are looked up in the module, where a class of a test is not.
     Mixed.__annotations__ = {"one": StoredFile, "many": tuple[StoredFile, ...], "number": int}
-    moved = bring_files(Mixed(one, tuple(many), 3), there)
-    assert moved == Mixed(StoredFile(there / "a"), (StoredFile(there / "b"), StoredFile(there / "c")), 3)
-    assert [path.read_text() for path in sorted(there.iterdir())] == ["a", "b", "c"]
+    adopt_artefact(Mixed(one, tuple(many), 3), there)
+    expected = Mixed(StoredFile(there / "a"), (StoredFile(there / "b"), StoredFile(there / "c")), 3)
+    assert load_artefact(Mixed, there) == expected
+    assert [(there / name).read_text() for name in "abc"] == ["a", "b", "c"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "there"], (
         "killed now, it goes on"
     )

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -96,3 +97,32 @@ def test_at_its_end_the_thread_tells_of_its_processor_time() -> None:
         list(prefetch(broken(), 2, told.append))
     list(prefetch(range(3), 2, told.append))
     assert len(told) == 3, "after an error too"
+
+
+def test_a_chain_that_nobody_waits_for_ends_at_once() -> None:
+    """The first link goes through much before it has anything to show."""
+    seen = []
+
+    def slow() -> Generator[int]:
+        for number in range(1000):
+            time.sleep(0.01)
+            yield number
+
+    def late() -> Generator[int]:
+        with closing(prefetch(slow(), 1)) as numbers:
+            seen.extend(numbers)
+        yield len(seen)
+
+    def passed_on() -> Generator[int]:
+        with closing(prefetch(late(), 1)) as counts:
+            yield 0
+            yield from counts
+
+    chain = prefetch(passed_on(), 1)
+    assert next(chain) == 0
+    while len(seen) < 3:
+        time.sleep(0.01)
+    started = time.perf_counter()
+    chain.close()
+    assert time.perf_counter() - started < 2
+    assert len(seen) < 1000

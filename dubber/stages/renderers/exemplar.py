@@ -47,14 +47,16 @@ class ExemplarSource:
         self._paths = paths
         self._crops = FaceCrops.of(job.ctx, job.video, job.clip, job.lenders.similarity_T23, job.crop_size_px)
         self._crops.want(frame for path in paths for shares in path for frame in shares)
-        if len(job.lenders.may_lend_T) > PART_FRAMES:
-            # The parts to come will want others: one pass over the film is to be enough.
-            self._crops.want(job.lenders.bank[0].tolist())
+        crops = self._crops
         # Neighbouring output frames have exemplars in common.
-        self._doubled = lru_cache(_DOUBLED_CROPS)(lambda frame: doubled(self._crops.read(frame)))
+        self._doubled = lru_cache(_DOUBLED_CROPS)(lambda frame: doubled(crops.read(frame)))
         unit_px = job.unit_px
         left, top = job.corner_xy
         self._crop_box = (-left, -top, CROP_SIZE_PX * unit_px - left, CROP_SIZE_PX * unit_px - top)
+
+    def want(self, frames: list[int]) -> None:
+        """Tell of exemplars that will be wanted later; see `FaceCrops.want`."""
+        self._crops.want(frames)
 
     def patches(self, n: int) -> list[UInt8]:
         """The exemplars of an output frame that has a patch, warped onto the wanted landmarks.
@@ -86,6 +88,15 @@ class ExemplarSource:
         ]
 
 
+def chosen_source(job: RenderJob, num_paths: int = 1) -> ExemplarSource:
+    """The exemplars that a renderer of parts of a film starts from; see `choose_exemplars`."""
+    source = ExemplarSource(job, choose_exemplars(job, num_paths))
+    if len(job.lenders.may_lend_T) > PART_FRAMES:
+        # The parts to come will want others: one pass over the film is to be enough.
+        source.want(job.lenders.bank[0].tolist())
+    return source
+
+
 class ExemplarRenderer:
     """The warped exemplar as it is."""
 
@@ -93,7 +104,7 @@ class ExemplarRenderer:
 
     def __init__(self, job: RenderJob) -> None:
         self._has_patch_N = job.has_patch_N
-        self._exemplars = ExemplarSource(job, choose_exemplars(job))
+        self._exemplars = chosen_source(job)
 
     def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""

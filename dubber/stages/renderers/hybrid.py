@@ -22,7 +22,7 @@ from dubber.ops.painter_input import painter_input
 from dubber.stages.mouth_stream import Shown
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import crop_of
-from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars
+from dubber.stages.renderers.exemplar import chosen_source
 from dubber.types import StoredFile, UInt8
 
 WEIGHT = "renderer_hybrid"
@@ -39,7 +39,7 @@ class HybridRenderer:
     def __init__(self, job: RenderJob) -> None:
         self._job = job
         self._painter = _prepared_painter(job)
-        self._exemplars = ExemplarSource(job, choose_exemplars(job, self._painter.num_exemplars))
+        self._exemplars = chosen_source(job, self._painter.num_exemplars)
 
     def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """See `Renderer`."""
