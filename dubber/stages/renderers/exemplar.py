@@ -46,7 +46,9 @@ class ExemplarSource:
         self._position = {int(n): place for place, n in enumerate(np.flatnonzero(job.has_patch_N))}
         self._paths = paths
         self._crops = FaceCrops.of(job.ctx, job.video, job.clip, job.lenders.similarity_T23, job.crop_size_px)
-        self._crops.want(frame for path in paths for shares in path for frame in shares)
+        frames = sorted({frame for path in paths for shares in path for frame in shares})
+        self._crops.want(frames)
+        self._landmarks = dict(zip(frames, job.lenders.landmarks(frames), strict=True))
         crops = self._crops
         # Neighbouring output frames have exemplars in common.
         self._doubled = lru_cache(_DOUBLED_CROPS)(lambda frame: doubled(crops.read(frame)))
@@ -75,7 +77,7 @@ class ExemplarSource:
             warp_exemplars(
                 [self._doubled(frame) for frame in frames],
                 job.wanted_NP2[n],
-                job.lenders.landmarks(frames),
+                np.stack([self._landmarks[frame] for frame in frames]),
                 job.patch_size,
                 job.search.regularisation,
                 job.unit_px,
