@@ -5,6 +5,7 @@ Index letters: S samples, F steps of 10 ms, N output frames, T frames of the tar
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,9 +86,9 @@ def learned_answer(
     if not samples_S.any():
         return None
     heard = mfcc.normalised(mfcc.features(samples_S))
-    chunks = list(listen(net, heard.steps_FC, heard.silence_C, device))
-    modes_FZ = smoothed(np.concatenate([modes for modes, _ in chunks]), width_steps) * reach.scale_Z
-    hidden_FH = smoothed(np.concatenate([hidden for _, hidden in chunks]), width_steps)
+    heard_F = _gathered(listen(net, heard.steps_FC, heard.silence_C, device), len(heard.steps_FC))
+    modes_FZ, hidden_FH = (smoothed(values_FX, width_steps) for values_FX in heard_F)
+    modes_FZ = modes_FZ * reach.scale_Z
     wanted_TZ = net.encode(target.coeffs.expression_TK) - reach.mean_Z
     delay_s = _delay_s(modes_FZ, wanted_TZ, target)
     steps_T = (target.times_s_T + delay_s) * RATE_HZ
@@ -99,6 +100,19 @@ def learned_answer(
         wanted_TZ[is_heard_T],
         target.times_s_T[is_heard_T],
     )
+
+
+def _gathered(chunks: Iterable[tuple[Float32, Float32]], num_steps: int) -> Iterator[Float32]:
+    """The chunks' first and second arrays, each as one; at no time is there more than these."""
+    whole: list[Float32] = []
+    first = 0
+    for chunk in chunks:
+        whole = whole or [np.empty((num_steps, values.shape[1]), np.float32) for values in chunk]
+        for array, values in zip(whole, chunk, strict=True):
+            array[first : first + len(values)] = values
+        first += len(chunk[0])
+    while whole:
+        yield whole.pop(0)
 
 
 def _delay_s(modes_FZ: Float32, wanted_TZ: Float32, target: Target) -> float:
