@@ -35,7 +35,8 @@ class EncodeOptions:
     Attributes:
         codec: FFmpeg's name of an encoder.
         crf: Constant quality, lower is better; the scale is the encoder's. x264's 13 at "veryfast" is near
-            transparent, and as good as 16 at "medium" in less than half the time and 1.45 times the bytes.
+            transparent, and, at the mouth, better than 16 at "medium" in less than half the time with 1.4
+            times the bytes; elsewhere up to 0.6 dB of luma and 1.5 dB of chroma less, at 50 dB and more.
         preset: Speed for size, in the encoder's own words.
     """
 

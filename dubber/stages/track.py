@@ -51,7 +51,7 @@ class Track(Stage[FaceTrack]):
     """Find the main face in every frame and the similarity that brings it into the crop."""
 
     name = "track"
-    version = 2
+    version = 3
     output_type = FaceTrack
     params: TrackParams
 

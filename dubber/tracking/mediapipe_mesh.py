@@ -207,7 +207,8 @@ class _Mesh:
         points = [(point.x, point.y, point.z) for point in found.landmark[:NUM_TRACKER_LANDMARKS]]
         # MediaPipe gives x, y and z in sides of the window.
         landmarks_L3 = np.array(points, np.float32) * window.side_px
-        landmarks_L3[:, :2] += window.corner_2
+        # Shrinking by n moves what the mesh takes for a pixel's centre by (n - 1) / 2 px.
+        landmarks_L3[:, :2] += window.corner_2 + (window.shrink - 1) / 2
         return landmarks_L3
 
 

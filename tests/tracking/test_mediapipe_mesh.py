@@ -90,6 +90,20 @@ def test_a_large_face_is_found_where_it_is_in_a_smaller_picture() -> None:
     assert distance_L.max() < 0.03 * (box_4[2] - box_4[0])
 
 
+def test_landmarks_do_not_jump_where_the_mesh_sees_a_face_at_half_its_size() -> None:
+    """From a region of twice the mesh's side on, pixels are averaged before it looks."""
+    (frame,) = first_frames("dev/glasses_582.mp4", 1)
+    height, width = frame.size
+    centres = []
+    for factor in np.linspace(0.8, 1.3, 11):
+        size = round(height * factor), round(width * factor)
+        with MediapipeMeshTracker() as tracker:
+            (seen,) = tracker.track(RgbPicture(frame.rgb(size)), 0.0)
+        centres.append(seen.landmarks_L3[:, :2].mean(0) * [width / size[1], height / size[0]])
+    steps = np.abs(np.diff(centres, axis=0)).max(1)
+    assert steps.max() < 0.35, steps
+
+
 def test_a_face_that_moves_fast_is_kept() -> None:
     (frame,) = first_frames("dev/grid_s1/bbir7s.mp4", 1)
     rgb = frame.rgb()
