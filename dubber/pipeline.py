@@ -291,6 +291,7 @@ def dub(
     run = Run(plan, runtime, progress or SilentProgress(), forced=forced)
     run.store.sweep()
     target = dub_plan.dubbed.index if until_stage is None else _last_stored(plan, plan.index_of(until_stage))
+    run.check_weights(target)
     if target > dub_plan.timeline.index:
         run.get(dub_plan.timeline)  # cheap, and headers do not always tell how long a video is
     need = disk_need(plan, run.store, target, run.forced, keeps_all=runtime.keeps_all)

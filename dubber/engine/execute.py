@@ -15,7 +15,7 @@ from dubber.engine.device import library_threads
 from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
-from dubber.engine.stage import Runtime, StageContext, Stream, stage_faults
+from dubber.engine.stage import Runtime, Stage, StageContext, Stream, stage_faults
 from dubber.engine.store import Store
 from dubber.errors import StageError
 
@@ -102,10 +102,7 @@ class Run:
         wanted = self.plan.nodes[ref.index].stage
         if wanted is not None and not wanted.is_stored:
             raise ValueError(f"the frames of '{wanted.name}' flow into the next stage and are kept nowhere")
-        missing = sorted(missing_stages(self.plan, self.store, ref.index, self.forced))
-        stages = {index: stage for index in missing if (stage := self.plan.nodes[index].stage) is not None}
-        for name in sorted({name for stage in stages.values() for name in stage.weights()}):
-            self.runtime.weights.verify(name)
+        stages = self.check_weights(ref.index)
         with library_threads(1), self._streaming(ref.index) as streams:
             for index, stage in stages.items():
                 if stage.is_stored and not stage.is_streamed:
@@ -116,6 +113,21 @@ class Run:
                     value.drain()
         made: Out = self._kept(ref.index) if isinstance(value, Stream) else value
         return made
+
+    def check_weights(self, target: int) -> dict[int, Stage[Any]]:
+        """Find out before any work whether a node's missing stages have their weights.
+
+        Returns:
+            These stages by node, in the plan's order.
+
+        Raises:
+            WeightsError: Some are missing or damaged.
+        """
+        missing = sorted(missing_stages(self.plan, self.store, target, self.forced))
+        stages = {index: stage for index in missing if (stage := self.plan.nodes[index].stage) is not None}
+        for name in sorted({name for stage in stages.values() for name in stage.weights()}):
+            self.runtime.weights.verify(name)
+        return stages
 
     def peek(self, ref: Ref[Out]) -> Out | None:
         """The artefact of a ref if this run has it or it is stored; nothing is made.
