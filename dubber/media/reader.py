@@ -54,6 +54,10 @@ class Decoder:
         self._stream = stream
         self._first_valid_pts: int | None = None
 
+    def use_all_processors(self) -> None:
+        """Decode with several threads; to be asked before the first frame."""
+        self._stream.thread_type = "AUTO"
+
     def frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """Frames with their timestamps, strictly increasing, from where the decoder stands."""
         previous: int | None = None
@@ -125,9 +129,9 @@ def probe(path: Path) -> Clip:
     """
     with open_media(path) as container:
         stream = video_stream(container, path)
-        stream.thread_type = "AUTO"  # nothing else can run before the frames are known
         stream.codec_context.options = _TIMES_ONLY
         decoder = Decoder(container, stream)
+        decoder.use_all_processors()  # nothing else can run before the frames are known
         first, last = None, None
         ticks: list[int] = []
         for pts, frame in decoder.frames():
@@ -181,7 +185,9 @@ def read_frames(path: Path, clip: Clip, start: int = 0, stop: int | None = None)
         yield from _forward(path, clip, start, stop)
 
 
-def read_frames_at(path: Path, clip: Clip, source_index_N: Int32 | Sequence[int]) -> Generator[Frame]:
+def read_frames_at(
+    path: Path, clip: Clip, source_index_N: Int32 | Sequence[int], *, is_alone: bool = False
+) -> Generator[Frame]:
     """Frames at chosen indices, in that order: forward, repeated, jumping back or running backward.
 
     Running backward decodes in chunks that fit the cache, so each keyframe interval is decoded a few times
@@ -191,6 +197,7 @@ def read_frames_at(path: Path, clip: Clip, source_index_N: Int32 | Sequence[int]
         path: The file `clip` was probed from.
         clip: What probing told.
         source_index_N: (N,) indices of source frames.
+        is_alone: Nothing else can run before these frames are there: all processors decode.
 
     Yields:
         One frame per entry; `Frame.index` and `Frame.pts` are the source's.
@@ -202,7 +209,9 @@ def read_frames_at(path: Path, clip: Clip, source_index_N: Int32 | Sequence[int]
     wanted_N = np.asarray(source_index_N, np.int64)
     if len(wanted_N) and (wanted_N.min() < 0 or wanted_N.max() >= clip.num_frames):
         raise IndexError(f"frame indices must lie in 0..{clip.num_frames - 1}")
-    capacity = cache_capacity(clip.size)
+    # Only what is gone back to is worth keeping; one more for the frame after a half-way picture.
+    reach = int((np.maximum.accumulate(wanted_N) - wanted_N).max(initial=0))
+    capacity = min(cache_capacity(clip.size), reach + 2)
     cache: dict[int, Frame] = {}
     stream: Generator[Frame] | None = None
     position = 0  # index of the frame `stream` gives next
@@ -214,7 +223,7 @@ def read_frames_at(path: Path, clip: Clip, source_index_N: Int32 | Sequence[int]
                         stream.close()
                     position = index - (capacity - 1 if _runs_backward(wanted_N, n) else 0)
                     position = max(position, 0)
-                    stream = _forward(path, clip, position, clip.num_frames)
+                    stream = _forward(path, clip, position, clip.num_frames, is_alone=is_alone)
                 while position <= index:
                     frame = next(stream)
                     if len(cache) >= capacity:
@@ -239,12 +248,12 @@ def _runs_backward(wanted_N: Int64, n: int) -> bool:
     return bool(len(others)) and bool(wanted_N[n + others[0]] < wanted_N[n])
 
 
-def _forward(path: Path, clip: Clip, start: int, stop: int) -> Generator[Frame]:
+def _forward(path: Path, clip: Clip, start: int, stop: int, *, is_alone: bool = False) -> Generator[Frame]:
     """Frames start..stop, each with the timestamp probing found for it."""
     make = _FrameMaker(clip)
     index = start
     held: Frame | None = None
-    for pts, picture in _decoded_from(path, clip, start):
+    for pts, picture in _decoded_from(path, clip, start, is_alone=is_alone):
         while index < stop and clip.pts_T[index] < pts and held is not None:
             held = make.repeated(held, index)
             yield held
@@ -283,8 +292,10 @@ def _positioned(path: Path, clip: Clip, start: int) -> Iterator[Decoder]:
         yield Decoder(container, video_stream(container, path))
 
 
-def _decoded_from(path: Path, clip: Clip, start: int) -> Iterator[tuple[int, VideoFrame]]:
+def _decoded_from(path: Path, clip: Clip, start: int, *, is_alone: bool) -> Iterator[tuple[int, VideoFrame]]:
     with _positioned(path, clip, start) as decoder:
+        if is_alone:
+            decoder.use_all_processors()
         for pts, picture in decoder.frames():
             if pts >= clip.pts_T[start]:
                 yield pts, picture

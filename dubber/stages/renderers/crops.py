@@ -152,7 +152,9 @@ class FaceCrops:
         margin = np.full(2, self._margin_px, np.float32)
         with (
             self._path.open("ab") as file,
-            closing(prefetch(read_frames_at(self._video, self._clip, missing), _DECODED_AHEAD)) as frames,
+            closing(
+                prefetch(read_frames_at(self._video, self._clip, missing, is_alone=True), _DECODED_AHEAD)
+            ) as frames,
         ):
             for frame in frames:
                 similarity_23 = _shifted(self._similarity_T23[frame.index], margin)
