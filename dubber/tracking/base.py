@@ -20,11 +20,14 @@ class FaceObservation:
         box_4: (4,) float32 xyxy px, around the landmarks.
         landmarks_L3: (L, 3) float32 px; z in the same px, towards the camera negative.
         score: How sure the detector was when it last looked for this face, 0..1.
+        embedding_E: (512,) float32 of length 1, an ArcFace network's view of who this is; None where there is
+            no such network, or where it did not look at this frame.
     """
 
     box_4: Float32
     landmarks_L3: Float32
     score: float
+    embedding_E: Float32 | None = None
 
 
 class Picture(Protocol):
