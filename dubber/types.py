@@ -13,12 +13,13 @@ Convention:
     time        integer ticks of a `Fraction` time base; frames are shown from their own pts on
 
 Index letters: T source frames, N output frames, L landmarks of the tracker (468), M = 39 mouth and jaw
-landmarks, K coefficients, V vertices.
+landmarks, K coefficients, V vertices, S sightings (a face in a frame), P people, A looks at a person.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
@@ -30,6 +31,7 @@ from dubber.units import median_frame_rate, ticks_to_seconds
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
@@ -168,6 +170,60 @@ class Speech:
 
 
 @dataclass(frozen=True)
+class People:
+    """Every face in every frame, and whose it is.
+
+    Sightings are in the order of their frames. People are numbered by the area of their faces summed over
+    all frames, the largest first; users count them from 1.
+
+    Attributes:
+        frames_S: (S,) int32 frame of each sighting, not decreasing.
+        person_S: (S,) int32 in 0..P - 1; nobody is twice in a frame.
+        boxes_S4: (S, 4) float32 xyxy px.
+        scores_S: (S,) float32 in 0..1.
+        landmarks_SL3: (S, 468, 3) float32 px.
+        shot_id_T: (T,) int32 counting from 0.
+        is_mixed_T: (T,) bool, two shots are seen at once: one dissolves into the other.
+        look_rows_PA: (P, A) int32, sightings at which a person is seen well, best first; -1 where there are
+            fewer.
+        looks_PAD: (P, A, D) float32, how the person looks there; see `dubber.ops.appearance`.
+        embedding_PE: (P, 512) float32 of unit length, a face recogniser's mean answer; 0 without one.
+    """
+
+    frames_S: Int32
+    person_S: Int32
+    boxes_S4: Float32
+    scores_S: Float32
+    landmarks_SL3: Float32
+    shot_id_T: Int32
+    is_mixed_T: Bool
+    look_rows_PA: Int32
+    looks_PAD: Float32
+    embedding_PE: Float32
+
+    @property
+    def num_people(self) -> int:
+        """P."""
+        return len(self.look_rows_PA)
+
+
+class WhyNot(IntEnum):
+    """Why a frame cannot be dubbed: the codes of `FaceTrack.why_not_T`."""
+
+    USABLE = 0
+    NO_FACE = 1
+    """No face is seen at all."""
+    OTHER_PERSON = 2
+    """Others are seen, not the one who is dubbed."""
+    TOO_SMALL = 3
+    """The face has too few pixels."""
+    TURNED_AWAY = 4
+    """The face is turned too far to the side."""
+    MIXED = 5
+    """One shot dissolves into another, and two pictures are seen at once."""
+
+
+@dataclass(frozen=True)
 class FaceTrack:
     """The one face that is dubbed, frame by frame.
 
@@ -177,8 +233,10 @@ class FaceTrack:
         scores_T: (T,) float32 in 0..1; 0 where no face was found.
         is_usable_T: (T,) bool, whether the frame can be dubbed.
         shot_id_T: (T,) int32 counting from 0; nothing is smoothed across shots.
-        identity_id_T: (T,) int32 of the face; -1 where none.
+        identity_id_T: (T,) int32 person's number in `People`, counting from 0; -1 where they are not seen.
         similarity_T23: (T, 2, 3) float32, smoothed similarity to the crop; identity where no face was found.
+        why_not_T: (T,) int8 `WhyNot`; 0 where the frame can be dubbed.
+        warnings: What the user may not have meant about the choice of the person, in sentences.
     """
 
     boxes_T4: Float32
@@ -188,6 +246,8 @@ class FaceTrack:
     shot_id_T: Int32
     identity_id_T: Int32
     similarity_T23: Float32
+    why_not_T: Int8
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -257,10 +317,12 @@ class ExpressionTrack:
     Attributes:
         expression_NK: (N, K_exp) float32, in standard deviations of the face model's basis.
         is_silent_N: (N,) bool, nobody speaks at this frame.
+        is_asked_N: (N,) bool, the mouth is to be made; elsewhere it stays the film's own.
     """
 
     expression_NK: Float32
     is_silent_N: Bool
+    is_asked_N: Bool
 
 
 @dataclass(frozen=True)

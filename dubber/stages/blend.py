@@ -8,7 +8,7 @@ patch inside the jaw, Poisson-blended into it.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -60,27 +60,30 @@ class Blend(Stage["FrameStream"]):
 
         Args:
             ctx: Is told of the time spent.
-            *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`.
+            *inputs: `SourceFile` of the video, `Clip`, `FaceTrack`, `RetimeMap`, `Mouths`; where another
+                person was dubbed before, the `FrameStream` with that one's mouths.
         """
         from dubber.media.flow import FrameStream, prefetch
         from dubber.stages.mouth_stream import ShownFootage, as_stream
 
-        *shown, mouths = inputs
-        footage = ShownFootage(*shown)
+        video, clip, track, retime, mouths, *before = inputs
+        footage = ShownFootage(video, clip, track, retime)
         stream = as_stream(mouths, footage)
+        others: FrameStream | None = before[0] if before else None
+        is_dubbed_N = stream.mouths.has_patch_N
+        if others is not None:
+            is_dubbed_N = is_dubbed_N | others.is_dubbed_N
 
         def frames() -> Generator[Frame]:
-            with closing(blended(self.params, footage, stream)) as pairs:
+            with closing(blended(self.params, footage, stream, others)) as pairs:
                 for _, frame in pairs:
                     yield frame
 
-        return FrameStream(
-            stream.mouths.has_patch_N, lambda: prefetch(frames(), footage.num_ahead, ctx.spend)
-        )
+        return FrameStream(is_dubbed_N, lambda: prefetch(frames(), footage.num_ahead, ctx.spend))
 
 
 def blended(
-    params: BlendParams, footage: ShownFootage, stream: MouthStream
+    params: BlendParams, footage: ShownFootage, stream: MouthStream, others: FrameStream | None = None
 ) -> Generator[tuple[Shown, Frame]]:
     """The output's frames in order, beside what they were made of; the stage's core.
 
@@ -88,6 +91,7 @@ def blended(
         params: How.
         footage: What is shown.
         stream: The mouths.
+        others: The same frames with other people's mouths in them already; None: the source's.
 
     Yields:
         Source picture and patch; the finished frame, which is the source's own where nothing is to be done.
@@ -99,14 +103,16 @@ def blended(
     grain = GrainMatcher(params.grain)
     upcoming = iter(parts(stream.mouths.num_frames))
     stop = first = 0
-    with closing(stream.open()) as shown:
+    with ExitStack() as opened:
+        shown = opened.enter_context(closing(stream.open()))
+        made = None if others is None else opened.enter_context(closing(others.open()))
         for each in shown:
             if each.n >= stop:
                 part = next(upcoming)
                 stop, first = part.stop, part.seen.start
                 retime, mouths = part.retime(footage.retime), part.mouths(stream.mouths)
                 compositor = Compositor(params, footage.track, retime, mouths, grain)
-            frame = each.frame
+            frame = each.frame if made is None else next(made)
             if each.patch is not None:
                 frame = compositor.composite(each.n - first, frame, each.patch)
             yield each, frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,7 +97,7 @@ class Render(Stage[Mouths]):
     """Make the mouth patches."""
 
     name = "render"
-    version = 3
+    version = 4
     output_type = Mouths
     is_streamed = True
     params: RenderParams
@@ -136,6 +137,7 @@ class Render(Stage[Mouths]):
             coeffs,
             retime,
             wanted,
+            is_asked_N=expression.is_asked_N,
             verdict=given.get(PainterVerdict),
             adapted=given.get(AdaptedPainter),
         )
@@ -166,6 +168,7 @@ def render_mouths(
     retime: RetimeMap,
     wanted: Callable[[slice], Float32],
     *,
+    is_asked_N: Bool | None = None,
     verdict: PainterVerdict | None = None,
     adapted: AdaptedPainter | None = None,
 ) -> MouthStream:
@@ -180,6 +183,7 @@ def render_mouths(
         coeffs: Its head rotation is part of the search.
         retime: Which source frame each output frame shows.
         wanted: Gives (n, 39, 2) landmarks, display px, of a slice of the output's frames.
+        is_asked_N: (N,) bool, frames whose mouth is to be made; None: all.
         verdict: Whether the `hybrid` renderer suits the clip; None: it does.
         adapted: What the `hybrid` renderer has learned of the target.
 
@@ -202,7 +206,8 @@ def render_mouths(
     def job_of(part: Part) -> RenderJob:
         shown = part.retime(retime)
         wanted_NM2 = wanted(part.seen)
-        return make_job(ctx, params, video, clip, track, coeffs, shown, wanted_NM2, lenders, painter)
+        job = make_job(ctx, params, video, clip, track, coeffs, shown, wanted_NM2, lenders, painter)
+        return job if is_asked_N is None else replace(job, has_patch_N=job.has_patch_N & is_asked_N[part.seen])
 
     def link_of(part: Part) -> Link:
         return RENDERERS[name](job_of(part)).paint

@@ -60,6 +60,7 @@ class TranslateParams(Params):
             lead their sound a little, and a late mouth disturbs more than an early one.
         smoothing_ms: Width of a symmetric smoothing in time; 0 for none.
         min_gap_s: Silence shorter than this belongs to the utterance around it and does not shut the mouth.
+        ranges_s: (start, end) in seconds of the output: mouths are made there only; empty: everywhere.
     """
 
     translator: Literal["conv", "lstm", "neutral"] = "conv"
@@ -71,13 +72,14 @@ class TranslateParams(Params):
     lead_ms: float = Field(50.0, ge=0, le=500)
     smoothing_ms: float = Field(50.0, ge=0, le=500)
     min_gap_s: float = Field(0.5, ge=0)
+    ranges_s: tuple[tuple[float, float], ...] = ()
 
 
 class Translate(Stage[ExpressionTrack]):
     """Listen to the speech and say what the mouth does, in the target's own range."""
 
     name = "translate"
-    version = 3
+    version = 4
     output_type = ExpressionTrack
     params: TranslateParams
 
@@ -119,7 +121,8 @@ class Translate(Stage[ExpressionTrack]):
                 target = Target(coeffs, track, clip.times_s_T, own_speech)
                 expression_NK = self._heard(ctx, samples_S, is_voiced_F, timeline.times_s_N, target)
             ctx.advance(timeline.num_frames)
-        return ExpressionTrack(expression_NK.astype(np.float32), is_silent_N)
+        is_asked_N = in_ranges(timeline.times_s_N, self.params.ranges_s)
+        return ExpressionTrack(expression_NK.astype(np.float32), is_silent_N, is_asked_N)
 
     def _is_voiced(self, samples_S: Samples) -> Bool:
         from dubber.ops import silence
@@ -166,6 +169,15 @@ def _inputs(
     speech: Speech, timeline: Timeline, coeffs: FaceCoeffs, track: FaceTrack, clip: Clip, own_speech: Speech
 ) -> tuple[Speech, Timeline, FaceCoeffs, FaceTrack, Clip, Speech]:
     return speech, timeline, coeffs, track, clip, own_speech
+
+
+def in_ranges(times_s_N: Float64, ranges_s: tuple[tuple[float, float], ...]) -> Bool:
+    """(N,) bool, times within any of the half-open ranges; all where there are none."""
+    if not ranges_s:
+        return np.ones(len(times_s_N), np.bool_)
+    starts_s, ends_s = np.array(ranges_s).T
+    is_within_NR = (times_s_N[:, None] >= starts_s) & (times_s_N[:, None] < ends_s)
+    return np.asarray(is_within_NR.any(axis=1), np.bool_)
 
 
 def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs, name: str) -> None:

@@ -28,7 +28,8 @@ def moving_target():
 
 
 def expression(is_silent):
-    return ExpressionTrack(np.zeros((len(is_silent), 4), np.float32), np.asarray(is_silent, bool))
+    is_silent_N = np.asarray(is_silent, bool)
+    return ExpressionTrack(np.zeros((len(is_silent), 4), np.float32), is_silent_N, np.ones_like(is_silent_N))
 
 
 def test_other_modes_keep_the_timeline_s_map(context):
