@@ -96,7 +96,9 @@ class DubPlan:
     dubbed: Ref[DubbedVideo]
 
 
-def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: Runtime) -> DubPlan:
+def plan_dub(
+    config: DubConfig, video_path: Path, audio_path: Path, *, runtime: Runtime, store: Store | None = None
+) -> DubPlan:
     """Plan a dub. Reading this function is reading the method (docs/method.md).
 
     Args:
@@ -104,12 +106,13 @@ def plan_dub(config: DubConfig, video_path: Path, audio_path: Path, *, runtime: 
         video_path: A person talking.
         audio_path: What the person shall say.
         runtime: Names the cache and the weights.
+        store: Knows the files' checksums; None: the cache's own.
 
     Raises:
         MediaError: A file is missing or cannot be read.
         WeightsError: The weights' manifest is missing or malformed.
     """
-    plan = Plan(runtime.weights, Store(runtime.cache_dir))
+    plan = Plan(runtime.weights, store or Store(runtime.cache_dir))
     video, audio = plan.source(video_path), plan.source(audio_path)
 
     clip = plan.add(Demux(config.demux), video)

@@ -185,8 +185,7 @@ class Store:
             stat = path.stat()
             if not path.is_file():
                 raise MediaError("This is not a file.", where=str(path), advice="Give a video or audio file.")
-            memo_key = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-            memo = self.root / "sources" / uuid.uuid5(uuid.NAMESPACE_URL, memo_key).hex
+            memo = self._memo(path, stat)
             if memo.is_file() and len(digest := memo.read_text(encoding="ascii")) == 64:
                 return digest
             digest = file_sha256(path)
@@ -196,6 +195,14 @@ class Store:
             raise MediaError(f"The file cannot be read ({error.strerror}).", where=str(path)) from error
         self._remember(memo, digest)
         return digest
+
+    def knows_source(self, path: Path) -> bool:
+        """Whether `source_sha256` of an existing file is remembered and costs nothing."""
+        return self._memo(path, path.stat()).is_file()
+
+    def _memo(self, path: Path, stat: os.stat_result) -> Path:
+        name = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+        return self.root / "sources" / uuid.uuid5(uuid.NAMESPACE_URL, name).hex
 
     def _remember(self, path: Path, text: str) -> None:
         """Write a small file whole; without it, on a full or read-only disk, the work is done again."""
