@@ -18,7 +18,7 @@ from dubber.ops.align import MEAN_FACE_RIGID_N2, apply_similarity, similarity_to
 from dubber.ops.landmarks import RIGID
 from dubber.stages.track import Sightings, Track, TrackParams, make_track, short_gaps, yaw_deg
 from dubber.tracking.base import FaceObservation, Picture, RgbPicture
-from dubber.tracking.mediapipe_mesh import landmarks_box
+from dubber.tracking.regions import landmarks_box
 from dubber.types import FaceTrack, Float32, SourceFile, UInt8
 from tests.conftest import real_clip
 from tests.models.face import formula_face

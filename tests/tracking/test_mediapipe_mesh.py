@@ -9,7 +9,8 @@ from dubber.media.frame import Frame
 from dubber.media.reader import probe, read_frames
 from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP
 from dubber.tracking.base import FaceObservation, RgbPicture
-from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker, landmarks_box
+from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
+from dubber.tracking.regions import landmarks_box
 from dubber.types import NUM_TRACKER_LANDMARKS
 from tests.conftest import real_clip
 
