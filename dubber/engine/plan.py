@@ -34,7 +34,7 @@ class Node:
     """One entry of a plan.
 
     Attributes:
-        name: The stage's name, or "source".
+        name: The stage's name, or "source"; with ":2" and so on where the plan has more of the same.
         key: Key of what it makes.
         stage: None for a source file.
         source: The user's file, for a source.
@@ -93,7 +93,9 @@ class Plan:
             "weights": weights,
             "inputs": input_keys,
         }
-        return self._append(Node(stage.name, key, stage, None, tuple(ref.index for ref in inputs), document))
+        same = sum(node.stage is not None and node.stage.name == stage.name for node in self.nodes)
+        name = f"{stage.name}:{same + 1}" if same else stage.name
+        return self._append(Node(name, key, stage, None, tuple(ref.index for ref in inputs), document))
 
     def stage_names(self) -> list[str]:
         """Names of the stages, in order."""
@@ -113,9 +115,10 @@ class Plan:
         )
 
     def downstream_of(self, index: int) -> set[int]:
-        """A node and all that depend on it."""
-        found = {index}
-        for later in range(index + 1, len(self.nodes)):
+        """A node, the others of its stage, and all that depend on them."""
+        stage = self.nodes[index].stage
+        found = {index} | {n for n, node in enumerate(self.nodes) if stage and type(node.stage) is type(stage)}
+        for later in range(min(found) + 1, len(self.nodes)):
             if found.intersection(self.nodes[later].inputs):
                 found.add(later)
         return found
