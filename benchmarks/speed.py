@@ -96,6 +96,7 @@ def made_track(model: LinearFaceModel, num_frames: int) -> FaceTrack:
         shot_id_T=np.zeros(num_frames, np.int32),
         identity_id_T=np.zeros(num_frames, np.int32),
         similarity_T23=similarity_to_mean_face(landmarks),
+        why_not_T=np.zeros(num_frames, np.int8),
     )
 
 

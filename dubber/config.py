@@ -15,6 +15,7 @@ from dubber.stages.blend import BlendParams
 from dubber.stages.deflicker import DeflickerParams
 from dubber.stages.demux import DemuxParams
 from dubber.stages.fit import FitParams
+from dubber.stages.people import PeopleParams
 from dubber.stages.remux import RemuxParams
 from dubber.stages.render import RenderParams
 from dubber.stages.retime import RetimeParams
@@ -37,6 +38,7 @@ class DubConfig(BaseModel):
 
     demux: DemuxParams = DemuxParams()
     speech: SpeechParams = SpeechParams()
+    people: PeopleParams = PeopleParams()
     track: TrackParams = TrackParams()
     fit: FitParams = FitParams()
     length: LengthParams = LengthParams()

@@ -31,13 +31,14 @@ from dubber.stages.demux import Demux
 from dubber.stages.disk_need import disk_need
 from dubber.stages.fit import Fit
 from dubber.stages.painter_check import CheckPainter
+from dubber.stages.people import plan_people
 from dubber.stages.remux import Remux
 from dubber.stages.render import Render
 from dubber.stages.retime import Retime
 from dubber.stages.speech import ExtractOwnSpeech, ExtractSpeech
 from dubber.stages.teeth import Teeth
 from dubber.stages.timeline import SetLength
-from dubber.stages.track import Track
+from dubber.stages.track import plan_track
 from dubber.stages.translate import Translate
 from dubber.types import (
     AdaptedPainter,
@@ -49,6 +50,7 @@ from dubber.types import (
     FaceTrack,
     Mouths,
     PainterVerdict,
+    People,
     RetimeMap,
     SourceFile,
     Speech,
@@ -83,6 +85,7 @@ class DubPlan:
     clip: Ref[Clip]
     speech: Ref[Speech]
     own_speech: Ref[Speech]
+    people: Ref[People]
     track: Ref[FaceTrack]
     coeffs: Ref[FaceCoeffs]
     timeline: Ref[Timeline]
@@ -119,10 +122,11 @@ def plan_dub(
     speech = plan.add(ExtractSpeech(config.speech), audio)
     timeline = plan.add(SetLength(config.length), clip, speech)
 
-    track = plan.add(Track(config.track), video, clip)
+    people = plan_people(plan, config.people, video, clip)
+    own_speech = plan.add(ExtractOwnSpeech(), video)
+    track = plan_track(plan, config.track, video, clip, people, own_speech)
     coeffs = plan.add(Fit(config.fit), track)
 
-    own_speech = plan.add(ExtractOwnSpeech(), video)
     expression = plan.add(Translate(config.translate), speech, timeline, coeffs, track, clip, own_speech)
     retime = plan.add(Retime(config.retime), timeline, expression, coeffs, track)
 
@@ -149,6 +153,7 @@ def plan_dub(
         clip=clip,
         speech=speech,
         own_speech=own_speech,
+        people=people,
         track=track,
         coeffs=coeffs,
         timeline=timeline,

@@ -37,7 +37,7 @@ from tests.synth import SyntheticClip, make_clip, talking_sound, write_wav
 
 NUM_FRAMES = 40
 STAGES = [
-    *("demux", "speech", "timeline", "track", "fit", "own_speech"),
+    *("demux", "speech", "timeline", "people", "own_speech", "track", "fit"),
     *("translate", "retime", "check", "render", "teeth", "deflicker", "blend", "remux"),
 ]
 
@@ -158,7 +158,7 @@ def test_other_speech_keeps_what_the_video_gave(case: Case, dubbed: Path) -> Non
     plan = case.plan(case.other_line).plan
     store = Store(case.cache)
     hits = {node.name for node in plan.nodes if node.stage is not None and store.has(node.key)}
-    assert hits == {"demux", "track", "fit", "own_speech", "check"}
+    assert hits == {"demux", "people", "track", "fit", "own_speech", "check"}
 
 
 def test_until_stops_and_keeps(case: Case, tmp_path: Path) -> None:
@@ -241,10 +241,10 @@ def test_intermediates_are_files_to_look_at(case: Case, dubbed: Path, tmp_path: 
     assert len(rows) == NUM_FRAMES + 1
 
 
-# In the middle of the track; in the middle of the patches; between the last of them and the encode's end.
+# In the middle of looking for people; in the middle of the patches; between the last of them and the encode's end.
 @pytest.mark.parametrize(
     ("stage", "num_frames", "first_made"),
-    [("track", 6, "track"), ("render", 20, "render"), ("remux", NUM_FRAMES, "teeth")],
+    [("people", 6, "people"), ("render", 20, "render"), ("remux", NUM_FRAMES, "teeth")],
 )
 def test_killed_run_goes_on_to_the_same_bytes(
     case: Case,
@@ -257,7 +257,7 @@ def test_killed_run_goes_on_to_the_same_bytes(
 ) -> None:
     """kill -9; the next run's output equals that of an undisturbed one."""
     output = tmp_path / "killed.mp4"
-    if stage != "track":  # what comes before is there
+    if stage != "people":  # what comes before is there
         shutil.copytree(case.cache / "entries", tmp_path / "cache" / "entries")
         for node in case.plan().plan.nodes:
             if node.name in STAGES[STAGES.index("render") :]:

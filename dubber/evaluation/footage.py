@@ -33,7 +33,9 @@ from dubber.stages.adapt import Adapt
 from dubber.stages.demux import Demux
 from dubber.stages.fit import Fit
 from dubber.stages.mouth_geometry import wanted_landmarks
-from dubber.stages.track import Track
+from dubber.stages.people import plan_people
+from dubber.stages.speech import ExtractOwnSpeech
+from dubber.stages.track import plan_track
 from dubber.training.dataset import ManifestRow, plan_clip
 from dubber.types import (
     AdaptedPainter,
@@ -121,7 +123,8 @@ class Footage:
         plan = Plan(runtime.weights, Store(runtime.cache_dir))
         video = plan.source(self.video.path)
         clip = plan.add(Demux(config.demux), video)
-        track = plan.add(Track(config.track), video, clip)
+        people = plan_people(plan, config.people, video, clip)
+        track = plan_track(plan, config.track, video, clip, people, plan.add(ExtractOwnSpeech(), video))
         coeffs = plan.add(Fit(config.fit), track)
         params = config.adapt.model_copy(update={"held_out_from_frame": self.held_out_from_frame})
         return Run(plan, runtime).get(plan.add(Adapt(params), video, clip, track, coeffs))
@@ -162,7 +165,7 @@ def prepare(
     one_to_one = config.with_overrides(first_stages)
     plan = plan_dub(one_to_one, path, path, runtime=runtime)
     run = Run(plan.plan, runtime, progress)
-    progress.plan(["demux", "speech", "timeline", "track", "fit"])
+    progress.plan(["demux", "speech", "timeline", "people", "track", "fit"])
     clip, track = run.get(plan.clip), run.get(plan.track)
     held_out = round(clip.num_frames * (1 - HELD_OUT_SHARE))
     end = clip.num_frames if max_frames is None else min(held_out + max_frames, clip.num_frames)

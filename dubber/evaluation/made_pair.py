@@ -24,8 +24,9 @@ from dubber.evaluation.user_networks import UserNetworks
 from dubber.media.audio import read_speech
 from dubber.media.reader import read_frames_at
 from dubber.stages.demux import Demux
+from dubber.stages.people import plan_people
 from dubber.stages.speech import ExtractSpeech
-from dubber.stages.track import Track
+from dubber.stages.track import plan_track
 from dubber.types import Clip, FaceTrack, Float32, Int64, SourceFile, Speech
 
 MAX_ASPECT_DIFFERENCE = 0.01
@@ -146,9 +147,10 @@ def _open(
     made_clip, filmed_clip = plan.add(Demux(config.demux), made), plan.add(Demux(config.demux), filmed)
     speech = plan.add(ExtractSpeech(config.speech), made)
     filmed_speech = plan.add(ExtractSpeech(config.speech), filmed)
-    track = plan.add(Track(config.track), filmed, filmed_clip)
+    people = plan_people(plan, config.people, filmed, filmed_clip)
+    track = plan_track(plan, config.track, filmed, filmed_clip, people, filmed_speech)
     run = Run(plan, runtime, progress)
-    progress.plan(["demux", "speech", "track", "compare"])
+    progress.plan(["demux", "speech", "people", "track", "compare"])
     return _Videos(
         made=run.get(made),
         made_clip=run.get(made_clip),

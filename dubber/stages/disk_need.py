@@ -30,8 +30,8 @@ PATCH_BYTES_PER_PX = 1.2
 _MOUTH_BYTES = 660
 """Arrays of `Mouths` per output frame."""
 
-_TRACK_BYTES, _FIT_BYTES, _CLIP_BYTES = 5680, 150, 10
-"""Per source frame."""
+_PEOPLE_BYTES, _TRACK_BYTES, _FIT_BYTES, _CLIP_BYTES = 5680, 5680, 150, 10
+"""Per source frame; of people, for each of them."""
 
 _FRAME_BYTES = {"timeline": 13, "translate": 125, "retime": 6}
 """Per output frame."""
@@ -177,6 +177,7 @@ def _kept_bytes(stage: Stage[Any], extent: _Extent) -> float:
         return extent.num_out * (_MOUTH_BYTES + PATCH_BYTES_PER_PX * extent.patch_px())
     return {
         "demux": _CLIP_BYTES * extent.num_source,
+        "people": _PEOPLE_BYTES * extent.num_source,
         "track": _TRACK_BYTES * extent.num_source,
         "fit": _FIT_BYTES * extent.num_source,
         "speech": _SPEECH_BYTES_PER_S * extent.speech_s,
@@ -187,8 +188,10 @@ def _kept_bytes(stage: Stage[Any], extent: _Extent) -> float:
 
 def _scratch_bytes(stage: Stage[Any], extent: _Extent) -> float:
     """What a stage puts into the cache's folder and removes in the end."""
+    if stage.name == "people":
+        return 2 * _PEOPLE_BYTES * extent.num_source
     if stage.name == "track":
-        return 2 * _TRACK_BYTES * extent.num_source
+        return _TRACK_BYTES * extent.num_source
     if isinstance(stage, Adapt):
         lessons = min(stage.params.num_lessons, extent.num_source)
         return lessons * (1 + _NUM_EXEMPLARS) * 3 * extent.patch_px()

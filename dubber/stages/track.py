@@ -1,46 +1,36 @@
-"""track: follow one face through the clip (method.md, Crop / alignment)."""
+"""track: follow one person's face through the clip (method.md, Crop / alignment)."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
-from contextlib import closing
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import NoFaceError
-from dubber.types import Clip, FaceTrack, SourceFile
+from dubber.types import Clip, FaceTrack, People, SourceFile, WhyNot
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from dubber.tracking.base import FaceTracker, Picture
-    from dubber.types import Bool, Float32, Int32
-
-PREFETCHED_FRAMES = 4
-"""Frames decoded ahead of the tracker."""
+    from dubber.engine.plan import Plan, Ref
+    from dubber.types import Bool, Float32, Int8, Int32, Speech
 
 
 class TrackParams(Params):
-    """How faces are found, and which frames can be dubbed.
+    """Whose face is dubbed, and which frames can be.
 
     Attributes:
-        backend: The tracker.
-        max_side_px: New faces are looked for in pictures whose longer side is at most this.
+        speaker: Whose: see `dubber.ops.speaker.parse_speaker`.
         max_gap_frames: So many frames without the face, within a shot, are bridged.
         min_face_px: Faces narrower than this are left alone.
         max_yaw_deg: Faces turned farther to the side than this are left alone.
         smoothing_sigma_frames: Gaussian smoothing of the similarity in time.
     """
 
-    backend: Literal["mediapipe"] = "mediapipe"
-    max_side_px: int = Field(640, ge=64)
+    speaker: str = Field("largest", coerce_numbers_to_str=True)
     max_gap_frames: int = Field(5, ge=0)
     min_face_px: float = Field(64.0, gt=0)
     max_yaw_deg: float = Field(55.0, gt=0, le=90)
@@ -48,10 +38,10 @@ class TrackParams(Params):
 
 
 class Track(Stage[FaceTrack]):
-    """Find the main face in every frame and the similarity that brings it into the crop."""
+    """Choose a person, bridge what is missing, and find the similarity that brings the face into the crop."""
 
     name = "track"
-    version = 3
+    version = 4
     output_type = FaceTrack
     params: TrackParams
 
@@ -59,157 +49,57 @@ class Track(Stage[FaceTrack]):
         """Make the track.
 
         Args:
-            ctx: Is told of each frame.
-            *inputs: `SourceFile` of the video and its `Clip`.
+            ctx: Lends room for the landmarks.
+            *inputs: `SourceFile` of the video, its `Clip` and its `People`.
 
         Returns:
-            The track of the person whose face is largest and longest in the picture.
+            The track of the chosen person.
 
         Raises:
             NoFaceError: No frame has a face that can be dubbed.
         """
-        from dubber.media.flow import prefetch
-        from dubber.media.reader import read_frames
-        from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
-
-        video, clip = _inputs(*inputs)
-        with (
-            ctx.frames(clip.num_frames),
-            MediapipeMeshTracker(look_side_px=self.params.max_side_px) as tracker,
-            Sightings(tracker, ctx.scratch_dir()) as seen,
-            closing(prefetch(read_frames(video.path, clip), PREFETCHED_FRAMES)) as frames,
-        ):
-            for frame, time_s in zip(frames, clip.times_s_T, strict=True):
-                seen.add(frame, float(time_s))
-                ctx.advance()
-            track = make_track(seen, self.params)
+        video, _clip, people = _inputs(*inputs)
+        if not people.num_people:
+            raise NoFaceError("No face was found in the video.", where=str(video.path))
+        track = make_track(people, 0, self.params, ctx.scratch_dir())
         if not track.is_usable_T.any():
-            raise NoFaceError(_why_none(track, self.params), where=str(video.path))
+            raise NoFaceError(_why_none(track), where=str(video.path))
         return track
 
 
-def _inputs(video: SourceFile, clip: Clip) -> tuple[SourceFile, Clip]:
-    return video, clip
-
-
-class Sightings:
-    """All that was seen of all people, gathered while frames flow by; the landmarks wait in a file.
-
-    A context manager: at its end the file is removed.
-
-    Args:
-        tracker: Finds the faces.
-        folder: Where there is room for the landmarks, 6 KB per face and frame.
-    """
-
-    def __init__(self, tracker: FaceTracker, folder: Path) -> None:
-        from dubber.ops.shots import CutDetector
-        from dubber.tracking.identity import FaceLinker
-
-        self.folder = folder
-        self._path = folder / f"seen-{uuid4().hex}.landmarks"
-        self._file = self._path.open("xb")
-        self._tracker = tracker
-        self._cuts = CutDetector()
-        self._linker = FaceLinker()
-        self._shot_ids = array("i")
-        # Of every sighting: frame, person, box and score.
-        self._frames, self._people = array("i"), array("i")
-        self._boxes, self._scores = array("f"), array("f")
-
-    def __enter__(self) -> Sightings:
-        """Be the one that removes the file."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove the file."""
-        self._file.close()
-        self._path.unlink()
-
-    def add(self, picture: Picture, time_s: float) -> None:
-        """Look at the next frame.
-
-        Args:
-            picture: The frame.
-            time_s: When it is shown.
-        """
-        from dubber.ops.shots import SMALL_SIZE
-
-        index = len(self._shot_ids)
-        is_cut = self._cuts.is_cut(picture.rgb(SMALL_SIZE))
-        if is_cut:
-            self._tracker.reset()
-        self._shot_ids.append((self._shot_ids[-1] if self._shot_ids else 0) + int(is_cut))
-        observations = self._tracker.track(picture, time_s)
-        self._people.extend(self._linker.link(observations, index, self._shot_ids[-1]))
-        for observation in observations:
-            self._frames.append(index)
-            self._boxes.extend(observation.box_4.tolist())
-            self._scores.append(observation.score)
-            self._file.write(observation.landmarks_L3.tobytes())
-
-    def main_person(self) -> int:
-        """The person to dub; -1 where nobody was seen."""
-        return self._linker.main_identity()
-
-    def shot_id_T(self) -> Int32:
-        """(T,) int32 shot of each frame."""
-        import numpy as np
-
-        return np.array(self._shot_ids, np.int32)
-
-    def of_person(self, person: int) -> Seen:
-        """What was seen of somebody, without the landmarks."""
-        import numpy as np
-
-        rows_S = np.flatnonzero(np.array(self._people, np.int32) == person).astype(np.int32)
-        return Seen(
-            frames_S=np.array(self._frames, np.int32)[rows_S],
-            rows_S=rows_S,
-            boxes_S4=np.array(self._boxes, np.float32).reshape(-1, 4)[rows_S],
-            scores_S=np.array(self._scores, np.float32)[rows_S],
-        )
-
-    def landmarks(self, start: int, stop: int) -> Float32:
-        """(stop - start, 468, 3) float32 px of some of all sightings, by their numbers."""
-        import numpy as np
-
-        from dubber.types import NUM_TRACKER_LANDMARKS
-
-        self._file.flush()
-        numbers = NUM_TRACKER_LANDMARKS * 3
-        flat = np.fromfile(self._path, np.float32, (stop - start) * numbers, offset=start * numbers * 4)
-        return flat.reshape(-1, NUM_TRACKER_LANDMARKS, 3)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Sightings of one person.
-
-    Attributes:
-        frames_S: (S,) int32, increasing.
-        rows_S: (S,) int32, numbers among all sightings.
-        boxes_S4: (S, 4) float32 px.
-        scores_S: (S,) float32.
-    """
-
-    frames_S: Int32
-    rows_S: Int32
-    boxes_S4: Float32
-    scores_S: Float32
-
-
-def make_track(seen: Sightings, params: TrackParams) -> FaceTrack:
-    """Turn sightings into the main person's track; the other people are dropped.
+def plan_track(
+    plan: Plan,
+    params: TrackParams,
+    video: Ref[SourceFile],
+    clip: Ref[Clip],
+    people: Ref[People],
+    own_speech: Ref[Speech],  # noqa: ARG001
+) -> Ref[FaceTrack]:
+    """Plan the stage with what the choice of the person needs, and nothing else.
 
     Args:
-        seen: All frames' sightings.
+        plan: The plan.
+        params: Whose face, and how.
+        video: The video.
+        clip: Its pictures.
+        people: Who is in it.
+        own_speech: What is said in it; waited for only where lips are compared with it.
+    """
+    return plan.add(Track(params), video, clip, people)
+
+
+def _inputs(video: SourceFile, clip: Clip, people: People) -> tuple[SourceFile, Clip, People]:
+    return video, clip, people
+
+
+def make_track(people: People, person: int, params: TrackParams, folder: Path) -> FaceTrack:
+    """One person's track.
+
+    Args:
+        people: All frames' sightings.
+        person: Whose, counting from 0.
         params: What counts as usable, how much is smoothed.
-
-    Returns:
-        The track. Its landmarks are mapped from a file beside those of the sightings.
+        folder: The landmarks are mapped from a new file in it.
     """
     import numpy as np
 
@@ -218,27 +108,27 @@ def make_track(seen: Sightings, params: TrackParams) -> FaceTrack:
     from dubber.ops.portions import portions
     from dubber.types import NUM_TRACKER_LANDMARKS
 
-    shot_id_T, person = seen.shot_id_T(), seen.main_person()
-    num_frames, found = len(shot_id_T), seen.of_person(person)
+    shot_id_T, num_frames = people.shot_id_T, len(people.shot_id_T)
+    rows_R = np.flatnonzero(people.person_S == person)
+    boxes_R4, scores_R = people.boxes_S4[rows_R], people.scores_S[rows_R]
+    known_K, before_K, after_K, share_K = _between(people.frames_S[rows_R], shot_id_T, params.max_gap_frames)
     boxes_T4, scores_T = np.zeros((num_frames, 4), np.float32), np.zeros(num_frames, np.float32)
-    landmarks_path = seen.folder / f"track-{uuid4().hex}.landmarks"
-    landmarks_TL3 = scratch_array(landmarks_path, (num_frames, NUM_TRACKER_LANDMARKS, 3), np.float32)
-    known_K, before_K, after_K, share_K = _between(found.frames_S, shot_id_T, params.max_gap_frames)
-    boxes_T4[known_K] = _mixed(found.boxes_S4[before_K], found.boxes_S4[after_K], share_K)
-    worse_K = np.minimum(found.scores_S[before_K], found.scores_S[after_K])
+    boxes_T4[known_K] = _mixed(boxes_R4[before_K], boxes_R4[after_K], share_K)
+    worse_K = np.minimum(scores_R[before_K], scores_R[after_K])
     scores_T[known_K] = np.where(before_K == after_K, worse_K, worse_K / 2)
+    landmarks_TL3 = scratch_array(
+        folder / f"track-{uuid4().hex}.landmarks", (num_frames, NUM_TRACKER_LANDMARKS, 3), np.float32
+    )
     for part in portions(num_frames):
-        first, last = np.searchsorted(known_K, [part.start, part.stop])
-        if first == last:
-            continue
-        before_k, after_k = found.rows_S[before_K[first:last]], found.rows_S[after_K[first:last]]
-        rows_SL3 = seen.landmarks(before_k[0], after_k[-1] + 1)
-        landmarks_TL3[known_K[first:last]] = _mixed(
-            rows_SL3[before_k - before_k[0]], rows_SL3[after_k - before_k[0]], share_K[first:last]
+        known_k = slice(*np.searchsorted(known_K, [part.start, part.stop]))
+        landmarks_TL3[known_K[known_k]] = _mixed(
+            people.landmarks_SL3[rows_R[before_K[known_k]]],
+            people.landmarks_SL3[rows_R[after_K[known_k]]],
+            share_K[known_k],
         )
     has_face_T = scores_T > 0
-    is_large_T = boxes_T4[:, 2] - boxes_T4[:, 0] >= params.min_face_px
-    is_usable_T: Bool = has_face_T & is_large_T & (np.abs(yaw_deg(landmarks_TL3)) <= params.max_yaw_deg)
+    why_not_T = _why_not(people, has_face_T, boxes_T4, landmarks_TL3, params)
+    is_usable_T: Bool = why_not_T == WhyNot.USABLE
     similarity_T23 = similarity_to_mean_face(landmarks_TL3, has_face_T)
     return FaceTrack(
         boxes_T4=boxes_T4,
@@ -250,7 +140,28 @@ def make_track(seen: Sightings, params: TrackParams) -> FaceTrack:
         similarity_T23=smooth_per_segment(
             similarity_T23, is_usable_T, shot_id_T, params.smoothing_sigma_frames
         ),
+        why_not_T=why_not_T,
     )
+
+
+def _why_not(
+    people: People, has_face_T: Bool, boxes_T4: Float32, landmarks_TL3: Float32, params: TrackParams
+) -> Int8:
+    """(T,) int8 `WhyNot`."""
+    import numpy as np
+
+    is_anybody_T = np.zeros(len(has_face_T), np.bool_)
+    is_anybody_T[people.frames_S] = True
+    is_large_T = boxes_T4[:, 2] - boxes_T4[:, 0] >= params.min_face_px
+    is_towards_T = np.abs(yaw_deg(landmarks_TL3)) <= params.max_yaw_deg
+    reasons = {
+        WhyNot.NO_FACE: ~has_face_T & ~is_anybody_T,
+        WhyNot.OTHER_PERSON: ~has_face_T,
+        WhyNot.TOO_SMALL: ~is_large_T,
+        WhyNot.TURNED_AWAY: ~is_towards_T,
+        WhyNot.MIXED: people.is_mixed_T,
+    }
+    return np.select(list(reasons.values()), list(reasons), WhyNot.USABLE).astype(np.int8)
 
 
 def yaw_deg(landmarks_TL3: Float32) -> Float32:
@@ -309,12 +220,9 @@ def _mixed(first_Kx: Float32, second_Kx: Float32, share_K: Float32) -> Float32:
     return (1 - share_Kx) * first_Kx + share_Kx * second_Kx
 
 
-def _why_none(track: FaceTrack, params: TrackParams) -> str:
+def _why_none(track: FaceTrack) -> str:
     """What to tell when no frame is usable."""
-    has_face_T = track.scores_T > 0
-    if not has_face_T.any():
-        return "No face was found in the video."
+    if (track.why_not_T == WhyNot.TURNED_AWAY).any():
+        return "The face is turned away from the camera, or too small, throughout the video."
     widest_px = float((track.boxes_T4[:, 2] - track.boxes_T4[:, 0]).max())
-    if widest_px < params.min_face_px:
-        return f"The largest face is only {widest_px:.0f} px wide."
-    return "The face is turned away from the camera, or too small, throughout the video."
+    return f"The largest face is only {widest_px:.0f} px wide."

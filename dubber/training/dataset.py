@@ -17,7 +17,9 @@ from dubber.engine.store import Store
 from dubber.errors import ConfigError, NoFaceError
 from dubber.stages.demux import Demux, DemuxParams
 from dubber.stages.fit import Fit, FitParams
-from dubber.stages.track import Track, TrackParams
+from dubber.stages.people import PeopleParams, plan_people
+from dubber.stages.speech import ExtractOwnSpeech
+from dubber.stages.track import TrackParams, plan_track
 from dubber.types import Clip, FaceCoeffs, FaceTrack, SourceFile
 
 logger = logging.getLogger(__name__)
@@ -135,7 +137,9 @@ def plan_clip(path: Path, runtime: Runtime) -> ClipPlan:
     plan = Plan(runtime.weights, Store(runtime.cache_dir))
     video = plan.source(path)
     clip = plan.add(Demux(DemuxParams()), video)
-    return ClipPlan(plan, video, clip, plan.add(Track(TrackParams()), video, clip))
+    people = plan_people(plan, PeopleParams(), video, clip)
+    track = plan_track(plan, TrackParams(), video, clip, people, plan.add(ExtractOwnSpeech(), video))
+    return ClipPlan(plan, video, clip, track)
 
 
 def fitted_clip(row: ManifestRow, runtime: Runtime) -> FittedClip | None:

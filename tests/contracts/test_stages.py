@@ -24,7 +24,7 @@ def stages(runtime: Runtime) -> list:
 
 def test_names_are_unique_and_versions_count_from_one(runtime: Runtime) -> None:
     made = stages(runtime)
-    assert len({stage.name for stage in made}) == len(made) == 14
+    assert len({stage.name for stage in made}) == len(made) == 15
     assert all(stage.version >= 1 for stage in made)
 
 

@@ -81,6 +81,7 @@ def track_of(shot_id_T: np.ndarray) -> FaceTrack:
         shot_id_T=shot_id_T.astype(np.int32),
         identity_id_T=np.zeros(num_frames, np.int32),
         similarity_T23=np.zeros((num_frames, 2, 3), np.float32),
+        why_not_T=np.zeros(num_frames, np.int8),
     )
 
 

@@ -67,6 +67,7 @@ def made_track(model: LinearFaceModel, noise_px: float = 0.0) -> tuple[FaceTrack
         shot_id_T=np.zeros(NUM_FRAMES, np.int32),
         identity_id_T=np.zeros(NUM_FRAMES, np.int32),
         similarity_T23=similarity,
+        why_not_T=(~is_usable).astype(np.int8),
     )
     return track, expression
 

@@ -63,6 +63,7 @@ def true_track(synthetic: SyntheticClip) -> FaceTrack:
         shot_id_T=synthetic.shot_id_T,
         identity_id_T=np.where(has_face_T, 0, -1).astype(np.int32),
         similarity_T23=similarity_T23,
+        why_not_T=(~has_face_T).astype(np.int8),
     )
 
 
@@ -332,6 +333,7 @@ def fitted(num_frames: int) -> tuple[FaceTrack, FaceCoeffs]:
         zeros,
         zeros,
         similarity,
+        zeros.astype(np.int8),
     )
     residual = np.zeros(num_frames, np.float32)
     return track, FaceCoeffs(identity, expression, rotation * 0.2, scale, translation, residual)

@@ -16,10 +16,11 @@ from dubber.media.reader import probe
 from dubber.ops import portions
 from dubber.ops.align import MEAN_FACE_RIGID_N2, apply_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import RIGID
-from dubber.stages.track import Sightings, Track, TrackParams, make_track, short_gaps, yaw_deg
+from dubber.stages.people import FindPeople, PeopleParams, Sightings
+from dubber.stages.track import Track, TrackParams, make_track, short_gaps, yaw_deg
 from dubber.tracking.base import FaceObservation, Picture, RgbPicture
 from dubber.tracking.regions import landmarks_box
-from dubber.types import FaceTrack, Float32, SourceFile, UInt8
+from dubber.types import FaceTrack, Float32, People, SourceFile, UInt8
 from tests.conftest import real_clip
 from tests.models.face import formula_face
 
@@ -56,14 +57,28 @@ class Script:
         pass
 
 
-def track(frames: list[list[FaceObservation]], cut_at: int = -1, **params: float) -> tuple[FaceTrack, Script]:
+def find(frames: list[list[FaceObservation]], folder: Path, cut_at: int = -1) -> tuple[People, Script]:
     script = Script(frames)
     picture: UInt8 = np.zeros((*SIZE, 3), np.uint8)
-    with TemporaryDirectory() as folder, Sightings(script, Path(folder)) as seen:
+    with Sightings(script, folder) as seen:
         for index in range(len(frames)):
             picture = np.invert(picture) if index == cut_at else picture
             seen.add(RgbPicture(picture), index / 25)
-        return make_track(seen, TrackParams.model_validate(params)), script
+        return seen.people(), script
+
+
+def track(frames: list[list[FaceObservation]], cut_at: int = -1, **params: float) -> tuple[FaceTrack, Script]:
+    with TemporaryDirectory() as folder:
+        people, script = find(frames, Path(folder), cut_at)
+        return make_track(people, 0, TrackParams.model_validate(params), Path(folder)), script
+
+
+def tracked(context: StageContext, path: Path, num_frames: int) -> FaceTrack:
+    """The track of a real clip's first frames."""
+    clip = probe(path)
+    short, video = replace(clip, pts_T=clip.pts_T[:num_frames]), SourceFile(path, "")
+    people = FindPeople(PeopleParams()).run(context, video, short)
+    return Track(TrackParams()).run(context, video, short, people)
 
 
 def test_the_larger_person_is_followed() -> None:
@@ -133,10 +148,7 @@ def test_the_similarity_brings_the_face_onto_the_mean_face() -> None:
 
 
 def test_real_footage(context: StageContext) -> None:
-    path = real_clip("dev/grid_s1/bbir7s.mp4")
-    clip = probe(path)
-    short = replace(clip, pts_T=clip.pts_T[:8])
-    found = Track(TrackParams()).run(context, SourceFile(path, ""), short)
+    found = tracked(context, real_clip("dev/grid_s1/bbir7s.mp4"), 8)
     assert found.is_usable_T.all()
     assert found.similarity_T23.shape == (8, 2, 3)
     rigid = apply_similarity(found.similarity_T23, found.landmarks_TL3[:, RIGID, :2])
@@ -145,16 +157,12 @@ def test_real_footage(context: StageContext) -> None:
 
 def test_no_face_says_so(context: StageContext) -> None:
     path = real_clip("hard/no_face.mp4")
-    clip = probe(path)
-    short = replace(clip, pts_T=clip.pts_T[:3])
     with pytest.raises(NoFaceError) as caught:
-        Track(TrackParams()).run(context, SourceFile(path, ""), short)
+        tracked(context, path, 3)
     assert caught.value.where == str(path)
     assert "No face" in caught.value.message
 
 
 def test_a_face_too_small_says_so(context: StageContext) -> None:
-    path = real_clip("hard/tiny_face.mp4")
-    clip = probe(path)
     with pytest.raises(NoFaceError, match=r"only 4\d px wide"):
-        Track(TrackParams()).run(context, SourceFile(path, ""), replace(clip, pts_T=clip.pts_T[:2]))
+        tracked(context, real_clip("hard/tiny_face.mp4"), 2)

@@ -71,6 +71,7 @@ def target(num_frames=50):
     track = FaceTrack(
         np.zeros((num_frames, 4), np.float32), landmarks, ones, ones > 0, zeros.astype(np.int32),
         zeros.astype(np.int32), np.zeros((num_frames, 2, 3), np.float32),
+        zeros.astype(np.int8),
     )  # fmt: skip
     coeffs = FaceCoeffs(
         np.zeros(2, np.float32), expression, np.zeros((num_frames, 3), np.float32), ones,

@@ -28,6 +28,7 @@ from dubber.models.morphable import (
 )
 from dubber.ops import landmarks
 from dubber.stages.fit import Fit, FitParams
+from dubber.stages.people import FindPeople, PeopleParams
 from dubber.stages.track import Track, TrackParams
 from dubber.training.face_files import bfm2017, read_face_file, read_landmarks, to_linear_face_model
 from dubber.training.face_import import import_face_model, tracker_mean_face
@@ -190,6 +191,7 @@ def test_the_expression_that_made_a_face_is_found_again(
         shot_id_T=np.arange(count, dtype=np.int32),
         identity_id_T=np.zeros(count, np.int32),
         similarity_T23=similarity,
+        why_not_T=np.zeros(count, np.int8),
     )
     context = replace(context, runtime=replace(runtime, weights=folder))
     coeffs = Fit(FitParams()).run(context, track)
@@ -433,7 +435,8 @@ def test_the_true_ict_facekit_follows_a_real_mouth(runtime: Runtime) -> None:
     runtime = replace(runtime, weights=WeightsFolder(out))
     plan = Plan(runtime.weights, Store(runtime.cache_dir))
     source = plan.source(video)
-    track = plan.add(Track(TrackParams()), source, plan.add(Demux(DemuxParams()), source))
+    clip = plan.add(Demux(DemuxParams()), source)
+    track = plan.add(Track(TrackParams()), source, clip, plan.add(FindPeople(PeopleParams()), source, clip))
     coeffs_ref = plan.add(Fit(FitParams()), track)
     run = Run(plan, runtime)
     face, coeffs = run.get(track), run.get(coeffs_ref)
