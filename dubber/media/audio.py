@@ -21,7 +21,13 @@ import soundfile
 import soxr
 
 from dubber.errors import MediaError
-from dubber.media.container import INCOMPLETE_ADVICE, check_readable, first_picture_s, open_media
+from dubber.media.container import (
+    INCOMPLETE_ADVICE,
+    check_readable,
+    decodable,
+    first_picture_s,
+    open_media,
+)
 from dubber.types import Float32, Speech
 from dubber.units import seconds_to_samples
 
@@ -335,9 +341,10 @@ def _iterate_with_av(path: Path) -> Iterator[tuple[Float32, int]]:
 
 
 def _audio_stream(container: InputContainer, path: Path) -> AudioStream:
-    if not container.streams.audio:
+    streams = decodable(container.streams.audio)
+    if not streams:
         raise MediaError("The file has no audio stream.", where=str(path), advice=_SPEECH_ADVICE)
-    return container.streams.audio[0]
+    return streams[0]
 
 
 def _zero_s(container: InputContainer) -> Fraction:

@@ -129,7 +129,7 @@ def probe(path: Path) -> Clip:
     """
     with open_media(path) as container:
         stream = video_stream(container, path)
-        stream.codec_context.options = _TIMES_ONLY
+        stream.codec_context.options = {**stream.codec_context.options, **_TIMES_ONLY}
         decoder = Decoder(container, stream)
         decoder.use_all_processors()  # nothing else can run before the frames are known
         first, last = None, None
