@@ -96,7 +96,7 @@ def test_diarised_lines_of_one_recording(tmp_path: Path) -> None:
 def test_a_line_behind_the_end_of_its_recording_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text('[[line]]\nstart = 0\naudio = "a.wav"\nstart_in_audio = 4')
-    with pytest.raises(ConfigError, match="begins at 4 s of a recording of 3.00 s"):
+    with pytest.raises(ConfigError, match=r"begins at 4 s of a recording of 3\.00 s"):
         read_script(path, None).resolved([3.0])
 
 
