@@ -24,6 +24,7 @@ import torch
 from speed import timed
 
 from dubber.config import DubConfig
+from dubber.dubbing import make_runtime
 from dubber.engine.device import mixed_precision
 from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime, StageContext
@@ -38,7 +39,6 @@ from dubber.ops.landmarks import NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import painter_input
 from dubber.ops.teeth import Proxy, transfer_teeth
 from dubber.ops.warp import landmark_displacement, remap
-from dubber.pipeline import make_runtime
 from dubber.stages.blend import BlendParams
 from dubber.stages.compositor import Compositor
 from dubber.stages.deflicker import Recursion

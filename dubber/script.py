@@ -67,6 +67,11 @@ class Script:
     bed: Path | None = None
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All files it needs."""
+        return self.voices if self.bed is None else (*self.voices, self.bed)
+
+    @property
     def num_speakers(self) -> int:
         """How many people's mouths move."""
         return max(1, len(self.speakers))
@@ -76,6 +81,13 @@ class Script:
         """Whether one file, from its beginning to its end, is all that is to be heard."""
         is_in_place = all(line.start_s == line.from_s for line in self.lines)
         return len(self.voices) == 1 and is_in_place and not self.keeps_rest and self.bed is None
+
+    @property
+    def has_places(self) -> bool:
+        """Whether lines have places in the film; else each speaker says all of a recording."""
+        return self.keeps_rest or any(
+            line.start_s or line.from_s or line.end_s < math.inf for line in self.lines
+        )
 
     def lines_of(self, speaker: int) -> tuple[Line, ...]:
         """The lines of one of the speakers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ from dubber.errors import ConfigError
 if TYPE_CHECKING:
     from dubber.config import DubConfig
     from dubber.engine.stage import Runtime
+    from dubber.script import Script
 
 
 class Length(str, Enum):
@@ -27,6 +30,14 @@ class Length(str, Enum):
     retime = "retime"
 
 
+class AudioTrackUse(str, Enum):
+    """What becomes of the film's own sound track."""
+
+    replace = "replace"
+    add = "add"
+
+
+_WHO = "Who says what when"
 _METHOD = "Method"
 _ENCODING = "Encoding"
 _RUNNING = "Running"
@@ -34,6 +45,14 @@ _RUNNING = "Running"
 Video = Annotated[Path, typer.Argument(help="A person talking.", show_default=False)]
 Audio = Annotated[
     Path, typer.Argument(help="What the person shall say: audio, or a video's sound.", show_default=False)
+]
+SomeAudio = Annotated[
+    Path | None,
+    typer.Argument(
+        help="What the person shall say: audio, or a video's sound. Not needed where --speaker or --script "
+        "name their own.",
+        show_default=False,
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 LengthOption = Annotated[
@@ -77,6 +96,92 @@ AvOffset = Annotated[
         rich_help_panel=_METHOD,
         show_default="0",
     ),
+]
+Speakers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--speaker",
+        metavar="WHO[=FILE]",
+        help="Whose mouth: largest, longest, auto (whose lips go with the film's sound), a number as `dubber "
+        "faces` prints it, X,Y@SECONDS, or a picture of the person. With =FILE what they say; repeat it for "
+        "several people.",
+        rich_help_panel=_WHO,
+        show_default="largest",
+    ),
+]
+ScriptFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--script", help="Who says what when: TOML, JSON or RTTM.", rich_help_panel=_WHO, show_default=False
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="TIME",
+        help="AUDIO begins here, in seconds or H:M:S; all else stays the film's own, picture and sound.",
+        rich_help_panel=_WHO,
+        show_default=False,
+    ),
+]
+End = Annotated[
+    str | None,
+    typer.Option(
+        "--end",
+        metavar="TIME",
+        help="AUDIO ends here at the latest.",
+        rich_help_panel=_WHO,
+        show_default="where AUDIO ends",
+    ),
+]
+Bed = Annotated[
+    Path | None,
+    typer.Option(
+        "--bed",
+        help="Sound to be heard under the speech: music, noises.",
+        rich_help_panel=_WHO,
+        show_default=False,
+    ),
+]
+BedGain = Annotated[
+    float | None,
+    typer.Option("--bed-gain-db", help="How loud the bed is.", rich_help_panel=_WHO, show_default="0"),
+]
+AudioTrack = Annotated[
+    AudioTrackUse | None,
+    typer.Option(
+        "--audio-track",
+        help="replace: the speech takes the place of the film's first sound track; add: that stays too.",
+        rich_help_panel=_WHO,
+        show_default="replace",
+    ),
+]
+AudioLanguage = Annotated[
+    str | None,
+    typer.Option(
+        "--audio-language",
+        metavar="CODE",
+        help="Language of the speech, such as deu.",
+        rich_help_panel=_WHO,
+        show_default=False,
+    ),
+]
+Tracker = Annotated[
+    str | None,
+    typer.Option(
+        "--tracker",
+        help="mediapipe; insightface and mediapipe-tasks with models of yours.",
+        rich_help_panel=_METHOD,
+        show_default="mediapipe",
+    ),
+]
+Deinterlace = Annotated[
+    bool | None,
+    typer.Option("--deinterlace", help="Take interlaced footage, deinterlaced.", rich_help_panel=_METHOD),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Take warnings before the work as errors.", rich_help_panel=_RUNNING)
 ]
 Crf = Annotated[
     int | None,
@@ -173,6 +278,76 @@ def build_config(config_file: Path | None, settings: list[str] | None, **flags: 
     return config.with_overrides(overrides) if overrides else config
 
 
+def build_script(
+    audio: Path | None,
+    speakers: list[str] | None,
+    script_file: Path | None,
+    start: str | None,
+    end: str | None,
+    bed: Path | None,
+) -> tuple[Script, str | None]:
+    """Turn the options about who says what into a script.
+
+    Returns:
+        The script; and whose mouth it is, where one person was named without a recording of their own.
+
+    Raises:
+        ConfigError: They contradict each other, or there is no speech.
+    """
+    from dubber import script as s
+
+    voices = dict(_who_says(speaker) for speaker in speakers or [] if "=" in speaker)
+    names = [speaker for speaker in speakers or [] if "=" not in speaker]
+    is_ranged = start is not None or end is not None
+    if len(names) > 1 or (names and voices) or len(voices) < len(speakers or []) - len(names):
+        raise ConfigError(
+            "Of several speakers each needs speech of their own.",
+            where="--speaker",
+            advice="Say `--speaker 1=anna.wav --speaker 2=ben.wav`, or use `--script`.",
+        )
+    ways = [bool(voices), script_file is not None, is_ranged]
+    if sum(ways) > 1 or (names and script_file is not None):
+        raise ConfigError(
+            "`--speaker WHO=FILE`, `--script` and `--start/--end` exclude each other.",
+            advice="A script can name speakers, files and times.",
+        )
+    if voices:
+        if audio is not None:
+            raise ConfigError("There is AUDIO, and speech for each speaker too.", where=str(audio))
+        made = s.of_speakers(voices)
+    elif script_file is not None:
+        made = s.read_script(script_file, audio)
+    elif audio is None:
+        raise ConfigError("There is no speech.", advice="Name a file with it: `dubber run VIDEO AUDIO`.")
+    else:
+        made = s.in_range(audio, seconds(start), seconds(end)) if is_ranged else s.whole(audio)
+    return replace(made, bed=bed), names[0] if names else None
+
+
+def _who_says(speaker: str) -> tuple[str, Path]:
+    who, _, file = speaker.partition("=")
+    if not who or not file:
+        raise ConfigError(f"'{speaker}' is not of the form WHO=FILE.", where="--speaker")
+    return who, Path(file)
+
+
+def seconds(text: str | None) -> float | None:
+    """Read a time: seconds, minutes:seconds or hours:minutes:seconds.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < math.inf for part in parts):
+        raise ConfigError(f"'{text}' is no time.", advice="Say seconds, such as 62.5, or 1:02.5.")
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
 def adapt_flags(adapt: str | None) -> dict[str, Any]:
     """The settings that `--adapt` stands for, as flags of `build_config`.
 
@@ -196,7 +371,7 @@ def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu",
     Raises:
         DeviceError: The device does not exist here.
     """
-    from dubber.pipeline import make_runtime
+    from dubber.dubbing import make_runtime
 
     return make_runtime(cache_dir=cache, weights_dir=weights, device=device, threads=threads)
 

@@ -14,12 +14,15 @@ from dubber.cli.console import escape, print_json, progress_display, say, set_up
 
 if TYPE_CHECKING:
     from dubber.config import DubConfig
-    from dubber.pipeline import DubPlan, DubResult
+    from dubber.dubbing import DubResult
+    from dubber.engine.stage import Runtime
+    from dubber.pipeline import DubPlan
+    from dubber.script import Script
 
 
 def run(
     video: o.Video,
-    audio: o.Audio,
+    audio: o.SomeAudio = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -27,12 +30,22 @@ def run(
         ),
     ] = None,
     overwrite: o.Overwrite = False,
+    speaker: o.Speakers = None,
+    script: o.ScriptFile = None,
+    start: o.Start = None,
+    end: o.End = None,
+    bed: o.Bed = None,
+    bed_gain_db: o.BedGain = None,
+    audio_track: o.AudioTrack = None,
+    audio_language: o.AudioLanguage = None,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
     adapt: o.AdaptTime = None,
     translator: o.Translator = None,
     mouth_gain: o.MouthGain = None,
     av_offset_ms: o.AvOffset = None,
+    tracker: o.Tracker = None,
+    deinterlace: o.Deinterlace = None,
     crf: o.Crf = None,
     preset: o.Preset = None,
     vcodec: o.VideoCodec = None,
@@ -63,9 +76,16 @@ def run(
 ) -> None:
     """Make the person in VIDEO say what is said in AUDIO."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
+    said, who = o.build_script(audio, speaker, script, start, end, bed)
     dub_config = o.build_config(
         config,
         settings,
+        demux__deinterlace=deinterlace,
+        people__backend=tracker,
+        track__speaker=who,
+        mix__bed_gain_db=bed_gain_db,
+        remux__audio_track=audio_track,
+        remux__audio_language=audio_language,
         length__mode=length,
         render__renderer=renderer,
         **o.adapt_flags(adapt),
@@ -76,20 +96,20 @@ def run(
         remux__preset=preset,
         remux__vcodec=vcodec,
     )
-    from dubber import pipeline
+    from dubber.dubbing import dub
 
     runtime = replace(o.build_runtime(cache, weights, device, threads), keeps_all=keep_stages is not None)
     if dry_run:
-        _show_plan(*_plan(dub_config, video, audio, output, runtime), is_json=json, forced_from=from_stage)
+        _show_plan(*_plan(dub_config, video, said, output, runtime), is_json=json, forced_from=from_stage)
         return
     if side_by_side is not None:
         _check_side_by_side(
-            side_by_side, video, audio, output, dub_config, until_stage, is_overwrite=overwrite
+            side_by_side, (video, *said.files), output, dub_config, until_stage, is_overwrite=overwrite
         )
     with progress_display(is_quiet=quiet) as progress:
-        result = pipeline.dub(
+        result = dub(
             video,
-            audio,
+            said,
             output,
             config=dub_config,
             runtime=runtime,
@@ -101,7 +121,7 @@ def run(
         if keep_stages is not None or side_by_side is not None:
             from dubber import intermediates
 
-            dub_plan, _ = _plan(dub_config, video, audio, output, runtime)
+            dub_plan, _ = _plan(dub_config, video, said, output, runtime)
             if keep_stages is not None:
                 intermediates.export(dub_plan, runtime, keep_stages)
             if side_by_side is not None:
@@ -118,7 +138,11 @@ def run(
 
 def plan(
     video: o.Video,
-    audio: o.Audio,
+    audio: o.SomeAudio = None,
+    speaker: o.Speakers = None,
+    script: o.ScriptFile = None,
+    start: o.Start = None,
+    end: o.End = None,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
     adapt: o.AdaptTime = None,
@@ -131,16 +155,18 @@ def plan(
 ) -> None:
     """Show which stages a run would do and which are in the cache; does no work."""
     set_up_logging(verbosity=0, is_quiet=False)
+    said, who = o.build_script(audio, speaker, script, start, end, None)
     dub_config = o.build_config(
         config,
         settings,
+        track__speaker=who,
         length__mode=length,
         render__renderer=renderer,
         **o.adapt_flags(adapt),
         translate__translator=translator,
     )
     runtime = o.build_runtime(cache, weights)
-    _show_plan(*_plan(dub_config, video, audio, None, runtime), is_json=json, forced_from=None)
+    _show_plan(*_plan(dub_config, video, said, None, runtime), is_json=json, forced_from=None)
 
 
 def result_document(result: DubResult) -> dict[str, Any]:
@@ -178,18 +204,20 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _plan(config: Any, video: Path, audio: Path, output: Path | None, runtime: Any) -> tuple[DubPlan, Any]:
-    from dubber import pipeline
+def _plan(
+    config: DubConfig, video: Path, said: Script, output: Path | None, runtime: Runtime
+) -> tuple[DubPlan, Runtime]:
+    from dubber.output import container_of, default_output
+    from dubber.pipeline import plan_dub
 
-    container = pipeline.container_of(output or pipeline.default_output(video))
+    container = container_of(output or default_output(video))
     config = config.with_overrides({"remux.container": container})
-    return pipeline.plan_dub(config, video, audio, runtime=runtime), runtime
+    return plan_dub(config, video, said, runtime=runtime), runtime
 
 
 def _check_side_by_side(
     path: Path,
-    video: Path,
-    audio: Path,
+    inputs: tuple[Path, ...],
     output: Path | None,
     config: DubConfig,
     until_stage: str | None,
@@ -197,16 +225,16 @@ def _check_side_by_side(
     is_overwrite: bool,
 ) -> None:
     """Find out before the work whether the comparison can be written."""
-    from dubber import pipeline
     from dubber.errors import ConfigError
+    from dubber.output import check_encoding, check_output, container_of, default_output
 
-    output = output or pipeline.default_output(video)
+    output = output or default_output(inputs[0])
     if until_stage is not None:
         raise ConfigError("`--side-by-side` needs a finished dub; `--until` stops before it.")
     if path.absolute() == output.absolute():
         raise ConfigError("The dub and the comparison cannot both have this name.", where=str(path))
-    pipeline.check_output(path, inputs=(video, audio), is_overwrite=is_overwrite)
-    pipeline.check_encoding(config.with_overrides({"remux.container": pipeline.container_of(path)}))
+    check_output(path, inputs=inputs, is_overwrite=is_overwrite)
+    check_encoding(config.with_overrides({"remux.container": container_of(path)}))
 
 
 def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: str | None) -> None:

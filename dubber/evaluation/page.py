@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dubber.errors import OutputFolderError
-from dubber.pipeline import publish
+from dubber.output import publish
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -41,7 +41,8 @@ from dubber.models.morphable import TRACKER, TRACKER_VERTICES, LinearFaceModel, 
 from dubber.ops.align import apply_similarity, scale_similarity
 from dubber.ops.landmarks import NUM_MOUTH, mouth_opening
 from dubber.ops.warp import sample_patch
-from dubber.pipeline import DubPlan, publish
+from dubber.output import publish
+from dubber.pipeline import DubPlan
 from dubber.stages.compositor import Compositor
 from dubber.stages.fit import FACE_MODEL
 from dubber.stages.mouth_geometry import shown_halfway

@@ -17,7 +17,8 @@ from dubber.intermediates.drawing import draw_text, text_width
 from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame, even_box
 from dubber.media.reader import probe, read_frames
-from dubber.pipeline import DubPlan, container_of, publish
+from dubber.output import container_of, publish
+from dubber.pipeline import DubPlan
 from dubber.stages.blend import Blend
 from dubber.stages.remux import Remux
 from dubber.types import UInt8

@@ -33,7 +33,7 @@ class SetLength(Stage[Timeline]):
 
         Args:
             ctx: Unused but for its place in the protocol.
-            *inputs: The `Clip` and the `Speech`.
+            *inputs: The `Clip` and every speaker's `Speech`; the longest one counts.
 
         Raises:
             MediaError: The clip or the speech is empty.
@@ -54,5 +54,5 @@ class SetLength(Stage[Timeline]):
         )
 
 
-def _inputs(clip: Clip, speech: Speech) -> tuple[Clip, Speech]:
-    return clip, speech
+def _inputs(clip: Clip, *speeches: Speech) -> tuple[Clip, Speech]:
+    return clip, max(speeches, key=lambda speech: speech.num_samples)

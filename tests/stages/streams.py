@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dubber.dubbing import make_runtime
 from dubber.engine.stage import StageContext
 from dubber.media.color import MATRIX_BT601, YuvColor
 from dubber.media.frame import Frame
-from dubber.pipeline import make_runtime
 from dubber.stages.mouth_stream import MouthStream, Shown
 from dubber.types import Mouths, UInt8
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from dubber.config import DubConfig
+from dubber.dubbing import dub
 from dubber.engine.execute import Run
 from dubber.engine.stage import Runtime
 from dubber.engine.store import Store
-from dubber.pipeline import DubPlan, dub, plan_dub
+from dubber.pipeline import DubPlan, plan_dub
 from dubber.stages.disk_need import DiskNeed, disk_need
 from tests.conftest import real_clip
 from tests.synth import make_wall_clip, talking_sound, write_wav

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from dubber.dubbing import make_runtime
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightsFolder
 from dubber.errors import ConfigError, WeightsError
 from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.models.learning import PAPER_LOSSES, PaintingSchedule
-from dubber.pipeline import make_runtime
 from dubber.stages.painter_samples import PainterSamples
 from dubber.training.literal_renderer import LiteralTraining, train_literal_from_clips
 from dubber.training.renderer import Lessons, RendererTraining, train_from_clips, train_renderer

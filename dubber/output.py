@@ -1,0 +1,107 @@
+"""The user's file: its name, whether it can be written, and putting it there whole."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from dubber.config import DubConfig
+from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
+
+CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi")
+"""Containers an output may have; not every encoder fits every one."""
+
+_KEPT_CONTAINERS = ("mp4", "mov", "mkv")
+"""Containers that take the default encoder: outputs keep the video's, others become mp4."""
+
+
+def default_output(video: Path) -> Path:
+    """Where the result goes when the user does not say: beside the video."""
+    suffix = video.suffix.lower() if video.suffix.lower().lstrip(".") in _KEPT_CONTAINERS else ".mp4"
+    return video.with_name(f"{video.stem}.dubbed{suffix}")
+
+
+def container_of(output: Path) -> str:
+    """Container named by a file's suffix.
+
+    Raises:
+        ConfigError: dubber does not write that container.
+    """
+    container = output.suffix.lower().lstrip(".")
+    if container not in CONTAINERS:
+        raise ConfigError(
+            f"dubber does not write '{output.suffix or 'files without a suffix'}'.",
+            where=str(output),
+            advice=f"End the output's name with one of: {', '.join('.' + name for name in CONTAINERS)}.",
+        )
+    return container
+
+
+def check_output(output: Path, *, inputs: tuple[Path, ...], is_overwrite: bool) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        ConfigError: The output is one of the inputs, or its suffix is not known.
+        OutputExistsError: It exists and may not be replaced.
+        OutputFolderError: Its folder cannot be written.
+    """
+    container_of(output)
+    if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
+        raise ConfigError("The output is one of the inputs; dubber never changes those.", where=str(output))
+    if output.is_dir():
+        raise OutputFolderError("The output's name is that of a folder.", where=str(output))
+    if output.exists() and not is_overwrite:
+        raise OutputExistsError("The output is there already.", where=str(output))
+    probe = output.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputFolderError(
+            f"The output folder cannot be written ({error.strerror}).", where=str(output.parent)
+        ) from error
+
+
+def check_encoding(config: DubConfig) -> None:
+    """Find out before the work whether its result can be encoded.
+
+    Raises:
+        ConfigError: The encoder is absent, refuses its settings or does not fit the container.
+    """
+    from dubber.media.encoders import chosen_encoder
+    from dubber.media.mux import check_container
+    from dubber.media.writer import EncodeOptions, check_settings
+
+    remux = config.remux
+    options = chosen_encoder(EncodeOptions(remux.vcodec, remux.crf, remux.preset))
+    check_container(remux.container, options.codec)
+    check_settings(options)
+
+
+def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
+    """Copy a finished file to the user's name: whole or not at all, and not if it is there already.
+
+    Raises:
+        OutputExistsError: A file of that name appeared meanwhile.
+        OutputFolderError: The folder cannot be written, or the disk is full.
+    """
+    part = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
+    try:
+        if is_overwrite and output.is_file() and filecmp.cmp(finished, output, shallow=False):
+            return
+        shutil.copyfile(finished, part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        if output.exists() and not is_overwrite:
+            raise OutputExistsError("The output appeared while dubber was working.", where=str(output))
+        part.replace(output)
+    except OSError as error:
+        raise OutputFolderError(
+            f"The output cannot be written ({error.strerror}).", where=str(output)
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
