@@ -86,6 +86,7 @@ class DubPlan:
     Attributes:
         script: Who says what when.
         performances: What each speaker does, in the script's order.
+        sound: What is heard in the end.
         paintings: Each speaker's mouth.
         frames: With everybody's mouths in them.
     """
@@ -94,7 +95,7 @@ class DubPlan:
     script: Script
     plan: Plan
     video: Ref[SourceFile]
-    voices: tuple[Ref[SourceFile], ...]
+    sound: Ref[SourceFile]
     clip: Ref[Clip]
     own_speech: Ref[Speech]
     people: Ref[People]
@@ -198,13 +199,14 @@ def plan_dub(
         others = () if frames is None else (frames,)
         frames = plan.add(Blend(config.blend), video, clip, person.track, retime, painting.mouths, *others)
     assert frames is not None  # noqa: S101 - told to the type checker; somebody speaks
-    dubbed = plan.add(Remux(config.remux), frames, voices[0], clip, timeline)
+    sound = voices[0]
+    dubbed = plan.add(Remux(config.remux), frames, sound, clip, timeline)
     return DubPlan(
         config=config,
         script=script,
         plan=plan,
         video=video,
-        voices=voices,
+        sound=sound,
         clip=clip,
         own_speech=own_speech,
         people=people,

@@ -73,7 +73,7 @@ def write_side_by_side(
         made = Remux(remux).run(
             context,
             FrameStream(dubbed.is_dubbed_N, pairs),
-            run.get(dub_plan.audio),
+            run.get(dub_plan.sound),
             dataclasses.replace(clip, size=(height, 2 * width)),
             timeline,
         )

@@ -18,6 +18,7 @@ from dubber.engine.store import Store
 from dubber.stages.adapt import Adapt
 from dubber.stages.remux import Remux
 from dubber.stages.render import Render, RenderParams
+from dubber.stages.speech import ExtractSpeech
 from dubber.stages.teeth import Teeth
 from dubber.stages.timeline import SetLength
 from dubber.types import CROP_SIZE_PX, Clip, FaceTrack, Timeline
@@ -154,16 +155,17 @@ def disk_need(
         return DiskNeed(output_bytes=_stored_bytes(plan.nodes[target], store))
     extent = _extent(plan, store)
     kept = {
-        stage.name: _ENTRY_BYTES + round(_kept_bytes(stage, extent))
+        plan.nodes[index].name: _ENTRY_BYTES + round(_kept_bytes(stage, extent))
         for index, stage in stages.items()
         if stage.is_stored and (not stage.is_streamed or stage.is_costly or keeps_all or index == target)
     }
     scratch_bytes = sum(_scratch_bytes(stage, extent) for stage in stages.values())
     output_bytes = kept.get(Remux.name, 0)
-    for index, stage in stages.items():  # what a killed run left is there already
-        finished = sum(path.stat().st_size for path in store.unfinished(plan.nodes[index].key))
-        if stage.name in kept:
-            kept[stage.name] = max(kept[stage.name] - finished, 0)
+    for index in stages:  # what a killed run left is there already
+        node = plan.nodes[index]
+        finished = sum(path.stat().st_size for path in store.unfinished(node.key))
+        if node.name in kept:
+            kept[node.name] = max(kept[node.name] - finished, 0)
     return DiskNeed(kept, round(scratch_bytes), output_bytes)
 
 
@@ -223,14 +225,15 @@ def _extent(plan: Plan, store: Store) -> _Extent:
     from dubber.media.extent import video_extent
 
     nodes = {node.name: node for node in plan.nodes}
-    video, audio = (_source(plan, nodes[name]) for name in ("demux", "speech"))
+    video = _source(plan, nodes["demux"])
+    voices = [_source(plan, node) for node in plan.nodes if isinstance(node.stage, ExtractSpeech)]
     header = video_extent(video)
     clip = _stored(store, nodes["demux"], Clip)
     track = _stored(store, nodes["track"], FaceTrack)
     timeline = _stored(store, nodes["timeline"], Timeline)
     num_source = header.num_frames if clip is None else clip.num_frames
     source_s = header.duration_s if clip is None else clip.duration_s
-    speech_s = audio_info(audio).duration_s
+    speech_s = max(audio_info(voice).duration_s for voice in voices)
     length = nodes["timeline"].stage
     mode = length.params.mode if isinstance(length, SetLength) else "auto"
     out_s = {"silence": source_s, "cut_off": min(source_s, speech_s)}.get(mode, speech_s)
