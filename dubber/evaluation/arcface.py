@@ -1,36 +1,15 @@
-"""CSIM: whether the made face is still the same person, as an ArcFace network of the user's sees it.
-
-Source: Deng et al. 2019, "ArcFace"; the five points and the scaling of levels are insightface's.
-"""
+"""CSIM: whether the made face is still the same person, as an ArcFace network of the user's sees it."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 
-from dubber.errors import WeightsError
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.pairs import Pair
-from dubber.ops.align import umeyama
-from dubber.ops.landmarks import EYE_LEFT, EYE_RIGHT, MOUTH_OUTER, NOSE_TIP
-from dubber.types import Float32, UInt8
-
-FACE_SIZE_PX = 112
-FIVE_POINTS_52: Float32 = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
-    np.float32,
-)
-"""Where both eyes, the nose's tip and the mouth's corners lie in the network's picture, px.
-
-Source: insightface, `face_align.arcface_dst`.
-"""
-
-_MOUTH_LEFT = MOUTH_OUTER[6]
-_ADVICE = "Give the recognition model of an insightface pack, such as w600k_r50.onnx."
+from dubber.tracking.arcface import ArcFace, upright, upright_similarity
 
 
 class Identity:
@@ -46,62 +25,17 @@ class Identity:
     """
 
     def __init__(self, path: Path) -> None:
-        self._session = _open(path)
+        self._network = ArcFace(path)
         self._similarities: list[float] = []
 
     def add(self, pair: Pair) -> None:
         """Embed both faces."""
-        similarity_23 = umeyama(five_points(pair.landmarks_L3)[None], FIVE_POINTS_52)[0]
+        similarity_23 = upright_similarity(pair.landmarks_L3)
         faces = np.stack([upright(picture, similarity_23) for picture in (pair.made, pair.filmed)])
-        made_D, filmed_D = _embed(self._session, faces)
+        made_D, filmed_D = self._network.embed(faces)
         lengths = float(np.linalg.norm(made_D) * np.linalg.norm(filmed_D))
         self._similarities.append(float(made_D @ filmed_D) / max(lengths, 1e-12))
 
     def measures(self) -> Measures:
         """The mean."""
         return {"csim": statistics.fmean(self._similarities) if self._similarities else None}
-
-
-def five_points(landmarks_L3: Float32) -> Float32:
-    """(5, 2) middle of the eye on the picture's left, of that on its right, nose tip, mouth corners, px."""
-    eyes = [landmarks_L3[eye[:2], :2].mean(axis=0) for eye in (EYE_RIGHT, EYE_LEFT)]
-    others = landmarks_L3[[NOSE_TIP, MOUTH_OUTER[0], _MOUTH_LEFT], :2]
-    return np.asarray(np.stack([*eyes, *others]), np.float32)
-
-
-def upright(picture: UInt8, similarity_23: Float32) -> UInt8:
-    """(112, 112, 3) uint8 the face as the network was taught with; beyond the picture black."""
-    size = (FACE_SIZE_PX, FACE_SIZE_PX)
-    return np.asarray(cv2.warpAffine(picture, np.asarray(similarity_23, np.float64), size), np.uint8)
-
-
-def _open(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise WeightsError(
-            "ArcFace networks are ONNX files, and onnxruntime is not installed.",
-            where=str(path),
-            advice="Run `pip install 'dubber[metrics]'`.",
-        ) from error
-    if not path.is_file():
-        raise WeightsError("There is no ArcFace network.", where=str(path), advice=_ADVICE)
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        embedding = _embed(session, np.zeros((2, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8))
-    except Exception as error:  # onnxruntime's errors share no class below Exception
-        raise WeightsError("The file is no ArcFace network.", where=str(path), advice=_ADVICE) from error
-    if embedding.ndim != 2 or len(embedding) != 2:
-        raise WeightsError(
-            f"The network gives {list(embedding.shape)} for two faces; an ArcFace network gives (2, D).",
-            where=str(path),
-            advice=_ADVICE,
-        )
-    return session
-
-
-def _embed(session: Any, faces_BHW3: UInt8) -> Float32:
-    """(B, D), a face at a time: not every file takes more."""
-    levels = (faces_BHW3.astype(np.float32).transpose(0, 3, 1, 2) - 127.5) / 127.5
-    name = session.get_inputs()[0].name
-    return np.concatenate([np.asarray(session.run(None, {name: face[None]})[0]) for face in levels])

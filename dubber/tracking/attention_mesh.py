@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
-
 import numpy as np
 
 from dubber.tracking.base import Picture
@@ -20,24 +15,6 @@ NUM_PASSES = 2
 """How often the mesh looks at a frame, the second time at the region that the first look tells: the face is
 better framed, and the mean of both trembles less.
 """
-
-
-@contextlib.contextmanager
-def quiet_native_stderr() -> Iterator[None]:
-    """Swallow what native code writes to file descriptor 2.
-
-    MediaPipe's start-up chatter ignores every log level.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
 
 
 class AttentionMesh:
@@ -94,8 +71,4 @@ class AttentionMesh:
         if found is None:
             return None
         points = [(point.x, point.y, point.z) for point in found.landmark[:NUM_TRACKER_LANDMARKS]]
-        # MediaPipe gives x, y and z in sides of the window.
-        landmarks_L3 = np.array(points, np.float32) * window.side_px
-        # Shrinking by n moves what the mesh takes for a pixel's centre by (n - 1) / 2 px.
-        landmarks_L3[:, :2] += window.corner_2 + (window.shrink - 1) / 2
-        return landmarks_L3
+        return window.to_picture(np.array(points, np.float32))

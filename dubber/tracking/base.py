@@ -11,6 +11,9 @@ import numpy as np
 
 from dubber.types import Float32, UInt8
 
+EMBEDDING_SIZE = 512
+"""How many numbers an ArcFace network tells of a face."""
+
 
 @dataclass(frozen=True)
 class FaceObservation:

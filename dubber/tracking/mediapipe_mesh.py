@@ -7,14 +7,14 @@ are made as MediaPipe's own face tracking makes them, but here, since that one n
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
-from dubber.tracking.attention_mesh import MESH_SIDE_PX, AttentionMesh, quiet_native_stderr
+from dubber.tracking.attention_mesh import MESH_SIDE_PX, AttentionMesh
 from dubber.tracking.base import Picture
 from dubber.tracking.following import LOOK_SIDE_PX, MAX_FACES, Followed, FollowingTracker
+from dubber.tracking.quiet import quiet_native_stderr
 from dubber.tracking.regions import Region, Window, fitting_size
 from dubber.types import Float32, UInt8
 
@@ -42,8 +42,6 @@ class _Mediapipe:
     def __init__(self, look_side_px: int) -> None:
         self._look_side_px = look_side_px
         with quiet_native_stderr():
-            os.environ.setdefault("GLOG_minloglevel", "2")
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
             from mediapipe.python.solutions.face_detection import FaceDetection
 
             self._far, self._near = (

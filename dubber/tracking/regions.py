@@ -115,6 +115,21 @@ class Window:
         """Side, px of the picture."""
         return len(self.rgb_SS3) * self.shrink
 
+    def to_picture(self, landmarks_L3: Float32) -> Float32:
+        """Landmarks in sides of the window, as MediaPipe gives x, y and z, in px of the picture.
+
+        Shrinking by n moves what a network takes for a pixel's centre by (n - 1) / 2 px.
+        """
+        scaled_L3 = landmarks_L3 * np.float32(self.side_px)
+        scaled_L3[:, :2] += self.corner_2 + (self.shrink - 1) / 2
+        return np.asarray(scaled_L3, np.float32)
+
+    def from_picture(self, landmarks_L3: Float32) -> Float32:
+        """Landmarks, px of the picture, in px of the window."""
+        points_L3 = np.array(landmarks_L3, np.float32)
+        points_L3[:, :2] -= self.corner_2 + (self.shrink - 1) / 2
+        return np.asarray(points_L3 / self.shrink, np.float32)
+
     def holds(self, region: Region) -> bool:
         """Whether all of a region lies inside."""
         distance_2 = np.abs(region.centre_2 - self.corner_2 - self.side_px / 2)

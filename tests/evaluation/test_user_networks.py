@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dubber.errors import WeightsError
-from dubber.evaluation.arcface import FIVE_POINTS_52, Identity, five_points
+from dubber.evaluation.arcface import Identity
 from dubber.evaluation.frechet import FrechetDistance, frechet_distance
 from dubber.evaluation.pairs import Pair
 from dubber.evaluation.perceptual import VggDistance, vgg_distance
@@ -19,6 +19,7 @@ from dubber.evaluation.user_networks import UserNetworks
 from dubber.models.user_weights import load_state
 from dubber.models.vgg import VggFeatures
 from dubber.ops.landmarks import EYE_LEFT, EYE_RIGHT, MOUTH_JAW, MOUTH_OUTER, NOSE_TIP
+from dubber.tracking.arcface import FIVE_POINTS_52, five_points
 from tests.conftest import REAL_CLIPS
 
 VGG = REAL_CLIPS.parent / "models" / "vgg19_normalised_conv1_1_to_conv3_1.safetensors"
