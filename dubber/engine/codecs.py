@@ -50,7 +50,7 @@ def load_artefact(output_type: type[T], folder: Path) -> T:
     """Read back what `save_artefact` wrote; arrays stay on disk until they are looked at.
 
     Raises:
-        OSError, ValueError, KeyError: The entry is incomplete or damaged; the store turns these into a miss.
+        OSError, ValueError and others: The entry is incomplete or damaged; the store turns these into a miss.
     """
     values = json.loads((folder / VALUES_NAME).read_text(encoding="utf-8"))
     arrays_path = folder / ARRAYS_NAME
@@ -62,12 +62,23 @@ def load_artefact(output_type: type[T], folder: Path) -> T:
         if field.name in arrays:
             items[field.name] = arrays[field.name]
         elif hint is StoredFile:
-            items[field.name] = StoredFile(folder / values[field.name][0])
+            items[field.name] = StoredFile(inside(folder, values[field.name][0]))
         elif _is_file_hint(hint):
-            items[field.name] = tuple(StoredFile(folder / name) for name in values[field.name])
+            items[field.name] = tuple(StoredFile(inside(folder, name)) for name in values[field.name])
         else:
             items[field.name] = TypeAdapter(hint).validate_python(values[field.name])
     return output_type(**items)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file of a folder by its name.
+
+    Raises:
+        ValueError: The name leads elsewhere.
+    """
+    if not name or Path(name).name != name or name == "..":
+        raise ValueError(f"'{name}' is no name of a file")
+    return folder / name
 
 
 def adopt_artefact(value: Any, folder: Path) -> None:

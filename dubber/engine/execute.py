@@ -15,9 +15,11 @@ from dubber.engine.device import library_threads
 from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
+from dubber.engine.sources import check_unchanged
 from dubber.engine.stage import Runtime, Stage, StageContext, Stream, stage_faults
 from dubber.engine.store import Store
-from dubber.errors import StageError
+from dubber.engine.watchdog import Pulse, watched
+from dubber.errors import MediaError, StageError
 
 Out = TypeVar("Out")
 logger = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.store = Store(self.runtime.cache_dir)
+        self._pulse = Pulse(self.progress)
+        self.progress = self._pulse
         self._values: dict[int, Any] = {}
 
     def get(self, ref: Ref[Out]) -> Out:
@@ -103,7 +107,12 @@ class Run:
         if wanted is not None and not wanted.is_stored:
             raise ValueError(f"the frames of '{wanted.name}' flow into the next stage and are kept nowhere")
         stages = self.check_weights(ref.index)
-        with library_threads(1), self._streaming(ref.index) as streams:
+        runtime = self.runtime
+        with (
+            watched(self._pulse, runtime.stall_limit_s, runtime.on_stall),
+            library_threads(1),
+            self._streaming(ref.index) as streams,
+        ):
             for index, stage in stages.items():
                 if stage.is_stored and not stage.is_streamed:
                     self._get(index, streams)
@@ -187,10 +196,11 @@ class Run:
         self.progress.start(node.name, None)
         started, cpu_started = time.perf_counter(), time.process_time()
         spent_before = streams.spent_s
-        context = self._context(node, streams)
+        context = self._context(index, streams)
         with self._working(node, context), self.store.writing(node.key, node.document) as writer:
             context.entry_dir = writer.folder
             writer.save(self._run_stage(node, context, inputs))
+            context.check_sources()
         self.store.finish_work(node.key)
         self.forced.discard(index)
         value = self._kept(index)
@@ -202,7 +212,7 @@ class Run:
     def _promise(self, index: int, node: Node, inputs: list[Any], streams: _Streams) -> Any:
         """Start a stage whose artefact flows; stored, if at all, as it flows by."""
         assert node.stage is not None  # noqa: S101 - told to the type checker; sources are never missing
-        context = self._context(node, streams)
+        context = self._context(index, streams)
         is_replaced = index in self.forced and self.store.has(node.key)
         is_wanted = node.stage.is_costly or index == streams.target or self.runtime.keeps_all or is_replaced
         if node.stage.is_streamed and is_wanted:
@@ -221,6 +231,7 @@ class Run:
         with disk_faults(self.store.root, node.name):
             with self.store.writing(node.key, node.document) as writer:
                 writer.adopt(artefact)
+                self._check_sources(index)
             self.store.finish_work(node.key)
         self.forced.discard(index)
 
@@ -250,7 +261,24 @@ class Run:
                 context.work_dir.rmdir()
             raise
 
-    def _context(self, node: Node, streams: _Streams) -> StageContext:
+    def _check_sources(self, index: int) -> None:
+        """Make sure that a node's sources are what they were when the plan was made.
+
+        Raises:
+            MediaError: One is not. What was made of it meanwhile is thrown away.
+        """
+        for node in self.plan.sources_of(index):
+            if node.source is None or node.stamp is None:
+                continue
+            try:
+                check_unchanged(node.source.path, node.stamp, node.source.sha256)
+            except MediaError:
+                for other in self.plan.downstream_of(self.plan.nodes.index(node)):
+                    self.store.finish_work(self.plan.nodes[other].key)
+                raise
+
+    def _context(self, index: int, streams: _Streams) -> StageContext:
+        node = self.plan.nodes[index]
         nowhere = self.store.root / "tmp" / "streams-keep-nothing"
         return StageContext(
             self.runtime,
@@ -260,13 +288,18 @@ class Run:
             self.progress,
             shared=streams.shared,
             scratch=streams.scratch_dir,
+            check_sources=partial(self._check_sources, index),
         )
 
     @staticmethod
     def _run_stage(node: Node, context: StageContext, inputs: list[Any]) -> Any:
         assert node.stage is not None  # noqa: S101 - told to the type checker; callers checked
         with disk_faults(context.runtime.cache_dir, node.name), stage_faults(node.name):
-            return node.stage.run(context, *inputs)
+            try:
+                return node.stage.run(context, *inputs)
+            except Exception:
+                context.check_sources()  # why it failed, perhaps
+                raise
 
     def _report(self, report: StageReport) -> None:
         if report.is_hit and any(report.key == other.key for other in self.reports):

@@ -32,7 +32,7 @@ def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError, KeyError: It is damaged.
+        ValueError, LookupError, TypeError, AttributeError, RecursionError: It is damaged.
 
     Source: the safetensors format, https://github.com/huggingface/safetensors#format.
     """
@@ -49,7 +49,8 @@ def map_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             continue
         dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
         start, stop = entry["data_offsets"]
-        if stop - start != math.prod(shape) * dtype.itemsize:
+        is_inside = 0 <= start <= stop <= len(mapping) - 8 - length and min(shape, default=0) >= 0
+        if not is_inside or stop - start != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{path}: the size of '{name}' is not that of its shape")
         arrays[name] = np.frombuffer(
             mapping, dtype, count=math.prod(shape), offset=8 + length + start

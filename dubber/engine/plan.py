@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dubber.engine.key import KEY_SCHEMA, artefact_key
+from dubber.engine.sources import FileStamp
 from dubber.engine.stage import Stage
 from dubber.engine.store import Store
 from dubber.engine.weights import WeightsFolder
@@ -40,6 +41,7 @@ class Node:
         source: The user's file, for a source.
         inputs: Indices of the nodes it takes, in order.
         document: What the key was computed from.
+        stamp: Of a source: what tells whether it was changed since.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Node:
     source: SourceFile | None
     inputs: tuple[int, ...]
     document: dict[str, Any]
+    stamp: FileStamp | None = None
 
 
 class Plan:
@@ -69,8 +72,8 @@ class Plan:
         Raises:
             MediaError: It is missing or cannot be read.
         """
-        digest = self._store.source_sha256(path)
-        node = Node("source", digest, None, SourceFile(path, digest), (), {"sha256": digest})
+        digest, stamp = self._store.source_sha256(path)
+        node = Node("source", digest, None, SourceFile(path, digest), (), {"sha256": digest}, stamp)
         return self._append(node)
 
     def add(self, stage: Stage[Out], *inputs: Ref[Any]) -> Ref[Out]:
@@ -117,11 +120,23 @@ class Plan:
     def downstream_of(self, index: int) -> set[int]:
         """A node, the others of its stage, and all that depend on them."""
         stage = self.nodes[index].stage
-        found = {index} | {n for n, node in enumerate(self.nodes) if stage and type(node.stage) is type(stage)}
+        found = {index} | {
+            n for n, node in enumerate(self.nodes) if stage and type(node.stage) is type(stage)
+        }
         for later in range(min(found) + 1, len(self.nodes)):
             if found.intersection(self.nodes[later].inputs):
                 found.add(later)
         return found
+
+    def sources_of(self, index: int) -> list[Node]:
+        """The user's files that a node is made from."""
+        found, pending = set(), [index]
+        while pending:
+            node = pending.pop()
+            if node not in found:
+                found.add(node)
+                pending += self.nodes[node].inputs
+        return [self.nodes[node] for node in sorted(found) if self.nodes[node].source is not None]
 
     def _append(self, node: Node) -> Ref[Any]:
         self.nodes.append(node)

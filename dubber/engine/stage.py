@@ -12,9 +12,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from dubber.engine.device import Device
+from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.engine.progress import Progress, SilentProgress
+from dubber.engine.watchdog import STALL_LIMIT_S
 from dubber.engine.weights import WeightsFolder
-from dubber.errors import DubberError, StageError
+from dubber.errors import DeviceError, DubberError, MediaError, StageError
 
 Out = TypeVar("Out")
 
@@ -36,6 +38,9 @@ class Runtime:
         threads: CPU threads of each network; 0: torch's own number.
         batch_size: Windows per network call.
         keeps_all: Whether streams that are cheap to make again are stored too.
+        stall_limit_s: Standing still for so long ends a run, see `dubber.engine.watchdog`; 0: nothing does.
+        on_stall: What ends it: it is told of the error in a thread of its own, and best leaves the process.
+            None: the error is logged.
     """
 
     cache_dir: Path
@@ -44,6 +49,8 @@ class Runtime:
     threads: int = 1
     batch_size: int = 8
     keeps_all: bool = False
+    stall_limit_s: float = STALL_LIMIT_S
+    on_stall: Callable[[MediaError], None] | None = None
 
 
 @dataclass
@@ -60,6 +67,8 @@ class StageContext:
             `work_dir`; None where nobody wants it stored.
         shared: What the stages of one run share, by a key of their own; nothing of it may change the bytes.
         scratch: See `scratch_dir`; None puts it into `work_dir`.
+        check_sources: Raises if a file of the user's that the stage is made from was changed; to be called
+            before something gets its name in `work_dir`.
     """
 
     runtime: Runtime
@@ -70,6 +79,7 @@ class StageContext:
     keep: Callable[[Any], None] | None = None
     shared: dict[Any, Any] = field(default_factory=dict)
     scratch: Path | None = None
+    check_sources: Callable[[], None] = lambda: None
     _spent_s: list[float] = field(default_factory=list)
 
     def new_file(self, name: str) -> Path:
@@ -107,13 +117,18 @@ def stage_faults(stage_name: str) -> Iterator[None]:
     """Name the stage in what fails inside the block.
 
     Raises:
+        DeviceError: The memory is too small.
         StageError: Something failed that is no `DubberError` of its own.
     """
     try:
         yield
-    except DubberError:
-        raise
+    except DubberError as error:
+        if isinstance(error, DeviceError) or not is_out_of_memory(error.__cause__):
+            raise
+        raise memory_error(stage_name) from error
     except Exception as error:
+        if is_out_of_memory(error):
+            raise memory_error(stage_name) from error
         message = f"The stage '{stage_name}' failed: {type(error).__name__}: {error}"
         raise StageError(message) from error
 

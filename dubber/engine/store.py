@@ -6,7 +6,7 @@ Layout under the cache root:
     tmp/<host>-<pid>-<random>/          entries being written; swept when their process is gone
     work/<key>/                         what a stage keeps across a killed run
     locks/<key>.lock                    held while a key is being made
-    sources/                            sha256 of the user's files, by path, size and modification time
+    sources/                            sha256 of the user's files, by path and stamp
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import uuid
@@ -26,12 +27,27 @@ from typing import Any, TypeVar
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from dubber.engine.codecs import adopt_artefact, load_artefact, save_artefact
+from dubber.engine.codecs import adopt_artefact, inside, load_artefact, save_artefact
 from dubber.engine.key import file_sha256
+from dubber.engine.sources import FileStamp
 from dubber.errors import MediaError, OutputFolderError
 
 T = TypeVar("T")
 ENTRY_NAME = "entry.json"
+
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
+
+_DAMAGES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+"""How reading a damaged entry may fail, whichever of its bytes is another."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,9 @@ class Store:
         return (self.entry_dir(key) / ENTRY_NAME).is_file()
 
     def load(self, key: str, output_type: type[T], *, is_verified: bool = True) -> T | None:
-        """Read an entry; None, and the entry removed, when it is damaged.
+        """Read an entry; None when it is damaged.
+
+        It stays where it is: whoever makes it again, holding its lock, replaces it.
 
         Args:
             key: Which.
@@ -91,11 +109,10 @@ class Store:
         try:
             document = json.loads((folder / ENTRY_NAME).read_text(encoding="utf-8"))
             for name, digest in document["files"].items():
-                if is_verified and file_sha256(folder / name) != digest:
+                if is_verified and file_sha256(inside(folder, name)) != digest:
                     raise ValueError(f"{name} was changed")
             value = load_artefact(output_type, folder)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            self.remove(key)
+        except _DAMAGES:
             return None
         self._touch(folder / ENTRY_NAME)
         return value
@@ -175,33 +192,37 @@ class Store:
             if host == _host() and pid.isdigit() and not _is_alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def source_sha256(self, path: Path) -> str:
-        """sha256 of a user's file, remembered by path, size and modification time.
+    def source_sha256(self, path: Path) -> tuple[str, FileStamp]:
+        """sha256 of a user's file, remembered by path and stamp, and the stamp.
 
         Raises:
-            MediaError: The file is missing or cannot be read.
+            MediaError: The file is missing, cannot be read, or is being written.
         """
         try:
-            stat = path.stat()
+            stamp = FileStamp.of(path)
             if not path.is_file():
                 raise MediaError("This is not a file.", where=str(path), advice="Give a video or audio file.")
-            memo = self._memo(path, stat)
-            if memo.is_file() and len(digest := memo.read_text(encoding="ascii")) == 64:
-                return digest
+            memo = self._memo(path, stamp)
+            if memo.is_file() and _SHA256.fullmatch(known := memo.read_bytes()):
+                return known.decode("ascii"), stamp
             digest = file_sha256(path)
-        except FileNotFoundError as error:
+            if FileStamp.of(path) != stamp:
+                raise MediaError(
+                    "The file is still being written.", where=str(path), advice="Wait until it is whole."
+                )
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise MediaError("There is no such file.", where=str(path), advice="Check the path.") from error
         except OSError as error:
             raise MediaError(f"The file cannot be read ({error.strerror}).", where=str(path)) from error
         self._remember(memo, digest)
-        return digest
+        return digest, stamp
 
     def knows_source(self, path: Path) -> bool:
         """Whether `source_sha256` of an existing file is remembered and costs nothing."""
-        return self._memo(path, path.stat()).is_file()
+        return self._memo(path, FileStamp.of(path)).is_file()
 
-    def _memo(self, path: Path, stat: os.stat_result) -> Path:
-        name = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    def _memo(self, path: Path, stamp: FileStamp) -> Path:
+        name = f"{path.resolve()}\0{stamp}"
         return self.root / "sources" / uuid.uuid5(uuid.NAMESPACE_URL, name).hex
 
     def _remember(self, path: Path, text: str) -> None:

@@ -309,6 +309,7 @@ class _SegmentWriter:
             self._writer.__exit__(None, None, None)
             with self._writer.path.open("rb+") as file:
                 os.fsync(file.fileno())
+            self._ctx.check_sources()
             self._writer.path.rename(self._path)
             self._writer = None
 

@@ -1,0 +1,111 @@
+"""Models of others that dubber can use and does not ship: what there is, under which licence, and where it lies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field
+
+from dubber.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
+
+class ModelFile(BaseModel):
+    """A file of a model.
+
+    Attributes:
+        name: A plain file name, also the archive's member.
+        num_bytes: Its size.
+        sha256: Its checksum.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    num_bytes: int = Field(gt=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelEntry(BaseModel):
+    """A row of the catalogue.
+
+    Attributes:
+        url: Where the publisher has it.
+        is_archive: Whether that is a zip archive that holds the files, or the one file itself.
+        num_bytes: Size of what is downloaded.
+        sha256: Its checksum.
+        files: What is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    is_archive: bool
+    num_bytes: int = Field(gt=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    description: str
+    licence: str
+    licence_text: str
+    licence_url: str
+    is_commercial_use_allowed: bool
+    files: tuple[ModelFile, ...]
+
+
+@cache
+def catalogue() -> dict[str, ModelEntry]:
+    """The models that `dubber weights fetch` knows, by name."""
+    document = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+    return {name: ModelEntry.model_validate(row) for name, row in document.items()}
+
+
+def catalogue_entry(name: str) -> ModelEntry:
+    """A row of the catalogue.
+
+    Raises:
+        ConfigError: No such row.
+    """
+    if name not in catalogue():
+        raise ConfigError(
+            f"There is no model '{name}' to fetch.", advice=f"There are: {', '.join(catalogue())}."
+        )
+    return catalogue()[name]
+
+
+def default_models_dir() -> Path:
+    """Where fetched models lie: `DUBBER_MODELS`, or the user's data folder."""
+    override = os.environ.get("DUBBER_MODELS")
+    return Path(override) if override else platformdirs.user_data_path("dubber", appauthor=False) / "models"
+
+
+@dataclass(frozen=True)
+class ModelsFolder:
+    """A folder of fetched models, each in a folder of its name.
+
+    Attributes:
+        root: The folder; it need not exist.
+    """
+
+    root: Path
+
+    def folder(self, name: str) -> Path:
+        """Where a model's files lie, or would."""
+        return self.root / name
+
+    def has(self, name: str) -> bool:
+        """Whether a model of the catalogue is here, by its files' sizes: they were verified when they came."""
+        folder = self.folder(name)
+        return all(
+            (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.num_bytes
+            for file in catalogue_entry(name).files
+        )
