@@ -1,4 +1,4 @@
-"""Models of others that dubber can use and does not ship: what there is, under which licence, and where it lies."""
+"""Models of others that dubber can use and does not ship: which, under which licence, and where they lie."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class ModelsFolder:
         return self.root / name
 
     def has(self, name: str) -> bool:
-        """Whether a model of the catalogue is here, by its files' sizes: they were verified when they came."""
+        """Whether a model of the catalogue is here, by its files' sizes: they were verified on arrival."""
         folder = self.folder(name)
         return all(
             (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.num_bytes

@@ -39,6 +39,7 @@ class InsightfaceTracker(FollowingTracker):
         self,
         detector: Path,
         recogniser: Path | None = None,
+        *,
         max_faces: int = MAX_FACES,
         look_side_px: int = LOOK_SIDE_PX,
     ) -> None:

@@ -58,7 +58,7 @@ class MediapipeTasksTracker(FollowingTracker):
         WeightsError: The file is no such bundle.
     """
 
-    def __init__(self, bundle: Path, max_faces: int = MAX_FACES, look_side_px: int = LOOK_SIDE_PX) -> None:
+    def __init__(self, bundle: Path, *, max_faces: int = MAX_FACES, look_side_px: int = LOOK_SIDE_PX) -> None:
         super().__init__(_Tasks(bundle, look_side_px), max_faces)
 
 
