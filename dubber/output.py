@@ -77,7 +77,8 @@ def check_encoding(config: DubConfig) -> None:
     from dubber.media.writer import EncodeOptions, check_settings
 
     remux = config.remux
-    options = chosen_encoder(EncodeOptions(remux.vcodec, remux.crf, remux.preset))
+    wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset)
+    options = chosen_encoder(wanted, container=remux.container)
     check_container(remux.container, options.codec)
     check_settings(options)
 

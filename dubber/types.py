@@ -99,6 +99,22 @@ class ColorTags:
 
 
 @dataclass(frozen=True)
+class HdrMetadata:
+    """What HDR footage says of its grading, in the units of HEVC's SEI messages (ITU-T H.265 D.3.28, D.3.35).
+
+    Attributes:
+        primaries: (x, y) of the mastering display's green, blue, red and white, in 1/50000; empty if not
+            told.
+        luminance: Its highest and lowest, in 1/10000 cd/m2; empty if not told.
+        content_light: Brightest pixel and brightest frame average, cd/m2; empty if not told.
+    """
+
+    primaries: tuple[tuple[int, int], ...]
+    luminance: tuple[int, ...]
+    content_light: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Clip:
     """What demuxing a video tells.
 
@@ -114,6 +130,9 @@ class Clip:
         codec: FFmpeg's name of the video codec.
         bit_rate: Bits per second of the video stream; 0 where unknown.
         has_audio: Whether the file has an audio stream.
+        hdr: Mastering display and content light; None where the footage tells neither.
+        is_interlaced: Whether most frames are coded as two fields.
+        is_deinterlaced: Whether reading makes whole pictures of fields.
     """
 
     pts_T: Int64
@@ -127,6 +146,9 @@ class Clip:
     codec: str
     bit_rate: int
     has_audio: bool
+    hdr: HdrMetadata | None = None
+    is_interlaced: bool = False
+    is_deinterlaced: bool = False
 
     @property
     def num_frames(self) -> int:
@@ -221,6 +243,25 @@ class WhyNot(IntEnum):
     """The face is turned too far to the side."""
     MIXED = 5
     """One shot dissolves into another, and two pictures are seen at once."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Sound made for the output where the user's file cannot simply be copied.
+
+    Attributes:
+        file: A sound file.
+        sample_rate_hz: Samples per second.
+        num_channels: Channels.
+        duration_s: Length.
+        gain_db: By how much all of it was lowered, so that its peaks fit; at most 0.
+    """
+
+    file: StoredFile
+    sample_rate_hz: int
+    num_channels: int
+    duration_s: float
+    gain_db: float
 
 
 @dataclass(frozen=True)
@@ -414,6 +455,9 @@ class DubbedVideo:
         duration_s: Its length.
         video_codec: FFmpeg's name of the encoder used.
         is_audio_copied: Whether the user's audio went in untouched.
+        kept: The source's other streams that it holds, each in a few words.
+        converted: Sentences on those of them that are coded anew.
+        left_out: Sentences on what the source holds and it does not.
     """
 
     file: StoredFile
@@ -421,6 +465,9 @@ class DubbedVideo:
     duration_s: float
     video_codec: str
     is_audio_copied: bool
+    kept: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def num_frames(self) -> int:

@@ -1,4 +1,4 @@
-"""Which encoder makes a format best on this machine: hardware's where it is there and proves itself."""
+"""Which encoder suits a clip, and makes a format best on this machine: hardware's where it proves itself."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.error
 import cv2
 import numpy as np
 
 from dubber.errors import ConfigError, DubberError
 from dubber.media.color import MATRIX_BT709, RANGE_LIMITED, YuvColor
 from dubber.media.frame import Frame
+from dubber.media.hdr import keeps_hdr
+from dubber.media.layout import PLAIN, kept_layout, losses, written_layout
+from dubber.media.output import has_encoder
+from dubber.media.reader import probe, read_frames
 from dubber.media.writer import EncodeOptions, VideoWriter
 from dubber.types import Clip, ColorTags, UInt8
 
@@ -27,6 +29,13 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 """Formats and their encoders, the fastest first."""
 
+AUTO = "auto"
+"""The encoder that players like best among those that keep a clip's depth."""
+
+_AUTO: dict[str, tuple[str, str]] = {"webm": ("libvpx-vp9", "libsvtav1"), "avi": ("mpeg4", "ffv1")}
+_AUTO_ELSEWHERE = ("libx264", "libx265")
+"""For 8 bits per sample, and for more, by what the container can hold."""
+
 _TRIAL_SIZE = (360, 640)
 _TRIAL_FRAMES = 8
 _TRIAL_CRF = 18
@@ -36,48 +45,103 @@ _TRIAL_PSNR_DB = 37.0
 _TICKS_PER_FRAME = 512
 
 
-def chosen_encoder(options: EncodeOptions, size: tuple[int, int] = _TRIAL_SIZE) -> EncodeOptions:
-    """Put an encoder in the place of a format's name.
+def chosen_encoder(options: EncodeOptions, clip: Clip | None = None, container: str = "mp4") -> EncodeOptions:
+    """Put an encoder in the place of "auto" or of a format's name, and say what it will lose of a clip.
 
     Args:
-        options: Where `codec` is one of `FORMATS`, its encoders are tried in turn; see `trial_failure`.
-        size: (height, width) of the pictures to come.
+        options: Where `codec` is one of `FORMATS`, its encoders are tried in turn, those that keep the clip's
+            depth first; see `trial_failure`.
+        clip: The pictures to come; None stands for plain ones of some size.
+        container: Suffix of the output.
 
     Returns:
-        The options with the first encoder that works; those that name an encoder as they are.
+        The options with the encoder; those that name an encoder as they are.
 
     Raises:
         ConfigError: No encoder of the format works.
     """
-    if options.codec not in FORMATS:
-        return options
-    for codec in FORMATS[options.codec]:
+    if options.codec == AUTO:
+        is_deep = clip is not None and kept_layout(clip).depth > PLAIN.depth
+        options = replace(options, codec=_AUTO.get(container, _AUTO_ELSEWHERE)[is_deep])
+    elif options.codec in FORMATS:
+        options = _first_that_works(options, clip)
+    if clip is not None and has_encoder(options.codec):
+        _say_what_is_lost(options.codec, clip)
+    return options
+
+
+def encoding_losses(codec: str, clip: Clip) -> list[str]:
+    """What a clip's pictures lose by an encoder's format, in words; empty where nothing.
+
+    Args:
+        codec: FFmpeg's name of an encoder that is built in.
+        clip: The pictures.
+    """
+    layout = kept_layout(clip)
+    said = losses(layout, written_layout(codec, layout))
+    if clip.hdr is not None and not keeps_hdr(codec):
+        said.append("no mastering display and content light metadata")
+    return said
+
+
+def _say_what_is_lost(codec: str, clip: Clip) -> None:
+    said = encoding_losses(codec, clip)
+    if not said:
+        return
+    keepers = [f"'{other}' ({suffix})" for other, suffix in _KEEPERS if not encoding_losses(other, clip)]
+    advice = f" To keep all, choose --vcodec {' or '.join(keepers)}." if keepers else ""
+    logger.warning("'%s' will write %s.%s", codec, ", ".join(said), advice)
+
+
+_KEEPERS = (
+    ("libx265", ".mp4"),
+    ("prores_ks", ".mov"),
+    ("libvpx-vp9", ".webm"),
+    ("ffv1", ".mkv"),
+)
+"""Encoders that between them keep most, with a container for each."""
+
+
+def _first_that_works(options: EncodeOptions, clip: Clip | None) -> EncodeOptions:
+    """The first encoder of a format that passes its trial.
+
+    Raises:
+        ConfigError: None does.
+    """
+
+    def depth_lost(codec: str) -> int:
+        if clip is None or not has_encoder(codec):
+            return 0
+        layout = kept_layout(clip)
+        return max(0, layout.depth - written_layout(codec, layout).depth)
+
+    for codec in sorted(FORMATS[options.codec], key=depth_lost):
         candidate = replace(options, codec=codec)
-        if (failure := trial_failure(candidate, size)) is None:
+        if (failure := trial_failure(candidate, clip)) is None:
             logger.info("Encoding with %s.", codec)
             return candidate
         logger.debug("%s is not used: %s", codec, failure)
     raise ConfigError(f"No encoder of '{options.codec}' works here: {failure}", where="--vcodec")
 
 
-def trial_failure(options: EncodeOptions, size: tuple[int, int]) -> str | None:
+def trial_failure(options: EncodeOptions, clip: Clip | None = None) -> str | None:
     """Encode a few pictures, decode them and compare.
 
     Args:
         options: The encoder.
-        size: (height, width).
+        clip: Whose size and format the pictures have; None for plain ones.
 
     Returns:
         What went wrong; None if nothing did.
     """
+    size = _TRIAL_SIZE if clip is None else clip.size
     pictures = _trial_pictures(size)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trial.mp4"
         try:
-            _encode(path, pictures, replace(options, crf=_TRIAL_CRF))
-            with av.open(str(path)) as container:
-                decoded = [_luma(picture) for picture in container.decode(video=0)]
-        except (DubberError, av.error.FFmpegError, ValueError) as error:
+            _encode(path, pictures, replace(options, crf=_TRIAL_CRF), clip)
+            decoded = [frame.y for frame in read_frames(path, probe(path))]
+        except (DubberError, ValueError) as error:
             return str(error)
     if len(decoded) != len(pictures):
         return f"{len(decoded)} of {len(pictures)} pictures came back."
@@ -96,13 +160,7 @@ def _trial_pictures(size: tuple[int, int]) -> list[UInt8]:
     return [np.roll(picture, 3 * n, axis=1) for n in range(_TRIAL_FRAMES)]
 
 
-def _luma(picture: av.VideoFrame) -> UInt8:
-    plane = picture.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width].copy()
-
-
-def _encode(path: Path, pictures: list[UInt8], options: EncodeOptions) -> None:
+def _encode(path: Path, pictures: list[UInt8], options: EncodeOptions, like: Clip | None) -> None:
     size = pictures[0].shape[0], pictures[0].shape[1]
     pts_T = np.arange(len(pictures), dtype=np.int64) * _TICKS_PER_FRAME
     time_base = Fraction(1, 25 * _TICKS_PER_FRAME)
@@ -113,7 +171,7 @@ def _encode(path: Path, pictures: list[UInt8], options: EncodeOptions) -> None:
         size=size,
         rotation_deg=0,
         pixel_aspect=Fraction(1),
-        pixel_format="yuv420p",
+        pixel_format=PLAIN.name if like is None else like.pixel_format,
         color=ColorTags(RANGE_LIMITED, MATRIX_BT709, MATRIX_BT709, MATRIX_BT709),
         codec="rawvideo",
         bit_rate=0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from dubber.media.coded import CodedPlanes
 from dubber.media.color import YuvColor, rgb_to_yuv420, upsample_chroma, yuv_to_rgb
 from dubber.types import Bool, Float32, UInt8
 
@@ -18,6 +19,9 @@ Box = tuple[int, int, int, int]
 class Frame:
     """One picture as 8 bit yuv420p in display orientation.
 
+    Footage that is coded otherwise is seen as 8 bit yuv420p too; its own samples wait in `coded`. Edits
+    replace `y`, `u` and `v` and keep `coded`: the writer carries the difference over.
+
     Attributes:
         index: Which frame of its source it is.
         pts: When it is shown, in ticks of the clip's time base.
@@ -25,6 +29,7 @@ class Frame:
         u: (ceil(H / 2), ceil(W / 2)) uint8.
         v: Like `u`.
         color: What the numbers mean.
+        coded: The samples of footage that is not plain 8 bit yuv420p; None where `y`, `u`, `v` are all.
     """
 
     index: int
@@ -33,6 +38,7 @@ class Frame:
     u: UInt8
     v: UInt8
     color: YuvColor
+    coded: CodedPlanes | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -83,7 +89,7 @@ class Frame:
         return yuv_to_rgb(self.y[y0:y1, x0:x1], u_HW, v_HW, self.color)
 
     def part(self, box: Box) -> Frame:
-        """A part of the picture as a frame of its own, whose planes are views of this one's.
+        """A part of the picture as a frame of its own, to be looked at: its planes are views of this one's.
 
         Args:
             box: As `even_box` makes it.
@@ -93,7 +99,8 @@ class Frame:
         """
         x0, y0, x1, y1 = self._checked(box)
         chroma = (slice(y0 // 2, (y1 + 1) // 2), slice(x0 // 2, (x1 + 1) // 2))
-        return replace(self, y=self.y[y0:y1, x0:x1], u=self.u[chroma], v=self.v[chroma])
+        y, u, v = self.y[y0:y1, x0:x1], self.u[chroma], self.v[chroma]
+        return replace(self, y=y, u=u, v=v, coded=None)
 
     def replace_box(self, box: Box, rgb: UInt8, mask_HW: UInt8 | Float32 | Bool) -> Frame:
         """A new frame with other colours in part of a box.

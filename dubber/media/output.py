@@ -107,7 +107,7 @@ def check_encoder(codec: str) -> None:
 
 def available_encoders() -> list[str]:
     """The encoders for finished video that are built in, the usual ones first."""
-    return [name for name in _USUAL_ENCODERS if _has_encoder(name)]
+    return [name for name in _USUAL_ENCODERS if has_encoder(name)]
 
 
 _USUAL_ENCODERS = (
@@ -123,11 +123,13 @@ _USUAL_ENCODERS = (
     "h264_videotoolbox",
     "hevc_videotoolbox",
     "mpeg4",
+    "prores_ks",
     "ffv1",
 )
 
 
-def _has_encoder(name: str) -> bool:
+def has_encoder(name: str) -> bool:
+    """Whether an encoder is built in."""
     try:
         av.Codec(name, "w")
     except ValueError:

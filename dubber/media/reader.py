@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
-import av.error
 import numpy as np
 
 from dubber.errors import MediaError
-from dubber.media.color import MATRIX_BT709, RANGE_FULL, RANGE_LIMITED, UNSPECIFIED, resolve_color
+from dubber.media.color import MATRIX_BT709, RANGE_FULL, RANGE_LIMITED, UNSPECIFIED
 from dubber.media.container import INCOMPLETE_ADVICE, open_media, video_stream
+from dubber.media.decoder import Decoder, decoded_from
 from dubber.media.frame import Frame
-from dubber.types import Clip, ColorTags, Int32, Int64, UInt8
+from dubber.media.frame_maker import FrameMaker
+from dubber.media.hdr import dynamic_metadata, hdr_metadata
+from dubber.media.layout import frame_bytes
+from dubber.types import Clip, ColorTags, Int32, Int64
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -38,114 +38,43 @@ _TIMES_ONLY = {"skip_loop_filter": "all", "skip_idct": "all"}
 leaves out what only makes the pixels.
 """
 
-_PLAIN_FORMATS = {"yuv420p", "yuvj420p"}
+_PICTURE_FORMATS = ("gif", "webp", "apng", "image2")
+"""Demuxers of pictures, still or moving; those whose names end in "_pipe" read single ones."""
 
 
-class Decoder:
-    """Decodes one stream forward, skips what is damaged, and can go back to a keyframe.
-
-    Attributes:
-        num_damaged: Packets and frames that were skipped.
-    """
-
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self.num_damaged = 0
-        self._container = container
-        self._stream = stream
-        self._first_valid_pts: int | None = None
-
-    def use_all_processors(self) -> None:
-        """Decode with several threads; to be asked before the first frame."""
-        self._stream.thread_type = "AUTO"
-
-    def frames(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Frames with their timestamps, strictly increasing, from where the decoder stands."""
-        previous: int | None = None
-        for frame in self._decoded():
-            pts = frame.pts if frame.pts is not None else frame.dts
-            if pts is None or (previous is not None and pts <= previous):
-                self.num_damaged += 1
-                continue
-            if self._first_valid_pts is not None and pts < self._first_valid_pts:
-                continue
-            previous = pts
-            yield pts, frame
-
-    def seek(self, pts: int) -> bool:
-        """Go to a keyframe at or before a time; the frames that follow are exact.
-
-        Returns:
-            False when the container led to a place behind `pts`: seek earlier, or reopen.
-        """
-        try:
-            self._container.seek(pts, stream=self._stream, backward=True)
-        except av.error.FFmpegError:
-            return False
-        for packet in self._container.demux(self._stream):
-            if packet.is_keyframe and packet.size:
-                key_pts = packet.pts if packet.pts is not None else packet.dts
-                break
-        else:
-            return False
-        # Pictures that precede the keyframe in display order may lack their references: they are dropped.
-        self._first_valid_pts = key_pts
-        if key_pts is None or key_pts > pts:
-            return False
-        self._container.seek(pts, stream=self._stream, backward=True)
-        return True
-
-    def _decoded(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.InvalidDataError:
-                self.num_damaged += 1
-                continue
-            except av.error.EOFError:
-                return
-            try:
-                yield from self._stream.decode(packet)
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError:
-                self.num_damaged += 1
-
-
-def probe(path: Path) -> Clip:
+def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
     """Decode a video once to learn what it truly holds.
 
     Args:
         path: Any file FFmpeg can read.
+        deinterlaces: Reading shall make whole pictures of fields; their times are the frames' own.
 
     Returns:
         The clip; `color` tells what the frames of `read_frames` mean, so RGB footage is tagged as what it is
         converted to. `pixel_aspect` is that of the upright picture.
 
     Raises:
-        MediaError: Missing, a folder, damaged, cut off, without video, or nothing in it decodes.
+        MediaError: Missing, a folder, damaged, cut off, without video, a picture, or nothing in it decodes.
     """
     with open_media(path) as container:
+        _check_moving(path, container.format.name)
         stream = video_stream(container, path)
-        stream.codec_context.options = {**stream.codec_context.options, **_TIMES_ONLY}
         decoder = Decoder(container, stream)
+        decoder.context.options = _TIMES_ONLY
         decoder.use_all_processors()  # nothing else can run before the frames are known
         first, last = None, None
+        num_interlaced = 0
         ticks: list[int] = []
         for pts, frame in decoder.frames():
             first = first or frame
             last = frame
+            num_interlaced += bool(frame.interlaced_frame)
             ticks.append(pts)
         if first is None or last is None:
             message = "No frame of the video can be decoded."
             raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE)
         _check_complete(path, stream, len(ticks))
-        if decoder.num_damaged:
-            logger.warning("%s: %d damaged frames are left out.", path.name, decoder.num_damaged)
-        if first.format.name not in _PLAIN_FORMATS:
-            logger.warning("%s: %s is converted to 8 bit 4:2:0.", path.name, first.format.name)
+        _say_what_is_lost(path, first, decoder)
         rotation = _clockwise_rotation(first, stream)
         size = (first.height, first.width) if rotation % 180 == 0 else (first.width, first.height)
         aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
@@ -162,7 +91,36 @@ def probe(path: Path) -> Clip:
             codec=stream.codec_context.name,
             bit_rate=int(stream.bit_rate or container.bit_rate or 0),
             has_audio=bool(container.streams.audio),
+            hdr=hdr_metadata(first),
+            is_interlaced=2 * num_interlaced > len(ticks),
+            is_deinterlaced=deinterlaces,
         )
+
+
+def _check_moving(path: Path, container_format: str) -> None:
+    """Refuse pictures, which FFmpeg reads as videos too.
+
+    Raises:
+        MediaError: The file is one.
+    """
+    names = container_format.split(",")
+    if not any(name in _PICTURE_FORMATS or name.endswith("_pipe") for name in names):
+        return
+    advice = (
+        "Give it footage of somebody who talks, or convert it first: "
+        "ffmpeg -i PICTURE -pix_fmt yuv420p VIDEO.mp4"
+    )
+    raise MediaError("This is a picture or an animation, not a video.", where=str(path), advice=advice)
+
+
+def _say_what_is_lost(path: Path, first: VideoFrame, decoder: Decoder) -> None:
+    """Warn of what reading leaves out."""
+    if decoder.num_damaged:
+        logger.warning("%s: %d damaged frames are left out.", path.name, decoder.num_damaged)
+    if first.format.is_rgb or first.format.has_palette:
+        logger.warning("%s: its RGB (%s) is converted to YUV.", path.name, first.format.name)
+    if dynamic := dynamic_metadata(first):
+        logger.warning("%s: its %s metadata are not kept, the picture itself is.", path.name, dynamic)
 
 
 def read_frames(path: Path, clip: Clip, start: int = 0, stop: int | None = None) -> Generator[Frame]:
@@ -211,7 +169,7 @@ def read_frames_at(
         raise IndexError(f"frame indices must lie in 0..{clip.num_frames - 1}")
     # Only what is gone back to is worth keeping; one more for the frame after a half-way picture.
     reach = int((np.maximum.accumulate(wanted_N) - wanted_N).max(initial=0))
-    capacity = min(cache_capacity(clip.size), reach + 2)
+    capacity = min(cache_capacity(clip), reach + 2)
     cache: dict[int, Frame] = {}
     stream: Generator[Frame] | None = None
     position = 0  # index of the frame `stream` gives next
@@ -237,9 +195,9 @@ def read_frames_at(
             stream.close()
 
 
-def cache_capacity(size: tuple[int, int]) -> int:
-    """Frames of a size that reading out of order may keep, at least 4."""
-    return max(4, min(MAX_CACHED_FRAMES, MAX_CACHED_BYTES * 2 // (3 * size[0] * size[1])))
+def cache_capacity(clip: Clip) -> int:
+    """Frames of a clip that reading out of order may keep, at least 4."""
+    return max(4, min(MAX_CACHED_FRAMES, MAX_CACHED_BYTES // frame_bytes(clip)))
 
 
 def _runs_backward(wanted_N: Int64, n: int) -> bool:
@@ -250,10 +208,10 @@ def _runs_backward(wanted_N: Int64, n: int) -> bool:
 
 def _forward(path: Path, clip: Clip, start: int, stop: int, *, is_alone: bool = False) -> Generator[Frame]:
     """Frames start..stop, each with the timestamp probing found for it."""
-    make = _FrameMaker(clip)
+    make = FrameMaker(clip)
     index = start
     held: Frame | None = None
-    for pts, picture in _decoded_from(path, clip, start, is_alone=is_alone):
+    for pts, picture in decoded_from(path, clip, start, is_alone=is_alone):
         while index < stop and clip.pts_T[index] < pts and held is not None:
             held = make.repeated(held, index)
             yield held
@@ -275,88 +233,6 @@ def _forward(path: Path, clip: Clip, start: int, stop: int, *, is_alone: bool = 
         index += 1
 
 
-@contextmanager
-def _positioned(path: Path, clip: Clip, start: int) -> Iterator[Decoder]:
-    """An open decoder whose next frames include frame `start`."""
-    step = 1
-    index = start
-    with open_media(path) as container:
-        decoder = Decoder(container, video_stream(container, path))
-        # Containers may lead to a keyframe behind the wanted time: ask for ever earlier times.
-        while index > 0 and not (is_there := decoder.seek(int(clip.pts_T[index]))):
-            index, step = max(index - step, 0), 2 * step
-        if start == 0 or (index > 0 and is_there):
-            yield decoder
-            return
-    with open_media(path) as container:
-        yield Decoder(container, video_stream(container, path))
-
-
-def _decoded_from(path: Path, clip: Clip, start: int, *, is_alone: bool) -> Iterator[tuple[int, VideoFrame]]:
-    with _positioned(path, clip, start) as decoder:
-        if is_alone:
-            decoder.use_all_processors()
-        for pts, picture in decoder.frames():
-            if pts >= clip.pts_T[start]:
-                yield pts, picture
-
-
-class _FrameMaker:
-    """Turns decoded pictures into upright yuv420p frames."""
-
-    def __init__(self, clip: Clip) -> None:
-        self._clip = clip
-        self._color = resolve_color(clip.color, clip.size)
-        self._turns = -(clip.rotation_deg // 90)
-        height, width = clip.size
-        self._coded_size = (height, width) if self._turns % 2 == 0 else (width, height)
-        self._has_warned = False
-
-    def frame(self, picture: VideoFrame, index: int) -> Frame:
-        height, width = self._coded_size
-        if picture.format.name not in _PLAIN_FORMATS or (picture.height, picture.width) != self._coded_size:
-            picture = self._converted(picture)
-        sizes = ((height, width), (-(-height // 2), -(-width // 2)), (-(-height // 2), -(-width // 2)))
-        y, u, v = (self._upright(picture, i, size) for i, size in enumerate(sizes))
-        return Frame(index, int(self._clip.pts_T[index]), y, u, v, self._color)
-
-    def repeated(self, held: Frame, index: int) -> Frame:
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning("Frame %d can no longer be decoded; the one before it is shown instead.", index)
-        return Frame(index, int(self._clip.pts_T[index]), held.y, held.u, held.v, held.color)
-
-    def _upright(self, picture: VideoFrame, plane_index: int, size: tuple[int, int]) -> UInt8:
-        plane = picture.planes[plane_index]
-        rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * size[0]].reshape(
-            size[0], plane.line_size
-        )
-        result: UInt8 = rows[:, : size[1]]
-        if self._turns:
-            result = np.ascontiguousarray(np.rot90(result, self._turns))
-        result.flags.writeable = False
-        return result
-
-    def _converted(self, picture: VideoFrame) -> VideoFrame:
-        height, width = self._coded_size
-        to_range = RANGE_FULL if self._color.is_full_range else RANGE_LIMITED
-        from_range = RANGE_FULL if picture.format.is_rgb else to_range
-        matrix = _SWSCALE_MATRIX[self._color.matrix]
-        return picture.reformat(
-            width=width,
-            height=height,
-            format="yuv420p",
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
-            src_color_range=from_range,
-            dst_color_range=to_range,
-        )
-
-
-_SWSCALE_MATRIX = {1: 1, 6: 5, 9: 9}
-"""SWS_CS_ITU709, SWS_CS_ITU601, SWS_CS_BT2020."""
-
-
 def _clockwise_rotation(frame: VideoFrame, stream: VideoStream) -> int:
     """Degrees to turn the coded picture; PyAV counts counter-clockwise, the old `rotate` tag clockwise."""
     degrees = -frame.rotation if frame.rotation else float(stream.metadata.get("rotate", 0) or 0)
@@ -365,10 +241,12 @@ def _clockwise_rotation(frame: VideoFrame, stream: VideoStream) -> int:
 
 def _color_tags(frame: VideoFrame, stream: VideoStream) -> ColorTags:
     context = stream.codec_context
-    if frame.format.is_rgb:
+    if frame.format.is_rgb or frame.format.has_palette:
         return ColorTags(RANGE_LIMITED, MATRIX_BT709, MATRIX_BT709, MATRIX_BT709)
     ranges = (int(frame.color_range), int(context.color_range))
     is_full = frame.format.name.startswith("yuvj") or RANGE_FULL in ranges
+    if frame.format.name.startswith("gray") and not any(ranges):
+        is_full = context.name not in _LIMITED_UNTAGGED
     matrix = int(context.colorspace)
     return ColorTags(
         range=RANGE_FULL if is_full else max(ranges),
@@ -376,6 +254,10 @@ def _color_tags(frame: VideoFrame, stream: VideoStream) -> ColorTags:
         primaries=int(context.color_primaries),
         transfer=int(context.color_trc),
     )
+
+
+_LIMITED_UNTAGGED = {"h264", "hevc"}
+"""Codecs whose standards say that luma is of limited range where no tag is; for FFmpeg plain gray is full."""
 
 
 def _end_pts(ticks: list[int], last: VideoFrame, stream: VideoStream) -> int:

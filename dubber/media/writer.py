@@ -1,4 +1,4 @@
-"""Writing video: exact timestamps, the source's size, pixel aspect and colour tags."""
+"""Writing video: exact timestamps, the source's size, pixel aspect, picture format and colour tags."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ import cv2
 import numpy as np
 
 from dubber.errors import ConfigError, StageError
+from dubber.media.coded import planes_of_view
+from dubber.media.color import RANGE_FULL, RANGE_LIMITED, resolve_color
 from dubber.media.frame import Frame
+from dubber.media.hdr import hdr_options
+from dubber.media.layout import PLAIN, PixelLayout, kept_layout, layout_of, written_format
 from dubber.media.output import AnyPacket, VideoOutput, check_encoder
-from dubber.types import Clip, UInt8
+from dubber.media.view_curve import Coded, view_curve
+from dubber.types import Clip, HdrMetadata
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +53,12 @@ class EncodeOptions:
 class VideoWriter(VideoOutput):
     """Encodes frames at given times into a file without sound; a context manager.
 
-    The file is MP4, whose clock keeps any time base exactly; a file whose writing failed is removed.
+    The file is MP4, whose clock keeps any time base exactly, or what else holds the codec, whatever its name
+    says; a file whose writing failed is removed.
 
     Args:
         path: The file.
-        clip: Size, pixel aspect, colour tags and nominal frame rate to keep.
+        clip: Size, pixel aspect, picture format, colour tags, HDR metadata and nominal frame rate to keep.
         time_base: Seconds per tick of the times given to `write`.
         options: How to encode.
         end_pts: Ticks at which the last frame ends; None gives it its predecessor's duration.
@@ -69,7 +75,14 @@ class VideoWriter(VideoOutput):
     ) -> None:
         options = options or EncodeOptions()
         rate = clip.frame_rate.limit_denominator(100_000)
-        super().__init__(path, "mp4", options.codec, rate, encoder_options(options))
+        check_encoder(options.codec)
+        self._layout = kept_layout(clip)
+        self._format = written_format(options.codec, self._layout)
+        self._is_full_range = resolve_color(clip.color, clip.size).is_full_range
+        self._curve = view_curve(self._layout.depth, clip.color.transfer, is_full_range=self._is_full_range)
+        self._color = clip.color
+        container = _container(options.codec, has_alpha=layout_of(self._format).has_alpha)
+        super().__init__(path, container, options.codec, rate, encoder_options(options, clip.hdr))
         self._time_base = time_base
         self._end_pts = end_pts
         self._clip_size = clip.size
@@ -80,7 +93,7 @@ class VideoWriter(VideoOutput):
         self.coded_size = coded_size(clip.size, options.codec)
         stream, context = self.stream, self.stream.codec_context
         stream.height, stream.width = self.coded_size
-        stream.pix_fmt = pixel_format(options.codec)
+        stream.pix_fmt = self._format
         context.time_base = time_base
         context.sample_aspect_ratio = clip.pixel_aspect
         context.color_range, context.colorspace = clip.color.range, clip.color.matrix
@@ -155,11 +168,50 @@ class VideoWriter(VideoOutput):
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         height, width = self.coded_size
-        picture = av.VideoFrame(width, height, "yuv420p")
-        for plane, samples in zip(picture.planes, frame.planes, strict=True):
-            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        layout, planes = self._samples(frame)
+        picture = av.VideoFrame(width, height, layout.name)
+        for plane, samples in zip(picture.planes, planes, strict=True):
+            rows = np.frombuffer(memoryview(plane), layout.dtype)
+            rows = rows.reshape(-1, plane.line_size // layout.dtype.itemsize)
             _fill(rows[: plane.height, : plane.width], samples)
+        return picture if layout.is_plain else self._tagged(picture)
+
+    def _samples(self, frame: Frame) -> tuple[PixelLayout, tuple[Coded, ...]]:
+        """The frame as it is to be coded: in the clip's layout, edits carried over."""
+        layout, coded = self._layout, frame.coded
+        if layout.is_plain:
+            return layout, frame.planes
+        if coded is not None and coded.layout == layout:
+            planes = coded.lifted(frame.planes)
+        else:
+            planes = planes_of_view(frame.planes, layout, self._curve, frame.size)
+        if layout.chroma == "gray" and not self._format.startswith("gray"):
+            # swscale would take gray for full range and stretch it.
+            layout = PixelLayout("420", layout.depth, has_alpha=False)
+            small = layout.plane_sizes(frame.size)[1]
+            neutral = np.full(small, 2 ** (layout.depth - 1), layout.dtype)
+            planes = (*planes, neutral, neutral)
+        return layout, planes
+
+    def _tagged(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture in the encoder's format, and with the tags that some encoders read there only."""
+        if picture.format.name != self._format:
+            same = RANGE_FULL if self._is_full_range else RANGE_LIMITED
+            picture = picture.reformat(format=self._format, src_color_range=same, dst_color_range=same)
+        tags = self._color
+        picture.color_range, picture.colorspace = tags.range, tags.matrix
+        for name, value in (("color_primaries", tags.primaries), ("color_trc", tags.transfer)):
+            if hasattr(picture, name):  # absent from older versions of PyAV
+                setattr(picture, name, value)
         return picture
+
+
+def _container(codec: str, *, has_alpha: bool) -> str:
+    """FFmpeg's muxer for the pictures of an encoder."""
+    if codec.startswith("prores"):
+        return "mov"
+    # WebM's alpha is data beside the packets, which other containers drop.
+    return "matroska" if codec.startswith("libvpx") and has_alpha else "mp4"
 
 
 def check_settings(options: EncodeOptions) -> None:
@@ -171,7 +223,7 @@ def check_settings(options: EncodeOptions) -> None:
     check_encoder(options.codec)
     context = cast("av.VideoCodecContext", av.CodecContext.create(options.codec, "w"))
     context.height, context.width = _TRIAL_SIZE
-    context.pix_fmt = pixel_format(options.codec)
+    context.pix_fmt = written_format(options.codec, PLAIN)
     context.time_base = Fraction(1, 25)
     context.options = encoder_options(options)
     try:
@@ -192,11 +244,12 @@ _TRIAL_SIZE = (256, 256)
 """Large enough for hardware encoders, which refuse tiny pictures."""
 
 
-def encoder_options(options: EncodeOptions) -> dict[str, str]:
+def encoder_options(options: EncodeOptions, hdr: HdrMetadata | None = None) -> dict[str, str]:
     """An encoder's private options for a quality and a speed.
 
     Args:
         options: What is wanted.
+        hdr: What the stream shall say of its grading.
 
     Returns:
         Names and values as FFmpeg knows them; nothing for an encoder that is not known here.
@@ -206,20 +259,22 @@ def encoder_options(options: EncodeOptions) -> dict[str, str]:
     nvenc = {"rc": "vbr", "cq": crf, "preset": _NVENC_PRESETS.get(preset, preset)}
     qsv = {"global_quality": crf, "preset": _QSV_PRESETS.get(preset, preset)}
     videotoolbox = {"flags": "+qscale", "global_quality": str(_videotoolbox_quality(options.crf))}
+    metadata = hdr_options(options.codec, hdr)
     table = {
-        "libx264": {"crf": crf, "preset": preset, **_x264_repeatable()},
-        "libx265": {"crf": crf, "preset": preset, "x265-params": "frame-threads=2:log-level=error"},
+        "libx264": {"crf": crf, "preset": preset, **_parameters("x264-params", _x264_repeatable(), metadata)},
+        "libx265": {"crf": crf, "preset": preset, **_parameters("x265-params", _X265_REPEATABLE, metadata)},
         "h264_nvenc": nvenc,
         "hevc_nvenc": nvenc,
         "h264_qsv": qsv,
         "hevc_qsv": qsv,
         "h264_videotoolbox": videotoolbox,
         "hevc_videotoolbox": videotoolbox,
-        "libsvtav1": {"crf": crf, "preset": speed},
+        "libsvtav1": {"crf": crf, "preset": speed, **_parameters("svtav1-params", {}, metadata)},
         "libaom-av1": {"crf": crf, "cpu-used": speed, "row-mt": "1"},
         "libvpx-vp9": {"crf": crf, "b": "0", "deadline": "good", "cpu-used": speed, "row-mt": "1"},
         "mpeg4": {"qscale": crf},
         "ffv1": {"level": "3", "slices": "4"},
+        "prores_ks": {"vendor": "apl0"},
     }
     if options.codec not in table:
         logger.warning("dubber has no settings for '%s'; it runs with its own defaults.", options.codec)
@@ -262,24 +317,26 @@ _LAMBDA_PER_QUALITY = 118
 """FFmpeg's FF_QP2LAMBDA."""
 
 
+def _parameters(name: str, *groups: dict[str, str]) -> dict[str, str]:
+    """An encoder's own parameters as the one option FFmpeg passes on; nothing where there are none."""
+    joined = ":".join(f"{key}={value}" for group in groups for key, value in group.items())
+    return {name: joined} if joined else {}
+
+
+_X265_REPEATABLE = {"frame-threads": "2", "log-level": "error"}
+
+
 def _x264_repeatable() -> dict[str, str]:
     """Keep x264 from its AVX-512 code.
 
     In x264's core 164 and 165 that code's macroblock tree reads memory nobody wrote, for widths such as 544,
     480 or 360: the same frames then give other bytes from run to run. Every processor with AVX-512 has AVX2.
     """
-    return {"x264-params": "asm=AVX2"} if cv2.checkHardwareSupport(_CPU_AVX_512F) else {}
+    return {"asm": "AVX2"} if cv2.checkHardwareSupport(_CPU_AVX_512F) else {}
 
 
 _CPU_AVX_512F = 13
 """OpenCV's number of that processor feature; its Python module does not name it."""
-
-
-def pixel_format(codec: str) -> str:
-    """The 8 bit 4:2:0 format that an encoder takes; PyAV converts on the way."""
-    formats = av.Codec(codec, "w").video_formats or []
-    is_planar = not formats or "yuv420p" in {each.name for each in formats}
-    return "yuv420p" if is_planar else "nv12"
 
 
 def coded_size(size: tuple[int, int], codec: str) -> tuple[int, int]:
@@ -289,7 +346,7 @@ def coded_size(size: tuple[int, int], codec: str) -> tuple[int, int]:
     return size[0] + size[0] % 2, size[1] + size[1] % 2
 
 
-def _fill(target: UInt8, samples: UInt8) -> None:
+def _fill(target: Coded, samples: Coded) -> None:
     """Copy a plane, repeating the last row and column where the target is larger."""
     height, width = samples.shape
     target[:height, :width] = samples

@@ -6,10 +6,15 @@ Source: method.md section 1: a repeated frame becomes the mean of two half-warps
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dubber.types import Float32, UInt8
+
+Level = TypeVar("Level", bound=np.unsignedinteger[Any])
 
 _FLOW_SIDE_PX = 640
 
@@ -78,16 +83,18 @@ def _enlarged(field_HW2: Float32, size: tuple[int, int]) -> Float32:
     return np.asarray(cv2.resize(field_HW2, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def halfway_plane(first_HW: UInt8, second_HW: UInt8, half_flows: tuple[Float32, Float32]) -> UInt8:
+def halfway_plane(
+    first_HW: NDArray[Level], second_HW: NDArray[Level], half_flows: tuple[Float32, Float32]
+) -> NDArray[Level]:
     """Mean of the two half-warps of one plane.
 
     Args:
-        first_HW: (h, w) or (h, w, 3) uint8; a chroma plane may be smaller than the flow's picture.
+        first_HW: (h, w) or (h, w, 3) uint8 or uint16; a chroma plane may be smaller than the flow's picture.
         second_HW: The same of the later frame.
         half_flows: What `half_flow` gave.
 
     Returns:
-        uint8 of the plane's shape.
+        The plane's shape and type.
     """
     height, width = first_HW.shape[:2]
     flow_height, flow_width = half_flows[0].shape[:2]
@@ -98,7 +105,8 @@ def halfway_plane(first_HW: UInt8, second_HW: UInt8, half_flows: tuple[Float32, 
             flow if (height, width) == (flow_height, flow_width) else _enlarged(flow, (width, height)) * scale
         )
         total += 0.5 * pulled(np.asarray(plane, np.float32), field)
-    return np.asarray(np.clip(np.rint(total), 0, 255), np.uint8)
+    most = np.iinfo(first_HW.dtype).max
+    return np.asarray(np.clip(np.rint(total), 0, most), first_HW.dtype)
 
 
 def halfway_picture(first_HW3: UInt8, second_HW3: UInt8) -> UInt8:

@@ -237,7 +237,12 @@ def halfway_frame(first: Frame, second: Frame) -> Frame:
     """The picture half-way between two frames, with the first one's index and time."""
     flows = half_flow(first.y, second.y)
     y, u, v = (halfway_plane(a, b, flows) for a, b in zip(first.planes, second.planes, strict=True))
-    return replace(first, y=y, u=u, v=v)
+    coded = first.coded
+    if coded is not None and second.coded is not None:
+        pairs = zip(coded.planes, second.coded.planes, strict=True)
+        planes = tuple(halfway_plane(a, b, flows) for a, b in pairs)
+        coded = replace(coded, planes=planes, view=(y, u, v))
+    return replace(first, y=y, u=u, v=v, coded=coded)
 
 
 def fade_strength(has_patch_N: Bool, shot_id_N: Int32, fade_frames: int) -> Float32:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from dubber.engine.stage import Params, Stage, StageContext
+from dubber.errors import MediaError
 from dubber.types import Clip, SourceFile
 
 
 class DemuxParams(Params):
-    """Nothing to choose."""
+    """How the video is read.
+
+    Attributes:
+        deinterlace: Make whole pictures of interlaced footage's fields, one per frame.
+    """
+
+    deinterlace: bool = False
 
 
 class Demux(Stage[Clip]):
     """Decodes the video once and notes the exact time of every frame."""
 
     name: ClassVar[str] = "demux"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     output_type: ClassVar[type] = Clip
+
+    params: DemuxParams
 
     def __init__(self, params: DemuxParams | None = None) -> None:
         super().__init__(params or DemuxParams())
@@ -30,13 +39,21 @@ class Demux(Stage[Clip]):
             *inputs: video (SourceFile).
 
         Raises:
-            MediaError: The file is missing, damaged, cut off or holds no video.
+            MediaError: The file is missing, damaged or cut off; or it holds no video, a single picture, or
+                interlaced footage that nobody asked to deinterlace.
         """
         from dubber.media.reader import probe
 
         video: SourceFile
         (video,) = inputs
         with ctx.frames(None):
-            clip = probe(video.path)
+            clip = probe(video.path, deinterlaces=self.params.deinterlace)
             ctx.advance(clip.num_frames)
+        where = str(video.path)
+        if clip.num_frames == 1:
+            advice = "Give it footage of somebody who talks; a picture has no motion to work with."
+            raise MediaError("The video holds a single picture.", where=where, advice=advice)
+        if clip.is_interlaced and not clip.is_deinterlaced:
+            advice = "Give `--deinterlace`, or convert it first with a deinterlacer of your choice."
+            raise MediaError("The footage is interlaced.", where=where, advice=advice)
         return clip

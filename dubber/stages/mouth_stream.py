@@ -27,6 +27,7 @@ from dubber.engine.mapped import forget_pages
 from dubber.engine.stage import StageContext, Stream, stage_faults
 from dubber.media.flow import prefetch
 from dubber.media.frame import Frame
+from dubber.media.layout import frame_bytes
 from dubber.media.patches import PatchWriter, read_patches
 from dubber.media.reader import read_frames_at
 from dubber.stages.compositor import halfway_frame
@@ -105,8 +106,7 @@ class ShownFootage:
     @property
     def num_ahead(self) -> int:
         """Frames that may wait between two stages."""
-        height, width = self.clip.size
-        return max(1, min(_MOST_AHEAD, _AHEAD_BYTES // (height * width * 3 // 2)))
+        return max(1, min(_MOST_AHEAD, _AHEAD_BYTES // frame_bytes(self.clip)))
 
     def open(self) -> Generator[Shown]:
         """The output's frames, without patches; each source frame is decoded once."""

@@ -16,38 +16,40 @@ from dubber.media.writer import EncodeOptions, VideoWriter, encoder_options
 from tests.media.clips import clip_of, frame
 from tests.media.test_reader import cfr
 
-SIZE = (96, 160)
+CLIP = clip_of(cfr(8), Fraction(1, 12800), (96, 160))
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_first_encoder_that_works_is_taken(name: str) -> None:
-    chosen = chosen_encoder(EncodeOptions(name, crf=20), SIZE)
+    chosen = chosen_encoder(EncodeOptions(name, crf=20), CLIP)
     assert (chosen.crf, chosen.preset) == (20, EncodeOptions().preset)
     before = FORMATS[name][: FORMATS[name].index(chosen.codec)]
-    assert all(trial_failure(EncodeOptions(each), SIZE) for each in before)
-    assert trial_failure(chosen, SIZE) is None
+    assert all(trial_failure(EncodeOptions(each), CLIP) for each in before)
+    assert trial_failure(chosen, CLIP) is None
 
 
 def test_an_encoders_own_name_is_not_questioned() -> None:
     options = EncodeOptions("h264_nvenc")
-    assert chosen_encoder(options, SIZE) is options
+    assert chosen_encoder(options, CLIP) is options
 
 
 def test_an_encoder_that_spoils_pictures_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         writer,
         "encoder_options",
-        lambda options: {"b": "30k", "qmin": "31"} if options.codec == "mpeg4" else encoder_options(options),
+        lambda options, hdr=None: (
+            {"b": "30k", "qmin": "31"} if options.codec == "mpeg4" else encoder_options(options, hdr)
+        ),
     )
-    assert "dB" in (trial_failure(EncodeOptions("mpeg4"), SIZE) or "")
+    assert "dB" in (trial_failure(EncodeOptions("mpeg4"), CLIP) or "")
     monkeypatch.setitem(FORMATS, "any", ("libnone", "mpeg4", "libx264"))
-    assert chosen_encoder(EncodeOptions("any"), SIZE).codec == "libx264"
+    assert chosen_encoder(EncodeOptions("any"), CLIP).codec == "libx264"
 
 
 def test_without_any_encoder_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(encoders.FORMATS, "any", ("libnone",))
     with pytest.raises(ConfigError, match="libnone"):
-        chosen_encoder(EncodeOptions("any"), SIZE)
+        chosen_encoder(EncodeOptions("any"), CLIP)
 
 
 @pytest.mark.parametrize("size", [(96, 160), (97, 161)])
@@ -58,7 +60,7 @@ def test_formats_that_hardware_wants_hold_the_same_pictures(
     clip = clip_of(ticks, Fraction(1, 12800), size)
     decoded = []
     for name in ("yuv420p", "nv12"):
-        monkeypatch.setattr(writer, "pixel_format", lambda _, name=name: name)
+        monkeypatch.setattr(writer, "written_format", lambda *_, name=name: name)
         with VideoWriter(tmp_path / f"{name}.mp4", clip, clip.time_base) as output:
             for i, pts in enumerate(ticks):
                 output.write(frame(i, size), pts)

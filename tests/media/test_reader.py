@@ -11,6 +11,7 @@ import pytest
 from dubber.errors import MediaError
 from dubber.media import reader
 from dubber.media.color import resolve_color
+from dubber.media.frame_maker import FrameMaker
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.types import Clip, ColorTags
 from tests.conftest import real_clip
@@ -84,13 +85,13 @@ def test_running_backward_decodes_in_chunks(
     monkeypatch.setattr(reader, "MAX_CACHED_FRAMES", 10)
     path, clip = long_clip
     made: list[int] = []
-    make: Callable[..., object] = reader._FrameMaker.frame
+    make: Callable[..., object] = FrameMaker.frame
 
     def counting(self: object, picture: object, index: int) -> object:
         made.append(index)
         return make(self, picture, index)
 
-    monkeypatch.setattr(reader._FrameMaker, "frame", counting)
+    monkeypatch.setattr(FrameMaker, "frame", counting)
     list(read_frames_at(path, clip, list(range(39, -1, -1))))
     assert len(made) <= 50
 

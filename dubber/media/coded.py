@@ -1,0 +1,175 @@
+"""Samples as they were coded, where the 8 bit 4:2:0 planes that all work on are only a view of them.
+
+Edits change the view. What is written is the coded sample plus the difference that the edit made to the
+view: samples nobody touched stay bit for bit what they were, and those that were touched keep their grain
+below 8 bits.
+
+Index letters: H, W pixels of luma; h, w samples of chroma as coded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dubber.media.layout import PixelLayout
+from dubber.media.view_curve import Coded, ViewCurve
+from dubber.types import Float32, UInt8
+
+ViewPlanes = tuple[UInt8, UInt8, UInt8]
+"""y (H, W), u and v (ceil(H / 2), ceil(W / 2)), uint8."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodedPlanes:
+    """A picture's samples as they were coded, upright.
+
+    Attributes:
+        planes: As `layout.plane_sizes` says: luma, chroma, alpha; of `layout.dtype`. Never written to.
+        view: The view they gave, to compare an edited one with.
+        layout: Their format.
+        curve: How samples become levels.
+    """
+
+    planes: tuple[Coded, ...]
+    view: ViewPlanes
+    layout: PixelLayout
+    curve: ViewCurve
+
+    def lifted(self, edited: ViewPlanes) -> tuple[Coded, ...]:
+        """The samples after an edit of the view.
+
+        Args:
+            edited: The view's planes, some or all of them new.
+
+        Returns:
+            Planes like `planes`; those are not changed, and where the view is not either, so are these.
+        """
+        planes = list(self.planes)
+        if edited[0] is not self.view[0]:
+            planes[0] = self._lifted_luma(edited[0])
+        for place in (1, 2) if self.layout.chroma != "gray" else ():
+            if edited[place] is not self.view[place]:
+                planes[place] = self._lifted_chroma(edited[place], place)
+        return tuple(planes)
+
+    def _lifted_luma(self, edited_HW: UInt8) -> Coded:
+        box = _changed_box(edited_HW, self.view[0])
+        if box is None:
+            return self.planes[0]
+        table_E = self.curve.luma_E
+        difference = table_E[edited_HW[box]] - table_E[self.view[0][box]]
+        return _moved(self.planes[0], box, difference, self.curve.luma_range)
+
+    def _lifted_chroma(self, edited_hw: UInt8, place: int) -> Coded:
+        old_hw = self.view[place]
+        box = _changed_box(edited_hw, old_hw)
+        if box is None:
+            return self.planes[place]
+        # One sample more on each side: where finer samples lie between a changed one and its neighbour.
+        rows, columns = (
+            slice(max(part.start - 1, 0), min(part.stop + 1, side))
+            for part, side in zip(box, old_hw.shape, strict=True)
+        )
+        table_E = self.curve.chroma_E
+        difference = table_E[edited_hw[rows, columns]] - table_E[old_hw[rows, columns]]
+        share_y, share_x = self.layout.chroma_shares
+        times = 2 // share_y, 2 // share_x
+        finer = _refined(difference, times)
+        height, width = self.planes[place].shape
+        top, left = rows.start * times[0], columns.start * times[1]
+        region = (
+            slice(top, min(top + finer.shape[0], height)),
+            slice(left, min(left + finer.shape[1], width)),
+        )
+        fitting = finer[: region[0].stop - top, : region[1].stop - left]
+        return _moved(self.planes[place], region, fitting, self.curve.chroma_range)
+
+
+def view_of(planes: tuple[Coded, ...], layout: PixelLayout, curve: ViewCurve) -> ViewPlanes:
+    """The 8 bit 4:2:0 view of coded samples.
+
+    Args:
+        planes: As `CodedPlanes.planes`.
+        layout: Their format.
+        curve: How samples become levels.
+
+    Returns:
+        y, u, v; a plane that is coded as the view has it is the view's too, not a copy.
+
+    Convention: chroma is left-sited (`media.color`).
+    """
+    y_HW = curve.luma(planes[0])
+    if layout.chroma == "gray":
+        small = (-(-y_HW.shape[0] // 2), -(-y_HW.shape[1] // 2))
+        neutral = np.full(small, 128, np.uint8)
+        return y_HW, neutral, neutral
+    u, v = (curve.chroma(_halved(plane, layout.chroma_shares)) for plane in planes[1:3])
+    return y_HW, u, v
+
+
+def planes_of_view(
+    view: ViewPlanes, layout: PixelLayout, curve: ViewCurve, size: tuple[int, int]
+) -> tuple[Coded, ...]:
+    """Coded samples for a view that has none of its own; alpha is opaque."""
+    top = 2**layout.depth - 1
+    blank = [np.full(each, 2 ** (layout.depth - 1), layout.dtype) for each in layout.plane_sizes(size)]
+    if layout.has_alpha:
+        blank[-1][...] = top
+    blank[0][...] = 0
+    planes = [_sampled(curve.luma_E[view[0]], blank[0])]
+    share_y, share_x = layout.chroma_shares
+    for level_hw, plane in zip(view[1:], blank[1:3] if layout.chroma != "gray" else (), strict=False):
+        finer = _refined(curve.chroma_E[level_hw], (2 // share_y, 2 // share_x))
+        planes.append(_sampled(finer[: plane.shape[0], : plane.shape[1]], plane))
+    return (*planes, *blank[len(planes) :])
+
+
+def _sampled(values: Float32, like: Coded) -> Coded:
+    return np.clip(np.rint(values), 0, np.iinfo(like.dtype).max).astype(like.dtype)
+
+
+def _changed_box(new: UInt8, old: UInt8) -> tuple[slice, slice] | None:
+    left, top, columns, rows = cv2.boundingRect(cv2.compare(new, old, cv2.CMP_NE))
+    return (slice(top, top + rows), slice(left, left + columns)) if rows else None
+
+
+def _moved(plane: Coded, box: tuple[slice, slice], difference: Float32, allowed: tuple[int, int]) -> Coded:
+    """A copy of a plane with a difference added in a box; what the difference leaves alone stays as it is."""
+    part = plane[box]
+    moved = np.clip(np.rint(part + difference), *allowed).astype(plane.dtype)
+    result = plane.copy()
+    result[box] = np.where(difference != 0, moved, part)
+    return result
+
+
+def _halved(plane: Coded, shares: tuple[int, int]) -> Coded:
+    """Chroma as coarse as 4:2:0 has it: the mean of two rows, and 1-2-1 around every other column."""
+    if shares[0] == 1:
+        even, odd = plane[0::2], plane[1::2]
+        if len(odd) < len(even):
+            odd = np.concatenate([odd, even[-1:]])
+        plane = np.asarray(cv2.addWeighted(even, 0.5, odd, 0.5, 0.0), plane.dtype)
+    if shares[1] == 1:
+        kernel = np.array([[0.25, 0.5, 0.25]], np.float32)
+        smooth = cv2.filter2D(plane, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+        plane = np.ascontiguousarray(smooth[:, 0::2])
+    return plane
+
+
+def _refined(values_hw: Float32, times: tuple[int, int]) -> Float32:
+    """Values of the view's chroma grid on a grid once or twice as fine each way, bilinear, left-sited."""
+    if times[0] == 2:
+        height, width = values_hw.shape
+        values_hw = np.asarray(
+            cv2.resize(values_hw, (width, 2 * height), interpolation=cv2.INTER_LINEAR), np.float32
+        )
+    if times[1] == 2:
+        right = np.concatenate([values_hw[:, 1:], values_hw[:, -1:]], axis=1)
+        wide = np.empty((values_hw.shape[0], 2 * values_hw.shape[1]), np.float32)
+        wide[:, 0::2] = values_hw
+        wide[:, 1::2] = 0.5 * (values_hw + right)
+        values_hw = wide
+    return values_hw
