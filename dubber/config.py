@@ -83,7 +83,7 @@ class DubConfig(BaseModel):
             raise ConfigError(
                 f"The config file cannot be read ({error.strerror}).", where=str(path)
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # TOML's and UTF-8's are ValueErrors
             raise ConfigError(f"The config file is no valid TOML: {error}.", where=str(path)) from error
         return cls._validated(document, where=str(path))
 

@@ -386,5 +386,5 @@ def _typed(text: str) -> Any:
         import tomli as tomllib
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # TOML's errors are ValueErrors
         return text

@@ -7,9 +7,9 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 
 from dubber.engine.key import file_sha256
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 MANIFEST_NAME = "manifest.toml"
 
 
+def _file_name(name: str) -> str:
+    """Raises ValueError where a name leads out of its folder."""
+    if not name or Path(name).name != name or name == ".." or "\0" in name:
+        raise ValueError("this is no name of a file in the manifest's folder")
+    return name
+
+
 class WeightEntry(BaseModel):
     """One row of the manifest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
+    file: Annotated[str, AfterValidator(_file_name)]
     sha256: str
     kind: str
     licence: str
@@ -90,7 +97,7 @@ class WeightsFolder:
             return {name: WeightEntry.model_validate(row) for name, row in document.items()}
         except OSError as error:
             raise WeightsError("The weights manifest cannot be read.", where=str(path)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        except (ValueError, RecursionError) as error:  # TOML's, UTF-8's and pydantic's are ValueErrors
             raise WeightsError(f"The weights manifest is malformed: {error}", where=str(path)) from error
 
     def entry(self, name: str) -> WeightEntry:

@@ -38,6 +38,7 @@ from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.models.morphable import LinearFaceModel
 from dubber.models.user_weights import read_state
+from dubber.script import read_script
 from dubber.training.dataset import read_manifest
 from dubber.training.face_files import bfm2017, read_face_file, to_linear_face_model
 from dubber.training.face_import import tracker_mean_face
@@ -155,6 +156,25 @@ def _read_jobs(folder: Path) -> object:
         if job.output.parent != folder / "out" or {job.video.parent, job.audio.parent} != {jobs}:
             raise AssertionError(f"{job} leaves its folder")
     return found
+
+
+def _write_script(name: str) -> Callable[[Path], object]:
+    line = {"speaker": 1, "start": 0.5, "end": 2.0, "audio": "a.wav", "start_in_audio": 0.25}
+    toml = "[[line]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in line.items())
+    texts = {
+        "toml": f'[speakers]\n1 = "largest"\n\n{toml}\n{toml}',
+        "json": json.dumps({"speakers": {"1": "largest"}, "line": [line, line]}),
+        "rttm": "SPEAKER film 1 0.50 1.50 <NA> <NA> ann <NA> <NA>\n" * 2,
+    }
+    return lambda folder: (folder / f"script.{name}").write_text(texts[name])
+
+
+def _read_script(folder: Path) -> object:
+    script = read_script(_only(folder), folder / "all.wav")
+    for voice in script.voices:
+        if folder.resolve() not in voice.resolve().parents:
+            raise AssertionError(f"{voice} lies outside")
+    return script.resolved([10.0] * len(script.voices))
 
 
 def _write_clip_list(folder: Path) -> None:
@@ -381,6 +401,10 @@ def readers() -> list[Reader]:
         Reader("batch folder", _write_jobs, _read_jobs, is_text=True),
         Reader(
             "clip list", _write_clip_list, lambda folder: read_manifest(_only(folder), None), is_text=True
+        ),
+        *(
+            Reader(f"script {kind}", _write_script(kind), _read_script, is_text=True)
+            for kind in ("toml", "json", "rttm")
         ),
         Reader("weights manifest", _write_manifest, _read_manifest, is_text=True),
         Reader(

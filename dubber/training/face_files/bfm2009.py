@@ -17,14 +17,18 @@ Source: Paysan et al. 2009; Zhu et al. 2016 (3DDFA); Guo et al. 2018 (3DFace).
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from dubber.errors import ConfigError
 from dubber.ops.landmarks import IBUG68, IBUG_CONTOUR
+from dubber.training.face_files import matlab_child
 from dubber.training.face_files.source import (
     MAX_COMPONENTS,
     FaceFile,
@@ -40,6 +44,9 @@ from dubber.types import Float32, Float64, Int32
 SHAPE, INFO, CONTOUR = "01_MorphableModel.mat", "model_info.mat", "Modelplus_parallel.mat"
 EXPRESSION_3DDFA = "Model_Expression.mat"
 EXPRESSION_GUO, EXPRESSION_GUO_STD = "Exp_Pca.bin", "std_exp.txt"
+
+_READ_LIMIT_S = 300.0
+"""The parser takes seconds for the largest of these files."""
 
 SUMMARY = (
     f"a folder with {SHAPE}, {INFO} and {EXPRESSION_3DDFA} (or {EXPRESSION_GUO} and {EXPRESSION_GUO_STD}), "
@@ -156,22 +163,34 @@ def _contour_lines(path: Path, num_vertices: int) -> dict[int, Int32]:
 
 
 def _read_mat(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Variables of a MATLAB file (version 4 to 7.2).
-
-    MATLAB's numbers and cells become arrays; nothing in such a file is ever run.
-    """
-    from scipy.io import loadmat
-
+    """Variables of a MATLAB file (version 4 to 7.2): its numbers as arrays, its cells as arrays of arrays."""
     if not path.is_file():
         raise _missing(path.parent, path.name)
-    try:
-        variables: dict[str, Any] = loadmat(str(path), variable_names=list(names))
-    except Exception as error:  # the parser fails in many ways on damaged bytes
-        raise damaged(path, "", f"is no readable MATLAB file ({type(error).__name__}: {error})") from error
-    for name in names:
-        if name not in variables:
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, matlab_child.__file__, str(path.absolute()), folder, *names]
+        try:
+            subprocess.run(
+                command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=_READ_LIMIT_S
+            )
+        except (subprocess.SubprocessError, OSError) as error:
+            said = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace").strip()
+            raise damaged(path, "", f"is no readable MATLAB file ({said or type(error).__name__})") from error
+        variables = {name: _variable(Path(folder), name) for name in names}
+    for name, value in variables.items():
+        if value is None:
             raise damaged(path, name, "is missing")
     return variables
+
+
+def _variable(folder: Path, name: str) -> Any:
+    """What `matlab_child` wrote of a variable; None if the file has none of that name."""
+    if (folder / name).is_dir():
+        files = sorted((folder / name).iterdir())
+        cells = np.empty(len(files), object)
+        cells[:] = [np.load(file, allow_pickle=False) for file in files]
+        return cells
+    file = folder / f"{name}.npy"
+    return np.load(file, allow_pickle=False) if file.is_file() else None
 
 
 def _missing(folder: Path, what: str) -> ConfigError:

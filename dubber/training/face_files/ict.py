@@ -169,12 +169,12 @@ def _neutral(path: Path) -> tuple[Float64, Int32, Int32]:
                 polygons.append([int(corner.split("/")[0]) - 1 for corner in line.split()[1:]])
     except (ValueError, IndexError) as error:
         raise damaged(path, "f", "holds something else than vertices") from error
+    if any(not 0 <= corner < len(vertices) for polygon in polygons for corner in polygon):
+        raise damaged(path, "f", f"names vertices that the mesh's {len(vertices)} do not have")
     fans = [(a, b, c) for first, *rest in polygons for a, b, c in _fan(first, rest)]
     if not fans:
         raise damaged(path, f"usemtl {FACE_MATERIAL}", "has no polygons")
     triangles = np.array(fans, np.int64)
-    if not 0 <= triangles.min() <= triangles.max() < len(vertices):
-        raise damaged(path, "f", f"names vertices that the mesh's {len(vertices)} do not have")
     face, triangles_F3 = np.unique(triangles, return_inverse=True)
     return vertices, face.astype(np.int32), triangles_F3.reshape(-1, 3).astype(np.int32)
 

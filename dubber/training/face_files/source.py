@@ -176,7 +176,7 @@ def read_landmarks(path: Path) -> Int32:
         vertices = [int(word) for word in words]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("The landmarks file cannot be read.", where=str(path), advice=advice) from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             "The landmarks file is no list of numbers.", where=str(path), advice=advice
         ) from error
