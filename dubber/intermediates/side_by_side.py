@@ -87,7 +87,7 @@ def _beside(left: Frame, right: Frame, size: tuple[int, int]) -> Frame:
     for plane, other in zip(left.planes, right.planes, strict=True):
         half = size if plane is left.y else (height // 2, width // 2)
         planes.append(np.concatenate([_grown(plane, half), _grown(other, half)], axis=1))
-    frame = dataclasses.replace(left, y=planes[0], u=planes[1], v=planes[2])
+    frame = dataclasses.replace(left, y=planes[0], u=planes[1], v=planes[2], coded=None)
     letter = max(8, round(height * _TEXT_SHARE))
     for name, x in zip(NAMES, (0, width), strict=True):
         box = even_box((x, 0, x + text_width(name, letter) + 2 * letter, 3 * letter), frame.size)
