@@ -59,9 +59,9 @@ class CodedPlanes:
         box = _changed_box(edited_HW, self.view[0])
         if box is None:
             return self.planes[0]
-        table_E = self.curve.luma_E
+        table_E = self.curve.samples_E[0]
         difference = table_E[edited_HW[box]] - table_E[self.view[0][box]]
-        return _moved(self.planes[0], box, difference, self.curve.luma_range)
+        return _moved(self.planes[0], box, difference, self.curve.ranges[0])
 
     def _lifted_chroma(self, edited_hw: UInt8, place: int) -> Coded:
         old_hw = self.view[place]
@@ -73,7 +73,7 @@ class CodedPlanes:
             slice(max(part.start - 1, 0), min(part.stop + 1, side))
             for part, side in zip(box, old_hw.shape, strict=True)
         )
-        table_E = self.curve.chroma_E
+        table_E = self.curve.samples_E[place]
         difference = table_E[edited_hw[rows, columns]] - table_E[old_hw[rows, columns]]
         share_y, share_x = self.layout.chroma_shares
         times = 2 // share_y, 2 // share_x
@@ -85,7 +85,7 @@ class CodedPlanes:
             slice(left, min(left + finer.shape[1], width)),
         )
         fitting = finer[: region[0].stop - top, : region[1].stop - left]
-        return _moved(self.planes[place], region, fitting, self.curve.chroma_range)
+        return _moved(self.planes[place], region, fitting, self.curve.ranges[place])
 
 
 def view_of(planes: tuple[Coded, ...], layout: PixelLayout, curve: ViewCurve) -> ViewPlanes:
@@ -101,12 +101,12 @@ def view_of(planes: tuple[Coded, ...], layout: PixelLayout, curve: ViewCurve) ->
 
     Convention: chroma is left-sited (`media.color`).
     """
-    y_HW = curve.luma(planes[0])
+    y_HW = curve.levels(planes[0], 0)
     if layout.chroma == "gray":
         small = (-(-y_HW.shape[0] // 2), -(-y_HW.shape[1] // 2))
         neutral = np.full(small, 128, np.uint8)
         return y_HW, neutral, neutral
-    u, v = (curve.chroma(_halved(plane, layout.chroma_shares)) for plane in planes[1:3])
+    u, v = (curve.levels(_halved(planes[place], layout.chroma_shares), place) for place in (1, 2))
     return y_HW, u, v
 
 
@@ -114,21 +114,20 @@ def planes_of_view(
     view: ViewPlanes, layout: PixelLayout, curve: ViewCurve, size: tuple[int, int]
 ) -> tuple[Coded, ...]:
     """Coded samples for a view that has none of its own; alpha is opaque."""
-    top = 2**layout.depth - 1
-    blank = [np.full(each, 2 ** (layout.depth - 1), layout.dtype) for each in layout.plane_sizes(size)]
-    if layout.has_alpha:
-        blank[-1][...] = top
-    blank[0][...] = 0
-    planes = [_sampled(curve.luma_E[view[0]], blank[0])]
+    sizes = layout.plane_sizes(size)
+    planes = [_sampled(curve.samples_E[0][view[0]], sizes[0], layout)]
     share_y, share_x = layout.chroma_shares
-    for level_hw, plane in zip(view[1:], blank[1:3] if layout.chroma != "gray" else (), strict=False):
-        finer = _refined(curve.chroma_E[level_hw], (2 // share_y, 2 // share_x))
-        planes.append(_sampled(finer[: plane.shape[0], : plane.shape[1]], plane))
-    return (*planes, *blank[len(planes) :])
+    for place in (1, 2) if layout.chroma != "gray" else ():
+        finer = _refined(curve.samples_E[place][view[place]], (2 // share_y, 2 // share_x))
+        planes.append(_sampled(finer, sizes[place], layout))
+    if layout.has_alpha:
+        planes.append(np.full(size, 2**layout.depth - 1, layout.dtype))
+    return tuple(planes)
 
 
-def _sampled(values: Float32, like: Coded) -> Coded:
-    return np.clip(np.rint(values), 0, np.iinfo(like.dtype).max).astype(like.dtype)
+def _sampled(values: Float32, size: tuple[int, int], layout: PixelLayout) -> Coded:
+    fitting = np.rint(values[: size[0], : size[1]])
+    return np.asarray(np.clip(fitting, 0, 2**layout.depth - 1), layout.dtype)
 
 
 def _changed_box(new: UInt8, old: UInt8) -> tuple[slice, slice] | None:

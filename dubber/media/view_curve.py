@@ -36,7 +36,11 @@ _PEAK_NITS = {TRANSFER_PQ: 4000.0, TRANSFER_HLG: 1000.0}
 its reference display.
 """
 
-_CHROMA_GAIN = {TRANSFER_PQ: 2.0, TRANSFER_HLG: 1.3}
+_CHROMA_GAINS = {TRANSFER_PQ: (2.2, 3.6), TRANSFER_HLG: (1.15, 1.75)}
+"""Of u and v: HDR's wide gamut and its curves make colours small numbers. Fitted to skin of eight clips of
+BT.709, converted at a white of 203 cd/m2: there the view's luma is within 1 % of the original's, and its u and
+v within 2 and 4 of 255 levels.
+"""
 
 _BAND_ROWS = 64
 """Rows looked up at once: numpy's index takes 8 bytes per pixel."""
@@ -44,40 +48,32 @@ _BAND_ROWS = 64
 
 @dataclass(frozen=True)
 class ViewCurve:
-    """How samples of one depth, range and transfer become 8 bit levels.
+    """How samples of one depth, range and transfer become 8 bit levels. Triples are of y, u and v.
 
     Attributes:
         depth: Bits per sample.
-        luma_V: (2**depth,) uint8, increasing; None where the view is the sample's upper 8 bits.
-        chroma_V: Like `luma_V`.
-        luma_E: (256,) float32, strictly increasing: the sample a level of the view stands for.
-        chroma_E: Like `luma_E`.
-        luma_range: Lowest and highest sample that an edit may write.
-        chroma_range: Like `luma_range`.
+        levels_V: (2**depth,) uint8, increasing; None where the view is the sample's upper 8 bits.
+        samples_E: (256,) float32, increasing: the sample that a level of the view stands for.
+        ranges: Lowest and highest sample that an edit may write.
     """
 
     depth: int
-    luma_V: UInt8 | None
-    chroma_V: UInt8 | None
-    luma_E: Float32
-    chroma_E: Float32
-    luma_range: tuple[int, int]
-    chroma_range: tuple[int, int]
+    levels_V: tuple[UInt8, UInt8, UInt8] | None
+    samples_E: tuple[Float32, Float32, Float32]
+    ranges: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
-    def luma(self, samples_HW: Coded) -> UInt8:
-        """Levels of a luma plane; 8 bit samples are their own."""
-        return self._levels(samples_HW, self.luma_V)
+    def levels(self, samples_HW: Coded, place: int) -> UInt8:
+        """The view of a plane; 8 bit samples are their own.
 
-    def chroma(self, samples_hw: Coded) -> UInt8:
-        """Levels of a chroma plane."""
-        return self._levels(samples_hw, self.chroma_V)
-
-    def _levels(self, samples_HW: Coded, table_V: UInt8 | None) -> UInt8:
-        if table_V is not None:
+        Args:
+            samples_HW: The plane.
+            place: 0, 1, 2 for y, u, v.
+        """
+        if self.levels_V is not None:
             levels_HW = np.empty(samples_HW.shape, np.uint8)
             for row in range(0, len(samples_HW), _BAND_ROWS):
                 band = slice(row, row + _BAND_ROWS)
-                np.take(table_V, samples_HW[band], out=levels_HW[band], mode="clip")
+                np.take(self.levels_V[place], samples_HW[band], out=levels_HW[band], mode="clip")
             return levels_HW
         if self.depth == 8:
             return np.asarray(samples_HW, np.uint8)
@@ -95,28 +91,21 @@ def view_curve(depth: int, transfer: int, *, is_full_range: bool) -> ViewCurve:
     """
     step = 2 ** (depth - 8)
     top = 2**depth - 1
-    luma_range, chroma_range = (
-        ((0, top), (0, top)) if is_full_range else ((16 * step, 235 * step), (16 * step, 240 * step))
-    )
+    luma_range = (0, top) if is_full_range else (16 * step, 235 * step)
+    chroma_range = (0, top) if is_full_range else (16 * step, 240 * step)
+    ranges = (luma_range, chroma_range, chroma_range)
     if depth == 8 or transfer not in _PEAK_NITS:
         straight_E = np.arange(256, dtype=np.float32) * step
-        return ViewCurve(depth, None, None, straight_E, straight_E, luma_range, chroma_range)
+        return ViewCurve(depth, None, (straight_E, straight_E, straight_E), ranges)
     codes_V = np.arange(2**depth, dtype=np.float64)
     low, high = luma_range
-    shown_V = _shown((codes_V - low) / (high - low), transfer)
     scale, black = (255.0, 0.0) if is_full_range else (219.0, 16.0)
-    gain, middle = _CHROMA_GAIN[transfer], 128.0 * step
-    chroma_E = (np.arange(256) - 128.0) / gain * step + middle
-    chroma_V = 128 + gain * (codes_V - middle) / step
-    return ViewCurve(
-        depth,
-        _rounded(black + scale * shown_V),
-        _rounded(chroma_V),
-        _inverse(black + scale * shown_V, codes_V),
-        np.clip(chroma_E, 0, top).astype(np.float32),
-        luma_range,
-        chroma_range,
-    )
+    shown_V = black + scale * _shown((codes_V - low) / (high - low), transfer)
+    gain_u, gain_v = _CHROMA_GAINS[transfer]
+    curves = (shown_V, *(128 + gain * (codes_V / step - 128) for gain in (gain_u, gain_v)))
+    y_V, u_V, v_V = (_rounded(curve_V) for curve_V in curves)
+    y_E, u_E, v_E = (_inverse(curve_V, codes_V) for curve_V in curves)
+    return ViewCurve(depth, (y_V, u_V, v_V), (y_E, u_E, v_E), ranges)
 
 
 def _rounded(levels_V: Float64) -> UInt8:
