@@ -38,8 +38,8 @@ its reference display.
 
 _CHROMA_GAINS = {TRANSFER_PQ: (2.2, 3.6), TRANSFER_HLG: (1.15, 1.75)}
 """Of u and v: HDR's wide gamut and its curves make colours small numbers. Fitted to skin of eight clips of
-BT.709, converted at a white of 203 cd/m2: there the view's luma is within 1 % of the original's, and its u and
-v within 2 and 4 of 255 levels.
+BT.709, converted at a white of 203 cd/m2: there the view's luma is within 1 % of the original's, and its u
+and v within 2 and 4 of 255 levels.
 """
 
 _BAND_ROWS = 64
