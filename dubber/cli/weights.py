@@ -1,7 +1,9 @@
-"""`dubber weights`: what dubber runs on, and face models of others in its place."""
+"""`dubber weights`: what dubber runs on, and models of others beside it or in its place."""
 
 from __future__ import annotations
 
+import sys
+import time
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,13 +11,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dubber.cli import options as o
-from dubber.cli.console import escape, print_json, say, set_up_logging, show_error, show_table
-from dubber.errors import WeightsError
+from dubber.cli.console import (
+    PLAIN_INTERVAL_S,
+    escape,
+    print_json,
+    say,
+    set_up_logging,
+    show_error,
+    show_table,
+)
+from dubber.engine.disk import human_bytes
+from dubber.engine.fetch import fetch, import_file
+from dubber.engine.user_models import (
+    ModelEntry,
+    ModelsFolder,
+    catalogue,
+    catalogue_entry,
+    default_models_dir,
+)
+from dubber.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from dubber.models.morphable import LinearFaceModel
 
-app = typer.Typer(help="List, verify and import weights.", no_args_is_help=True)
+app = typer.Typer(help="List, verify, fetch and import weights.", no_args_is_help=True)
+_ELSEWHERE = "The default tracker, `mediapipe`, needs no such file."
+
 import_app = typer.Typer(help="Convert what others have published.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
 
@@ -31,11 +52,20 @@ class FaceFormatName(str, Enum):
 
 @app.command("list")
 def list_weights(weights: o.WeightsDir = None, json: o.Json = False) -> None:
-    """List the weights with licence and training data."""
+    """List the weights with licence and training data, and models of others that can be fetched."""
     folder = o.build_runtime(None, weights).weights
+    models = ModelsFolder(default_models_dir())
     if json:
         print_json(
-            {"root": str(folder.root), "weights": {n: e.model_dump() for n, e in folder.manifest.items()}}
+            {
+                "root": str(folder.root),
+                "weights": {name: entry.model_dump() for name, entry in folder.manifest.items()},
+                "models_root": str(models.root),
+                "models": {
+                    name: {**entry.model_dump(), "is_here": models.has(name)}
+                    for name, entry in catalogue().items()
+                },
+            }
         )
         return
     rows = [
@@ -49,16 +79,31 @@ def list_weights(weights: o.WeightsDir = None, json: o.Json = False) -> None:
         for name, entry in folder.manifest.items()
     ]
     show_table(str(folder.root), ["name", "kind", "licence", "commercial use", "training data"], rows)
+    rows = [
+        [
+            name,
+            "yes" if models.has(name) else "no",
+            entry.licence,
+            "yes" if entry.is_commercial_use_allowed else "no",
+            entry.description,
+        ]
+        for name, entry in catalogue().items()
+    ]
+    columns = ["name", "fetched", "licence", "commercial use", "what"]
+    show_table(f"Models of others (`dubber weights fetch NAME`): {models.root}", columns, rows)
 
 
 @app.command("verify")
 def verify(weights: o.WeightsDir = None, json: o.Json = False) -> None:
-    """Check every weight file against its checksum; exit 4 if one fails."""
+    """Check every weight file and fetched model against its checksum; exit 4 if one fails."""
     folder = o.build_runtime(None, weights).weights
+    models = ModelsFolder(default_models_dir())
+    checks = dict.fromkeys(folder.manifest, folder.verify)
+    checks |= {name: models.verify for name in catalogue() if models.folder(name).is_dir()}
     failures: dict[str, WeightsError] = {}
-    for name in folder.manifest:
+    for name, check in checks.items():
         try:
-            folder.verify(name)
+            check(name)
         except WeightsError as error:
             failures[name] = error
         say(f"{'[red]wrong[/]' if name in failures else '[green]ok[/]'}  {name}")
@@ -68,6 +113,80 @@ def verify(weights: o.WeightsDir = None, json: o.Json = False) -> None:
         show_error(failure)
     if failures:
         raise typer.Exit(WeightsError.exit_code)
+
+
+@app.command("fetch")
+def fetch_model(
+    name: Annotated[
+        str, typer.Argument(help="A model of `dubber weights list`.", show_default=False, metavar="NAME")
+    ],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the model's licence without being asked.")
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="The publisher's file, downloaded already: for machines without network.",
+            show_default=False,
+        ),
+    ] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Get a model of others that dubber does not ship, after its licence is accepted."""
+    entry, folder = catalogue_entry(name), ModelsFolder(default_models_dir())
+    is_new = not folder.has(name)
+    if is_new:
+        _ask_for_licence(name, entry, is_accepted=accept_licence)
+        if source is None:
+            fetch(folder, name, entry, told=_DownloadLines(entry.num_bytes, is_quiet=quiet))
+        else:
+            import_file(folder, name, entry, source)
+    place = str(folder.folder(name))
+    say(f"{name} {'is' if is_new else 'was there already:'} in {escape(place)}", is_quiet=quiet)
+    if json:
+        print_json({"name": name, "folder": place, "is_new": is_new})
+
+
+def _ask_for_licence(name: str, entry: ModelEntry, *, is_accepted: bool) -> None:
+    """Show the licence, and have it accepted.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    commercial = "allowed" if entry.is_commercial_use_allowed else "not allowed"
+    say(
+        f"[bold]{name}[/]: {escape(entry.description)}\n"
+        f"{escape(entry.url)} ({human_bytes(entry.num_bytes)})\n\n"
+        f"[bold]Licence:[/] {escape(entry.licence)}\n{escape(entry.licence_text)}\n"
+        f"Commercial use: {commercial}. Full text: {escape(entry.licence_url)}\n"
+    )
+    if is_accepted:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "The licence was not accepted; nothing was fetched.",
+            where=name,
+            advice="Read it, and pass `--accept-licence` if you accept it.",
+        )
+    if not typer.confirm("Do you accept this licence?", err=True):
+        raise ConfigError("The licence was not accepted; nothing was fetched.", where=name, advice=_ELSEWHERE)
+
+
+class _DownloadLines:
+    """Says now and then how far a download is."""
+
+    def __init__(self, num_bytes: int, *, is_quiet: bool) -> None:
+        self._num_bytes = num_bytes
+        self._is_quiet = is_quiet
+        self._said_s = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._said_s >= PLAIN_INTERVAL_S:
+            self._said_s = now
+            say(f"{human_bytes(done)} of {human_bytes(self._num_bytes)}", is_quiet=self._is_quiet)
 
 
 @import_app.command("face-model")

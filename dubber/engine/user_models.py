@@ -11,7 +11,8 @@ from pathlib import Path
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
-from dubber.errors import ConfigError
+from dubber.engine.key import file_sha256
+from dubber.errors import ConfigError, WeightsError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,6 +20,8 @@ else:
     import tomli as tomllib
 
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
+_AGAIN = "It is damaged or another release: get it anew from the address that `dubber weights fetch` shows."
 
 
 class ModelFile(BaseModel):
@@ -108,4 +111,39 @@ class ModelsFolder:
         return all(
             (folder / file.name).is_file() and (folder / file.name).stat().st_size == file.num_bytes
             for file in catalogue_entry(name).files
+        )
+
+    def verify(self, name: str) -> None:
+        """Check a fetched model's bytes against the catalogue.
+
+        Raises:
+            WeightsError: A file is missing, unreadable or another.
+        """
+        for file in catalogue_entry(name).files:
+            path = self.folder(name) / file.name
+            try:
+                verify_file(path, file.num_bytes, file.sha256)
+            except OSError as error:
+                raise WeightsError(
+                    f"The model '{name}' cannot be read ({error.strerror}).", where=str(path), advice=_AGAIN
+                ) from error
+
+
+def verify_file(path: Path, num_bytes: int, sha256: str) -> None:
+    """Check size and checksum.
+
+    Raises:
+        WeightsError: They are others.
+        OSError: The file cannot be read.
+    """
+    size = path.stat().st_size
+    found = file_sha256(path) if size == num_bytes else ""
+    if found != sha256:
+        wrong = (
+            f"sha256 {found[:12]}… instead of {sha256[:12]}…"
+            if found
+            else f"{size} instead of {num_bytes} bytes"
+        )
+        raise WeightsError(
+            f"The file is not the one that the catalogue names ({wrong}).", where=str(path), advice=_AGAIN
         )
