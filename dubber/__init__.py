@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dubber.config import DubConfig as DubConfig
-    from dubber.dubbing import DubResult as DubResult
     from dubber.dubbing import dub as dub
     from dubber.dubbing import make_runtime as make_runtime
     from dubber.errors import DubberError as DubberError
+    from dubber.outcome import DubResult as DubResult
 
 __version__ = "0.1.0"
 __all__ = ["DubConfig", "DubResult", "DubberError", "__version__", "dub", "make_runtime"]

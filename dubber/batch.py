@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from dubber.config import DubConfig
-from dubber.dubbing import DubResult, dub
+from dubber.dubbing import dub
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError, DubberError, OutputExistsError
+from dubber.outcome import DubResult
 from dubber.output import default_output
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")

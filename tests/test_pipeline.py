@@ -79,7 +79,7 @@ def dubbed(case: Case) -> Path:
     assert [(report.name, report.is_hit) for report in result.stages] == [(name, False) for name in STAGES]
     assert result.num_frames == NUM_FRAMES
     assert result.num_dubbed_frames == NUM_FRAMES
-    assert result.passed_through_s == ()
+    assert result.passed_through == ()
     return output
 
 

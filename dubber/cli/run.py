@@ -14,8 +14,8 @@ from dubber.cli.console import escape, print_json, progress_display, say, set_up
 
 if TYPE_CHECKING:
     from dubber.config import DubConfig
-    from dubber.dubbing import DubResult
     from dubber.engine.stage import Runtime
+    from dubber.outcome import DubResult
     from dubber.pipeline import DubPlan
     from dubber.script import Script
 
@@ -183,7 +183,10 @@ def result_document(result: DubResult) -> dict[str, Any]:
         "crop_size_px": result.crop_size_px or None,
         "adaptation_gain_db": _rounded(result.adaptation_gain_db),
         "warnings": list(result.warnings),
-        "passed_through_s": [list(span) for span in result.passed_through_s],
+        "passed_through": [
+            {"start_s": each.start_s, "end_s": each.end_s, "why": each.why.name.lower()}
+            for each in result.passed_through
+        ],
         "seconds": round(result.seconds, 3),
         "fps": round(result.num_frames / result.seconds, 2) if result.seconds else 0.0,
         "cache_hits": [report.name for report in result.stages if report.is_hit],
@@ -303,8 +306,8 @@ def _show_result(result: DubResult, *, is_quiet: bool) -> None:
     say(f"[bold green]{escape(str(result.output))}[/]  {', '.join(facts)}", is_quiet=is_quiet)
     for warning in result.warnings:
         say(f"[bold yellow]Warning:[/] {escape(warning)}", is_quiet=is_quiet)
-    for start_s, end_s in result.passed_through_s:
-        say(
-            f"[yellow]No usable face from {start_s:.2f} s to {end_s:.2f} s: left as it was.[/]",
-            is_quiet=is_quiet,
-        )
+    from dubber.outcome import REASONS
+
+    for each in result.passed_through:
+        span = f"{each.start_s:.2f} s to {each.end_s:.2f} s"
+        say(f"[yellow]{span} left as it was: {REASONS[each.why]}.[/]", is_quiet=is_quiet)

@@ -1,0 +1,177 @@
+"""What became of a dub: counts, warnings, and what was left as it is, and why."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dubber.engine.execute import Run, StageReport
+from dubber.pipeline import DubPlan, Performance
+from dubber.types import Bool, DubbedVideo, Int8, RetimeMap, Timeline, WhyNot
+
+AUDIBLE_CUT_S = 0.1
+"""Speech cut by less, about half a syllable, is not worth a warning."""
+
+
+REASONS = {
+    WhyNot.USABLE: "something stands before the face",
+    WhyNot.NO_FACE: "no face",
+    WhyNot.OTHER_PERSON: "only other people",
+    WhyNot.TOO_SMALL: "the face is too small",
+    WhyNot.TURNED_AWAY: "the face is turned away",
+    WhyNot.MIXED: "two shots dissolve into each other",
+}
+"""Why frames were not dubbed, in words."""
+
+
+@dataclass(frozen=True)
+class PassedThrough:
+    """A time range of the output that was left as it is, although it was to be dubbed.
+
+    Attributes:
+        start_s: Its first frame's time, seconds from the first frame.
+        end_s: When its last frame ends.
+        why: The most common reason within it.
+    """
+
+    start_s: float
+    end_s: float
+    why: WhyNot
+
+
+@dataclass(frozen=True)
+class DubResult:
+    """What a dub did.
+
+    Attributes:
+        output: The finished file; None when the run was told to stop earlier.
+        num_frames: Frames of the output.
+        duration_s: Its length.
+        frame_rate: Its frames per second, from the median frame distance.
+        length_mode: How the lengths were matched.
+        num_dubbed_frames: Frames whose mouth was re-made.
+        fit_residual_px: Median distance of tracked and modelled landmarks, px of the 384 crop.
+        renderer: The one that made the mouths, which may be another than was asked for; see `warnings`. ""
+            where that is no longer in the cache.
+        crop_size_px: Side of the face's crop that it worked at: small faces are not enlarged.
+        adaptation_gain_db: What learning the person gained on frames held out; None without `--adapt`.
+        warnings: What the user may not have meant, in sentences.
+        passed_through: What was left as it is, although it was to be dubbed.
+        stages: What each stage did.
+        seconds: Wall-clock time of the whole.
+    """
+
+    output: Path | None
+    num_frames: int = 0
+    duration_s: float = 0.0
+    frame_rate: float = 0.0
+    length_mode: str = ""
+    num_dubbed_frames: int = 0
+    fit_residual_px: float = float("nan")
+    renderer: str = ""
+    crop_size_px: int = 0
+    adaptation_gain_db: float | None = None
+    warnings: tuple[str, ...] = ()
+    passed_through: tuple[PassedThrough, ...] = ()
+    stages: tuple[StageReport, ...] = field(default=())
+    seconds: float = 0.0
+
+
+def describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, started: float) -> DubResult:
+    """Say what a finished run did.
+
+    Args:
+        run: The run, whose results are in the cache.
+        dub_plan: Its plan.
+        dubbed: What it made.
+        output: Where that was put.
+        started: `time.perf_counter` at its beginning.
+    """
+    # Too dear to be made again for a report, where only they were thrown out of the cache.
+    mouths = run.peek(dub_plan.rendered)
+    adapted = None if dub_plan.adapted is None else run.peek(dub_plan.adapted)
+    return DubResult(
+        output=output,
+        num_frames=dubbed.num_frames,
+        duration_s=dubbed.duration_s,
+        frame_rate=float(run.get(dub_plan.clip).frame_rate),
+        length_mode=run.get(dub_plan.timeline).mode,
+        num_dubbed_frames=int(dubbed.is_dubbed_N.sum()),
+        fit_residual_px=float(np.nanmedian(run.get(dub_plan.coeffs).residual_px_T)),
+        renderer="" if mouths is None else mouths.renderer,
+        crop_size_px=0 if mouths is None else mouths.crop_size_px,
+        adaptation_gain_db=None if adapted is None else adapted.after_db - adapted.before_db,
+        warnings=tuple(_warnings(run, dub_plan, dubbed)),
+        passed_through=passed_through(run, dub_plan, dubbed),
+        stages=tuple(run.reports),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _warnings(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> list[str]:
+    """What the user may not have meant."""
+    found = []
+    if not dubbed.is_dubbed_N.any():
+        found.append("Nothing was dubbed: no frame of the output shows a usable face.")
+    for person in dub_plan.performances:
+        found += run.get(person.track).warnings
+    wanted = dub_plan.config.render.renderer
+    mouths = [made for painting in dub_plan.paintings if (made := run.peek(painting.rendered)) is not None]
+    for used in sorted({made.renderer for made in mouths} - {wanted}):
+        found.append(
+            f"The renderer '{wanted}' would have painted this clip worse than '{used}', which was used."
+        )
+    adapted = None if dub_plan.adapted is None else run.peek(dub_plan.adapted)
+    if adapted is not None and not adapted.painter:
+        found.append(
+            "Learning the person gained too little to be kept: the footage is short, or suits as it is."
+        )
+    found += dubbed.left_out
+    timeline = run.get(dub_plan.timeline)
+    said_s = max(run.get(person.speech).duration_s for person in dub_plan.performances)
+    cut_s = said_s - timeline.audio_duration_s
+    if cut_s > AUDIBLE_CUT_S:
+        found.append(
+            f"The last {cut_s:.1f} s of the speech were cut off (--length {timeline.mode}); "
+            "auto, retime, loop, bounce and remap keep all of it."
+        )
+    return found
+
+
+def passed_through(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> tuple[PassedThrough, ...]:
+    """Runs of frames that were to be dubbed and were not.
+
+    Args:
+        run: Has the tracks.
+        dub_plan: Its plan.
+        dubbed: Which frames were.
+    """
+    timeline, retime = run.get(dub_plan.timeline), run.get(dub_plan.retime)
+    is_missed_N = np.zeros(timeline.num_frames, np.bool_)
+    why_N = np.zeros(timeline.num_frames, np.int8)
+    for person in dub_plan.performances:
+        is_asked_N = run.get(person.expression).is_asked_N & ~dubbed.is_dubbed_N
+        why_N = np.where(is_asked_N & ~is_missed_N, _why(run, person, retime), why_N)
+        is_missed_N |= is_asked_N
+    return tuple(_ranges(timeline, is_missed_N, why_N))
+
+
+def _why(run: Run, person: Performance, retime: RetimeMap) -> Int8:
+    """(N,) `WhyNot` of each output frame's source."""
+    return run.get(person.track).why_not_T[retime.source_index_N]
+
+
+def _ranges(timeline: Timeline, is_missed_N: Bool, why_N: Int8) -> list[PassedThrough]:
+    edges_s = np.append(timeline.times_s_N, timeline.duration_s)
+    changes = np.flatnonzero(np.diff(np.concatenate([[False], is_missed_N, [False]]).astype(np.int8)))
+    ranges = []
+    for start, stop in zip(changes[::2], changes[1::2], strict=True):
+        # A half-way picture lacks its face where the next frame does.
+        reasons = Counter(code for code in why_N[start:stop].tolist() if code != WhyNot.USABLE)
+        why = WhyNot(reasons.most_common(1)[0][0]) if reasons else WhyNot.NO_FACE
+        ranges.append(PassedThrough(round(float(edges_s[start]), 3), round(float(edges_s[stop]), 3), why))
+    return ranges
