@@ -21,6 +21,7 @@ from dubber.media.layout import frame_bytes
 from dubber.types import Clip, ColorTags, Int32, Int64
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -57,7 +58,7 @@ def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
         MediaError: Missing, a folder, damaged, cut off, without video, a picture, or nothing in it decodes.
     """
     with open_media(path) as container:
-        _check_moving(path, container.format.name)
+        check_moving(path, container.format.name)
         stream = video_stream(container, path)
         decoder = Decoder(container, stream)
         decoder.context.options = _TIMES_ONLY
@@ -73,31 +74,63 @@ def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
         if first is None or last is None:
             message = "No frame of the video can be decoded."
             raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE)
-        _check_complete(path, stream, len(ticks))
+        check_complete(path, stream)
         _say_what_is_lost(path, first, decoder)
-        rotation = _clockwise_rotation(first, stream)
-        size = (first.height, first.width) if rotation % 180 == 0 else (first.width, first.height)
-        aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
-        assert stream.time_base is not None  # noqa: S101 - streams that decode have one; for the type checker
-        return Clip(
-            pts_T=np.array(ticks, np.int64),
-            time_base=stream.time_base,
-            end_pts=_end_pts(ticks, last, stream),
-            size=size,
-            rotation_deg=rotation,
-            pixel_aspect=aspect if rotation % 180 == 0 else 1 / aspect,
-            pixel_format=first.format.name,
-            color=_color_tags(first, stream),
-            codec=stream.codec_context.name,
-            bit_rate=int(stream.bit_rate or container.bit_rate or 0),
-            has_audio=bool(container.streams.audio),
-            hdr=hdr_metadata(first),
+        return clip_of(
+            container,
+            stream,
+            first,
+            ticks,
+            _end_pts(ticks, last, stream),
             is_interlaced=2 * num_interlaced > len(ticks),
             is_deinterlaced=deinterlaces,
         )
 
 
-def _check_moving(path: Path, container_format: str) -> None:
+def clip_of(
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame,
+    ticks: list[int],
+    end_pts: int,
+    *,
+    is_interlaced: bool,
+    is_deinterlaced: bool = False,
+) -> Clip:
+    """What a stream and its first picture tell.
+
+    Args:
+        container: The open file.
+        stream: Its video.
+        first: The first picture.
+        ticks: When each picture is shown.
+        end_pts: When the last one ends.
+        is_interlaced: See `Clip`.
+        is_deinterlaced: See `Clip`.
+    """
+    rotation = _clockwise_rotation(first, stream)
+    size = (first.height, first.width) if rotation % 180 == 0 else (first.width, first.height)
+    aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+    assert stream.time_base is not None  # noqa: S101 - streams that decode have one; for the type checker
+    return Clip(
+        pts_T=np.array(ticks, np.int64),
+        time_base=stream.time_base,
+        end_pts=end_pts,
+        size=size,
+        rotation_deg=rotation,
+        pixel_aspect=aspect if rotation % 180 == 0 else 1 / aspect,
+        pixel_format=first.format.name,
+        color=_color_tags(first, stream),
+        codec=stream.codec_context.name,
+        bit_rate=int(stream.bit_rate or container.bit_rate or 0),
+        has_audio=bool(container.streams.audio),
+        hdr=hdr_metadata(first),
+        is_interlaced=is_interlaced,
+        is_deinterlaced=is_deinterlaced,
+    )
+
+
+def check_moving(path: Path, container_format: str) -> None:
     """Refuse pictures, which FFmpeg reads as videos too.
 
     Raises:
@@ -281,7 +314,7 @@ def _end_pts(ticks: list[int], last: VideoFrame, stream: VideoStream) -> int:
     return ticks[-1] + max(1, round(1 / (rate * Fraction(stream.time_base or 1))))
 
 
-def _check_complete(path: Path, stream: VideoStream, num_decoded: int) -> None:
+def check_complete(path: Path, stream: VideoStream) -> None:
     """Refuse a file whose index points behind its end.
 
     Raises:
@@ -290,7 +323,9 @@ def _check_complete(path: Path, stream: VideoStream, num_decoded: int) -> None:
     entries = getattr(stream, "index_entries", None)  # absent before PyAV 15
     if entries is None or len(entries) == 0:
         return
-    entry = entries[len(entries) - 1]
-    if entry.pos + entry.size > path.stat().st_size:
-        message = f"The file is cut off: only {num_decoded} of {len(entries)} frames are there."
+    num_bytes = path.stat().st_size
+    last = entries[len(entries) - 1]
+    if last.pos + last.size > num_bytes:
+        num_there = sum(entry.pos + entry.size <= num_bytes for entry in entries)
+        message = f"The file is cut off: only {num_there} of {len(entries)} frames are there."
         raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE)

@@ -49,11 +49,23 @@ class Demux(Stage[Clip]):
         with ctx.frames(None):
             clip = probe(video.path, deinterlaces=self.params.deinterlace)
             ctx.advance(clip.num_frames)
-        where = str(video.path)
-        if clip.num_frames == 1:
-            advice = "Give it footage of somebody who talks; a picture has no motion to work with."
-            raise MediaError("The video holds a single picture.", where=where, advice=advice)
-        if clip.is_interlaced and not clip.is_deinterlaced:
-            advice = "Give `--deinterlace`, or convert it first with a deinterlacer of your choice."
-            raise MediaError("The footage is interlaced.", where=where, advice=advice)
+        check_dubbable(clip, where=str(video.path))
         return clip
+
+
+def check_dubbable(clip: Clip, *, where: str) -> None:
+    """Refuse pictures that talk as nobody does.
+
+    Args:
+        clip: As probed.
+        where: The file.
+
+    Raises:
+        MediaError: A single picture, or interlaced footage that nobody asked to deinterlace.
+    """
+    if clip.num_frames == 1:
+        advice = "Give it footage of somebody who talks; a picture has no motion to work with."
+        raise MediaError("The video holds a single picture.", where=where, advice=advice)
+    if clip.is_interlaced and not clip.is_deinterlaced:
+        advice = "Give `--deinterlace`, or convert it first with a deinterlacer of your choice."
+        raise MediaError("The footage is interlaced.", where=where, advice=advice)
