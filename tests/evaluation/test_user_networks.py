@@ -21,6 +21,7 @@ from dubber.models.vgg import VggFeatures
 from dubber.ops.landmarks import EYE_LEFT, EYE_RIGHT, MOUTH_JAW, MOUTH_OUTER, NOSE_TIP
 from dubber.tracking.arcface import FIVE_POINTS_52, five_points
 from tests.conftest import REAL_CLIPS
+from tests.tracking.networks import write_embedding_network
 
 VGG = REAL_CLIPS.parent / "models" / "vgg19_normalised_conv1_1_to_conv3_1.safetensors"
 
@@ -39,41 +40,6 @@ def pair_of(made: np.ndarray, filmed: np.ndarray, n: int = 0) -> Pair:
     landmarks[MOUTH_OUTER[[0, 6]], :2] = (150, 285), (230, 285)
     eye = np.eye(2, 3, dtype=np.float32)
     return Pair(n, n / 25, made, filmed, eye, landmarks, np.float32([100, 80, 290, 330]))
-
-
-def field(number: int, value: int | str | bytes) -> bytes:
-    """One field of a protocol buffer."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def write_embedding_network(path: Path) -> Path:
-    """An ONNX file: means of 28 px squares, (1, 3, 112, 112) to (1, 48)."""
-
-    def attribute(name: str, values: list[int]) -> bytes:
-        return field(5, field(1, name) + b"".join(field(8, value) for value in values) + field(20, 7))
-
-    def tensor(number: int, name: str, shape: list[int]) -> bytes:
-        dims = b"".join(field(1, field(1, size)) for size in shape)
-        return field(number, field(1, name) + field(2, field(1, field(1, 1) + field(2, dims))))
-
-    squares = attribute("kernel_shape", [28, 28]) + attribute("strides", [28, 28])
-    pool = field(1, "face") + field(2, "pooled") + field(4, "AveragePool") + squares
-    flatten = field(1, "pooled") + field(2, "embedding") + field(4, "Flatten")
-    ends = tensor(11, "face", [1, 3, 112, 112]) + tensor(12, "embedding", [1, 48])
-    graph = field(1, pool) + field(1, flatten) + field(2, "embed") + ends
-    path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(2, 13)))
-    return path
 
 
 def csim(network: Path, made: np.ndarray, filmed: np.ndarray) -> float:
