@@ -59,9 +59,7 @@ class CodedPlanes:
         box = _changed_box(edited_HW, self.view[0])
         if box is None:
             return self.planes[0]
-        table_E = self.curve.samples_E[0]
-        difference = table_E[edited_HW[box]] - table_E[self.view[0][box]]
-        return _moved(self.planes[0], box, difference, self.curve.ranges[0])
+        return self._moved(0, box, _difference(edited_HW[box], self.view[0][box]))
 
     def _lifted_chroma(self, edited_hw: UInt8, place: int) -> Coded:
         old_hw = self.view[place]
@@ -73,19 +71,20 @@ class CodedPlanes:
             slice(max(part.start - 1, 0), min(part.stop + 1, side))
             for part, side in zip(box, old_hw.shape, strict=True)
         )
-        table_E = self.curve.samples_E[place]
-        difference = table_E[edited_hw[rows, columns]] - table_E[old_hw[rows, columns]]
         share_y, share_x = self.layout.chroma_shares
-        times = 2 // share_y, 2 // share_x
-        finer = _refined(difference, times)
+        times_y, times_x = 2 // share_y, 2 // share_x
+        difference = _difference(edited_hw[rows, columns], old_hw[rows, columns])
+        finer = _refined(difference, (times_y, times_x))
         height, width = self.planes[place].shape
-        top, left = rows.start * times[0], columns.start * times[1]
-        region = (
-            slice(top, min(top + finer.shape[0], height)),
-            slice(left, min(left + finer.shape[1], width)),
-        )
-        fitting = finer[: region[0].stop - top, : region[1].stop - left]
-        return _moved(self.planes[place], region, fitting, self.curve.ranges[place])
+        rows = slice(rows.start * times_y, min(rows.stop * times_y, height))
+        columns = slice(columns.start * times_x, min(columns.stop * times_x, width))
+        fitting = finer[: rows.stop - rows.start, : columns.stop - columns.start]
+        return self._moved(place, (rows, columns), fitting)
+
+    def _moved(self, place: int, box: tuple[slice, slice], difference: Float32) -> Coded:
+        plane = self.planes[place].copy()
+        plane[box] = self.curve.moved(plane[box], difference, place)
+        return plane
 
 
 def view_of(planes: tuple[Coded, ...], layout: PixelLayout, curve: ViewCurve) -> ViewPlanes:
@@ -115,33 +114,24 @@ def planes_of_view(
 ) -> tuple[Coded, ...]:
     """Coded samples for a view that has none of its own; alpha is opaque."""
     sizes = layout.plane_sizes(size)
-    planes = [_sampled(curve.samples_E[0][view[0]], sizes[0], layout)]
+    planes = [curve.samples(view[0], 0)]
     share_y, share_x = layout.chroma_shares
     for place in (1, 2) if layout.chroma != "gray" else ():
-        finer = _refined(curve.samples_E[place][view[place]], (2 // share_y, 2 // share_x))
-        planes.append(_sampled(finer, sizes[place], layout))
+        height, width = sizes[place]
+        finer = _refined(view[place].astype(np.float32), (2 // share_y, 2 // share_x))
+        planes.append(curve.samples(finer[:height, :width], place))
     if layout.has_alpha:
         planes.append(np.full(size, 2**layout.depth - 1, layout.dtype))
     return tuple(planes)
 
 
-def _sampled(values: Float32, size: tuple[int, int], layout: PixelLayout) -> Coded:
-    fitting = np.rint(values[: size[0], : size[1]])
-    return np.asarray(np.clip(fitting, 0, 2**layout.depth - 1), layout.dtype)
+def _difference(new: UInt8, old: UInt8) -> Float32:
+    return np.asarray(new.astype(np.float32) - old, np.float32)
 
 
 def _changed_box(new: UInt8, old: UInt8) -> tuple[slice, slice] | None:
     left, top, columns, rows = cv2.boundingRect(cv2.compare(new, old, cv2.CMP_NE))
     return (slice(top, top + rows), slice(left, left + columns)) if rows else None
-
-
-def _moved(plane: Coded, box: tuple[slice, slice], difference: Float32, allowed: tuple[int, int]) -> Coded:
-    """A copy of a plane with a difference added in a box; what the difference leaves alone stays as it is."""
-    part = plane[box]
-    moved = np.clip(np.rint(part + difference), *allowed).astype(plane.dtype)
-    result = plane.copy()
-    result[box] = np.where(difference != 0, moved, part)
-    return result
 
 
 def _halved(plane: Coded, shares: tuple[int, int]) -> Coded:

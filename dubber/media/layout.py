@@ -99,7 +99,7 @@ def layout_of(format_name: str) -> PixelLayout:
 def _chroma_of(pixel: av.VideoFormat) -> Chroma:
     if pixel.is_rgb or pixel.has_palette:
         return "444"
-    if not any(each.is_chroma for each in pixel.components):
+    if len(pixel.components) < 3:
         return "gray"
     is_narrow, is_low = pixel.chroma_width(16) < 16, pixel.chroma_height(16) < 16
     if is_narrow:

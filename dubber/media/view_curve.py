@@ -4,7 +4,7 @@ Ordinary footage only loses its lower bits. Codes of PQ and HLG would look flat 
 mouths would not be what trackers and renderers know: their view is the picture as a display of ordinary range
 shows it.
 
-Index letters: V values a sample can have; E the 256 levels of the view.
+Index letters: V values a sample can have; H, W samples of a plane.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ class ViewCurve:
 
     Attributes:
         depth: Bits per sample.
-        levels_V: (2**depth,) uint8, increasing; None where the view is the sample's upper 8 bits.
-        samples_E: (256,) float32, increasing: the sample that a level of the view stands for.
+        curves_V: (2**depth,) float64, increasing: the exact level of each sample; None where the view is the
+            sample's upper 8 bits.
+        levels_V: (2**depth,) uint8, `curves_V` rounded.
         ranges: Lowest and highest sample that an edit may write.
     """
 
     depth: int
-    levels_V: tuple[UInt8, UInt8, UInt8] | None
-    samples_E: tuple[Float32, Float32, Float32]
+    curves_V: tuple[Float64, ...] | None
+    levels_V: tuple[UInt8, ...] | None
     ranges: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
     def levels(self, samples_HW: Coded, place: int) -> UInt8:
@@ -79,6 +80,39 @@ class ViewCurve:
             return np.asarray(samples_HW, np.uint8)
         return np.asarray(cv2.convertScaleAbs(samples_HW, alpha=2.0 ** (8 - self.depth)), np.uint8)
 
+    def samples(self, levels_HW: UInt8 | Float32, place: int) -> Coded:
+        """Samples that are seen as given levels.
+
+        Args:
+            levels_HW: The levels, which need not be whole.
+            place: 0, 1, 2 for y, u, v.
+        """
+        top = 2**self.depth - 1
+        if self.curves_V is None:
+            exact_HW = np.asarray(levels_HW, np.float64) * 2 ** (self.depth - 8)
+        else:
+            exact_HW = np.interp(levels_HW, self.curves_V[place], np.arange(top + 1))
+        dtype = np.uint8 if self.depth == 8 else np.uint16
+        return np.asarray(np.clip(np.rint(exact_HW), 0, top), dtype)
+
+    def moved(self, samples_HW: Coded, difference_HW: Float32, place: int) -> Coded:
+        """Samples whose levels are moved; those that are not stay as they are.
+
+        What a sample has below a level is kept: it is moved on the exact curve.
+
+        Args:
+            samples_HW: As coded.
+            difference_HW: Levels, any fraction of them.
+            place: 0, 1, 2 for y, u, v.
+        """
+        if self.curves_V is None:
+            exact_HW = samples_HW + difference_HW * np.float32(2 ** (self.depth - 8))
+        else:
+            curve_V = self.curves_V[place]
+            exact_HW = np.interp(curve_V[samples_HW] + difference_HW, curve_V, np.arange(len(curve_V)))
+        moved_HW = np.clip(np.rint(exact_HW), *self.ranges[place]).astype(samples_HW.dtype)
+        return np.where(difference_HW != 0, moved_HW, samples_HW)
+
 
 @lru_cache(maxsize=16)
 def view_curve(depth: int, transfer: int, *, is_full_range: bool) -> ViewCurve:
@@ -95,32 +129,14 @@ def view_curve(depth: int, transfer: int, *, is_full_range: bool) -> ViewCurve:
     chroma_range = (0, top) if is_full_range else (16 * step, 240 * step)
     ranges = (luma_range, chroma_range, chroma_range)
     if depth == 8 or transfer not in _PEAK_NITS:
-        straight_E = np.arange(256, dtype=np.float32) * step
-        return ViewCurve(depth, None, (straight_E, straight_E, straight_E), ranges)
+        return ViewCurve(depth, None, None, ranges)
     codes_V = np.arange(2**depth, dtype=np.float64)
     low, high = luma_range
     scale, black = (255.0, 0.0) if is_full_range else (219.0, 16.0)
     shown_V = black + scale * _shown((codes_V - low) / (high - low), transfer)
-    gain_u, gain_v = _CHROMA_GAINS[transfer]
-    curves = (shown_V, *(128 + gain * (codes_V / step - 128) for gain in (gain_u, gain_v)))
-    y_V, u_V, v_V = (_rounded(curve_V) for curve_V in curves)
-    y_E, u_E, v_E = (_inverse(curve_V, codes_V) for curve_V in curves)
-    return ViewCurve(depth, (y_V, u_V, v_V), (y_E, u_E, v_E), ranges)
-
-
-def _rounded(levels_V: Float64) -> UInt8:
-    return np.clip(np.rint(levels_V), 0, 255).astype(np.uint8)
-
-
-def _inverse(levels_V: Float64, codes_V: Float64) -> Float32:
-    """The code at which a curve reaches each of the 256 levels, straight beyond its ends."""
-    steps = np.diff(levels_V, prepend=levels_V[0] - 1)
-    is_rising_V = steps > 1e-9
-    levels, codes = levels_V[is_rising_V], codes_V[is_rising_V]
-    asked_E = np.arange(256.0)
-    found_E = np.interp(asked_E, levels, codes)
-    found_E += np.minimum(asked_E - levels[0], 0) + np.maximum(asked_E - levels[-1], 0)
-    return np.clip(found_E, 0, codes_V[-1]).astype(np.float32)
+    curves_V = (shown_V, *(128 + gain * (codes_V / step - 128) for gain in _CHROMA_GAINS[transfer]))
+    levels_V = tuple(np.clip(np.rint(curve_V), 0, 255).astype(np.uint8) for curve_V in curves_V)
+    return ViewCurve(depth, curves_V, levels_V, ranges)
 
 
 def _shown(signal_V: Float64, transfer: int) -> Float64:

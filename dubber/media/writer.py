@@ -273,7 +273,7 @@ def encoder_options(options: EncodeOptions, hdr: HdrMetadata | None = None) -> d
         "libaom-av1": {"crf": crf, "cpu-used": speed, "row-mt": "1"},
         "libvpx-vp9": {"crf": crf, "b": "0", "deadline": "good", "cpu-used": speed, "row-mt": "1"},
         "mpeg4": {"qscale": crf},
-        "ffv1": {"level": "3", "slices": "4"},
+        "ffv1": {"level": "3"},  # FFmpeg finds the number of slices that an odd size allows
         "prores_ks": {"vendor": "apl0"},
     }
     if options.codec not in table:

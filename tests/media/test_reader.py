@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from dubber.errors import MediaError
 from dubber.media import reader
 from dubber.media.color import resolve_color
+from dubber.media.frame import Frame
 from dubber.media.frame_maker import FrameMaker
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.types import Clip, ColorTags
@@ -123,12 +124,10 @@ def test_odd_sizes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
-def test_other_formats_are_converted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_deeper_footage_is_seen_as_eight_bits(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "ten.mkv", cfr(3), codec="ffv1", pixel_format="yuv420p10le")
-    with caplog.at_level(logging.WARNING):
-        clip = probe(path)
-    assert "8 bit" in caplog.text
-    picture = next(read_frames(path, clip))
+    picture = next(read_frames(path, probe(path)))
+    assert picture.y.dtype == np.uint8
     assert np.abs(picture.y.astype(int) - planes(0, (48, 64))[0]).max() <= 1
 
 
@@ -158,6 +157,75 @@ def test_names_with_spaces_quotes_and_letters(tmp_path: Path) -> None:
         path = renamed
 
 
+def fields_clip(path: Path, count: int = 30) -> Path:
+    """A bar that moves 4 px with every field, coded as interlaced MPEG-2, the upper field first."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme", "b": "8M"})
+        stream.height, stream.width = 96, 256
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 12
+        stream.codec_context.max_b_frames = 2
+        for index in range(count):
+            y = np.full((96, 256), 60, np.uint8)
+            for field in (0, 1):
+                x = 4 * (2 * index + field)
+                y[field::2, x : x + 16] = 200
+            chroma = np.full(48 * 128 * 2, 128, np.uint8)
+            pixels = np.concatenate([y.ravel(), chroma]).reshape(144, 256)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def combing(picture: Frame) -> float:
+    """How much neighbouring rows differ more than rows of one field."""
+    y = picture.y.astype(int)
+    return float(np.abs(y[1:-1] - y[2:]).mean() - np.abs(y[:-2] - y[2:]).mean())
+
+
+@pytest.mark.parametrize("name", ["i.mkv", "i.ts", "i.mov"])
+def test_fields_become_pictures_the_same_wherever_reading_starts(tmp_path: Path, name: str) -> None:
+    path = fields_clip(tmp_path / name)
+    coded, clip = probe(path), probe(path, deinterlaces=True)
+    assert coded.is_interlaced
+    assert not coded.is_deinterlaced
+    assert clip.is_deinterlaced
+    np.testing.assert_array_equal(clip.pts_T, coded.pts_T)
+    whole = list(read_frames(path, clip))
+    assert [frame.pts for frame in whole] == clip.pts_T.tolist()
+    assert combing(next(read_frames(path, coded, 5))) > 3
+    assert all(combing(frame) < 1 for frame in whole)
+    for index, frame in enumerate(whole):  # the bar's place tells the frame
+        assert abs(int((frame.y[40] > 130).argmax()) - 8 * index) <= 1
+    for start in (1, 2, 11, 12, 13, 25, 29):
+        frame = next(read_frames(path, clip, start))
+        for plane, other in zip(frame.planes, whole[start].planes, strict=True):
+            np.testing.assert_array_equal(plane, other)
+
+
+def test_pictures_are_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    for name, codec, pixel_format in (
+        ("a.gif", "gif", "rgb8"),
+        ("a.png", "png", "rgb24"),
+        ("a.jpg", "mjpeg", "yuvj420p"),
+        ("a.webp", "libwebp_anim", "yuv420p"),
+        ("a.apng", "apng", "rgb24"),
+    ):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=10)
+            stream.height, stream.width = 48, 64
+            stream.pix_fmt = pixel_format
+            for index in range(1 if name in ("a.png", "a.jpg") else 3):
+                pixels[...] = 50 * index
+                picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                container.mux(stream.encode(picture.reformat(format=pixel_format)))
+            container.mux(stream.encode(None))
+        with pytest.raises(MediaError, match="picture") as raised:
+            probe(tmp_path / name)
+        assert "convert it first" in raised.value.advice
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "w.mp4", cfr(30))
     data = whole.read_bytes()
@@ -182,8 +250,6 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 def test_a_cut_file_whose_index_comes_first_is_refused(tmp_path: Path) -> None:
     options = {"movflags": "+faststart"}
-    import av
-
     plain = write_clip(tmp_path / "p.mp4", cfr(30))
     with av.open(str(plain)) as source, av.open(str(tmp_path / "f.mp4"), "w", options=options) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
