@@ -195,8 +195,8 @@ def test_fields_become_pictures_the_same_wherever_reading_starts(tmp_path: Path,
     assert [frame.pts for frame in whole] == clip.pts_T.tolist()
     assert combing(next(read_frames(path, coded, 5))) > 3
     assert all(combing(frame) < 1 for frame in whole)
-    for index, frame in enumerate(whole):  # the bar's place tells the frame
-        assert abs(int((frame.y[40] > 130).argmax()) - 8 * index) <= 1
+    for index, frame in enumerate(whole):  # the bar's place tells the frame; which field is kept is open
+        assert 8 * index - 1 <= int((frame.y[40] > 130).argmax()) <= 8 * index + 5
     for start in (1, 2, 11, 12, 13, 25, 29):
         frame = next(read_frames(path, clip, start))
         for plane, other in zip(frame.planes, whole[start].planes, strict=True):
