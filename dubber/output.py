@@ -11,10 +11,10 @@ from pathlib import Path
 from dubber.config import DubConfig
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
 
-CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi")
+CONTAINERS = ("mp4", "mov", "m4v", "mkv", "webm", "avi", "ts")
 """Containers an output may have; not every encoder fits every one."""
 
-_KEPT_CONTAINERS = ("mp4", "mov", "mkv")
+_KEPT_CONTAINERS = ("mp4", "mov", "m4v", "mkv")
 """Containers that take the default encoder: outputs keep the video's, others become mp4."""
 
 
@@ -73,13 +73,13 @@ def check_encoding(config: DubConfig) -> None:
         ConfigError: The encoder is absent, refuses its settings or does not fit the container.
     """
     from dubber.media.encoders import chosen_encoder
-    from dubber.media.mux import check_container
+    from dubber.media.formats import check_container
     from dubber.media.writer import EncodeOptions, check_settings
 
     remux = config.remux
     wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset)
     options = chosen_encoder(wanted, container=remux.container)
-    check_container(remux.container, options.codec)
+    check_container(remux.container, options.codec, remux.crf)
     check_settings(options)
 
 

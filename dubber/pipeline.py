@@ -200,7 +200,7 @@ def plan_dub(
         frames = plan.add(Blend(config.blend), video, clip, person.track, retime, painting.mouths, *others)
     assert frames is not None  # noqa: S101 - told to the type checker; somebody speaks
     sound = voices[0]
-    dubbed = plan.add(Remux(config.remux), frames, sound, clip, timeline)
+    dubbed = plan.add(Remux(config.remux), frames, sound, clip, timeline, video)
     return DubPlan(
         config=config,
         script=script,

@@ -1,38 +1,28 @@
-"""Reading audio of any kind in chunks: soundfile first, PyAV for what it does not know, videos among it.
-
-Time 0 of the samples is the first picture of a video, in other files the start of the file: where the sound
-begins later, silence comes first; where it begins earlier, that much is left out.
-"""
+"""Speech, as the model hears it: mono, read from files of any kind; see `dubber.media.decoding`."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
-import av.error
 import numpy as np
 import soundfile
 import soxr
 
 from dubber.errors import MediaError
-from dubber.media.container import (
-    INCOMPLETE_ADVICE,
-    check_readable,
-    decodable,
-    first_picture_s,
-    open_media,
-)
+from dubber.media.container import check_readable, open_media
+from dubber.media.decoding import SPEECH_ADVICE, audio_stream, begin_s, iterate_sound, start_s, zero_s
+from dubber.media.formats import codec_name
+from dubber.ops.channels import mono_weights
 from dubber.types import Float32, Speech
-from dubber.units import seconds_to_samples
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
@@ -41,10 +31,6 @@ logger = logging.getLogger(__name__)
 SPEECH_RATE_HZ = 16000
 SILENCE_DBFS = -70.0
 """A recording that never gets louder holds no speech: a quiet room through a good microphone is near -60."""
-
-_CHUNK_SAMPLES = 1 << 18
-_MIN_DELAY_S = 0.005
-_SPEECH_ADVICE = "The second argument must hold the speech to be said."
 
 
 @dataclass(frozen=True)
@@ -58,6 +44,8 @@ class AudioInfo:
         duration_s: Length from time 0 on, the delay of sound that starts later included.
         delay_s: Seconds from time 0 to the first sample; 0 where the sound is there from the beginning.
         lead_s: Seconds from the start of the file to time 0.
+        zero_s: Time 0 on the file's own clock.
+        track: Number of the audio stream in the file.
     """
 
     codec: str
@@ -66,35 +54,26 @@ class AudioInfo:
     duration_s: float
     delay_s: float = 0.0
     lead_s: float = 0.0
+    zero_s: float = 0.0
+    track: int = 0
 
 
 def iterate_audio(path: Path) -> Generator[tuple[Float32, int]]:
     """Mono samples, chunk by chunk.
 
     Args:
-        path: Audio file or video with sound.
+        path: Audio file or video with sound; its default audio track is taken.
 
     Yields:
-        (S,) float32, nominally in -1..1, and the sample rate in Hz, the same for every chunk. Channels are
-        averaged.
+        (S,) float32, nominally in -1..1, and the sample rate in Hz, the same for every chunk. What a film
+        has on its loudspeakers is mixed as `mono_weights` says.
 
     Raises:
         MediaError: Missing, without audio, or not decodable.
     """
-    check_readable(path)
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, RuntimeError, OSError):
-        yield from _iterate_with_av(path)
-        return
-    with file:
-        rate = int(file.samplerate)
-        try:
-            for block in file.blocks(_CHUNK_SAMPLES, dtype="float32", always_2d=True):
-                yield np.ascontiguousarray(block.mean(axis=1), np.float32), rate
-        except soundfile.LibsndfileError as error:
-            message = f"The audio cannot be decoded to its end ({error})."
-            raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE) from error
+    for chunk in iterate_sound(path):
+        weights_C = mono_weights(chunk.channels)
+        yield np.ascontiguousarray(chunk.samples_SC @ weights_C), chunk.rate_hz
 
 
 def heard(path: Path) -> Generator[tuple[Float32, int]]:
@@ -111,9 +90,9 @@ def heard(path: Path) -> Generator[tuple[Float32, int]]:
             peak = max(peak, float(np.max(np.abs(chunk))))
             yield chunk, rate
     if num_samples == 0:
-        raise MediaError("The audio is empty.", where=str(path), advice=_SPEECH_ADVICE)
+        raise MediaError("The audio is empty.", where=str(path), advice=SPEECH_ADVICE)
     if not peak >= 10 ** (SILENCE_DBFS / 20):
-        raise MediaError("The speech is silent.", where=str(path), advice=_SPEECH_ADVICE)
+        raise MediaError("The speech is silent.", where=str(path), advice=SPEECH_ADVICE)
 
 
 def iterate_speech(path: Path, rate_hz: int = SPEECH_RATE_HZ) -> Generator[Float32]:
@@ -274,7 +253,7 @@ def audio_duration_s(path: Path) -> float:
 
 
 def audio_info(path: Path) -> AudioInfo:
-    """What a file says of its first audio stream.
+    """What a file says of its default audio track.
 
     Raises:
         MediaError: Missing, without audio, or damaged.
@@ -286,95 +265,39 @@ def audio_info(path: Path) -> AudioInfo:
         known = AudioInfo("", int(info.samplerate), int(info.channels), float(info.frames / info.samplerate))
     try:
         with open_media(path) as container:
-            stream = _audio_stream(container, path)
-            codec, rate, channels = (
-                stream.codec_context.name,
-                stream.codec_context.sample_rate,
-                stream.channels,
-            )
-            duration_s = _duration_s(container, stream)
-            zero_s = _zero_s(container)
-            delay_s = float(max(_begin_s(stream, zero_s) - zero_s, Fraction(0)))
-            lead_s = float(zero_s - _start_s(container))
+            found = _described(container, path)
     except MediaError:
         if known is None:
             raise
         return known
     if known is not None:
-        return AudioInfo(codec, known.sample_rate_hz, known.num_channels, known.duration_s)
-    if duration_s is None:
+        return replace(known, codec=found.codec, track=found.track, zero_s=found.zero_s)
+    if np.isnan(found.duration_s):
         duration_s = sum(len(chunk) / rate_hz for chunk, rate_hz in iterate_audio(path))
-    return AudioInfo(codec, int(rate or 0), int(channels), duration_s, delay_s, lead_s)
+        return replace(found, duration_s=duration_s)
+    return found
 
 
-def _iterate_with_av(path: Path) -> Iterator[tuple[Float32, int]]:
-    with open_media(path) as container:
-        stream = _audio_stream(container, path)
-        resampler = av.AudioResampler(format="fltp")
-        rate, num_early, num_damaged, num_good = 0, 0, 0, 0
-        for packet in container.demux(stream):
-            try:
-                frames: list[AudioFrame] = stream.decode(packet)
-            except av.error.EOFError:
-                break
-            except av.error.FFmpegError:
-                num_damaged += 1
-                continue
-            for frame in frames:
-                if not rate:
-                    rate = frame.sample_rate
-                    delay = seconds_to_samples(_delay_s(frame, stream, _zero_s(container)), rate)
-                    num_early = -delay if delay < -_MIN_DELAY_S * rate else 0
-                    if delay > _MIN_DELAY_S * rate:
-                        yield np.zeros(delay, np.float32), rate
-                num_good += 1
-                if frame.sample_rate == rate:
-                    for plain in resampler.resample(frame):
-                        samples = np.asarray(plain.to_ndarray().mean(axis=0), np.float32)
-                        if num_early < len(samples):
-                            yield samples[num_early:], rate
-                        num_early = max(num_early - len(samples), 0)
-        if num_damaged and not num_good:
-            raise MediaError("The audio cannot be decoded.", where=str(path), advice=INCOMPLETE_ADVICE)
-        if num_damaged:
-            logger.warning("%s: %d damaged pieces of audio are left out.", path.name, num_damaged)
-
-
-def _audio_stream(container: InputContainer, path: Path) -> AudioStream:
-    streams = decodable(container.streams.audio)
-    if not streams:
-        raise MediaError("The file has no audio stream.", where=str(path), advice=_SPEECH_ADVICE)
-    return streams[0]
-
-
-def _zero_s(container: InputContainer) -> Fraction:
-    """When time 0 is, on the container's clock."""
-    picture_s = first_picture_s(container)
-    return _start_s(container) if picture_s is None else picture_s
-
-
-def _start_s(container: InputContainer) -> Fraction:
-    return Fraction(container.start_time or 0, av.time_base)
-
-
-def _begin_s(stream: AudioStream, default_s: Fraction) -> Fraction:
-    """When a stream begins, on the container's clock."""
-    if stream.start_time is None or stream.time_base is None:
-        return default_s
-    return stream.start_time * stream.time_base
-
-
-def _delay_s(frame: AudioFrame, stream: AudioStream, zero_s: Fraction) -> Fraction:
-    """How much later than time 0 the first decoded samples are; negative where they are earlier."""
-    if frame.pts is not None and frame.time_base:
-        return frame.pts * frame.time_base - zero_s
-    return _begin_s(stream, zero_s) - zero_s
+def _described(container: InputContainer, path: Path) -> AudioInfo:
+    stream = audio_stream(container, path)
+    zero = zero_s(container)
+    duration_s = _duration_s(container, stream)
+    return AudioInfo(
+        codec=codec_name(stream.codec_context.name),
+        sample_rate_hz=int(stream.codec_context.sample_rate or 0),
+        num_channels=int(stream.channels),
+        duration_s=float("nan") if duration_s is None else duration_s,
+        delay_s=float(max(begin_s(stream, zero) - zero, Fraction(0))),
+        lead_s=float(zero - start_s(container)),
+        zero_s=float(zero),
+        track=stream.index,
+    )
 
 
 def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
-    zero_s = _zero_s(container)
+    zero = zero_s(container)
     if stream.duration is not None and stream.time_base is not None:
-        return max(0.0, float(stream.duration * stream.time_base + _begin_s(stream, zero_s) - zero_s))
+        return max(0.0, float(stream.duration * stream.time_base + begin_s(stream, zero) - zero))
     if not container.duration:
         return None
-    return max(0.0, float(Fraction(container.duration, av.time_base) + _start_s(container) - zero_s))
+    return max(0.0, float(Fraction(container.duration, av.time_base) + start_s(container) - zero))

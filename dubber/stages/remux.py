@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import StageError
-from dubber.types import Clip, DubbedVideo, SourceFile, StoredFile, Timeline
+from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
 
 if TYPE_CHECKING:
     from dubber.media.flow import FrameStream
+    from dubber.media.streams import SourceStreams, StreamPlan
     from dubber.media.writer import EncodeOptions
+
+logger = logging.getLogger(__name__)
 
 
 class RemuxParams(Params):
-    """How the output is coded.
+    """How the output is coded, and what it holds besides the pictures.
 
     Attributes:
         container: Suffix of the output.
@@ -27,20 +32,29 @@ class RemuxParams(Params):
         crf: Constant quality on the encoder's scale; lower is better.
         preset: Speed for size, in x264's words.
         is_labelled: Whether the file's metadata say that it was edited.
+        audio_track: "replace": the new speech stands for one of the video's audio tracks; "add": all of them
+            stay. Either way it comes first and is the one that players choose.
+        replaced_track: Which audio track it stands for, counting from 0; None for the one players choose.
+        audio_language: ISO 639-2 tag of the new speech, such as "deu"; empty where it shall not be told.
+        audio_title: Name of its track; empty for none.
     """
 
-    container: Literal["mp4", "mov", "mkv", "webm", "avi"] = "mp4"
+    container: Literal["mp4", "mov", "m4v", "mkv", "webm", "avi", "ts"] = "mp4"
     vcodec: str = "libx264"
     crf: int = Field(13, ge=0, le=63)
     preset: str = "veryfast"
     is_labelled: bool = True
+    audio_track: Literal["replace", "add"] = "replace"
+    replaced_track: int | None = Field(None, ge=0)
+    audio_language: str = Field("", pattern="^([a-z]{3})?$")
+    audio_title: str = Field("", pattern=r"^[^\x00]*$")
 
 
 class Remux(Stage[DubbedVideo]):
-    """Encodes the frames once, puts the user's audio to them and verifies the file."""
+    """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -53,44 +67,97 @@ class Remux(Stage[DubbedVideo]):
 
         Args:
             ctx: The context.
-            *inputs: frames (FrameStream), audio (SourceFile), clip (Clip), timeline (Timeline).
+            *inputs: frames (FrameStream), audio (SourceFile or Sound), clip (Clip), timeline (Timeline),
+                video (SourceFile), whose other streams are kept; without it the output has none.
 
         Raises:
-            ConfigError: The encoder is absent or does not fit the container.
+            ConfigError: The encoder is absent or does not fit the container; the video has no such track.
             ToolMissingError: There is no ffmpeg.
             StageError: The file is not what it should be.
         """
         from dubber.media.encoders import chosen_encoder
-        from dubber.media.mux import check_container, mux, verify_output
+        from dubber.media.formats import check_container
+        from dubber.media.mux import mux
+        from dubber.media.mux_command import Words
+        from dubber.media.verify import Expected, verify_output
         from dubber.media.writer import EncodeOptions, coded_size
 
-        frames: FrameStream
-        audio: SourceFile
-        clip: Clip
-        timeline: Timeline
-        frames, audio, clip, timeline = inputs
+        frames, audio, clip, timeline, video = _inputs(*inputs)
         params = self.params
-        options = chosen_encoder(EncodeOptions(params.vcodec, params.crf, params.preset), clip.size)
-        check_container(params.container, options.codec)
+        wanted = EncodeOptions(params.vcodec, params.crf, params.preset)
+        options = chosen_encoder(wanted, clip, params.container)
+        check_container(params.container, options.codec, params.crf)
+        source, streams = (None, None) if video is None else _kept(params, video, clip, timeline)
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
             _encode(ctx, frames, pictures, clip, timeline, options)
-            is_audio_copied = mux(
+            muxed = mux(
                 pictures,
-                audio.path,
+                audio.file.path if isinstance(audio, Sound) else audio.path,
                 output,
                 heard_s=timeline.audio_duration_s,
                 output_s=timeline.duration_s,
-                is_labelled=params.is_labelled,
+                source=source,
+                streams=streams,
+                words=Words(params.audio_language, params.audio_title, params.is_labelled),
             )
         finally:
             pictures.unlink(missing_ok=True)
-        size = coded_size(clip.size, options.codec)
-        verify_output(output, num_frames=timeline.num_frames, duration_s=timeline.duration_s, size=size)
-        return DubbedVideo(
-            StoredFile(output), frames.is_dubbed_N, timeline.duration_s, options.codec, is_audio_copied
+        expected = Expected(
+            num_frames=timeline.num_frames,
+            duration_s=timeline.duration_s,
+            size=coded_size(clip.size, options.codec),
+            language=params.audio_language,
+            streams=muxed.streams,
         )
+        verify_output(output, expected)
+        for sentence in muxed.streams.left_out:
+            logger.warning("%s", sentence)
+        return DubbedVideo(
+            StoredFile(output),
+            frames.is_dubbed_N,
+            timeline.duration_s,
+            options.codec,
+            muxed.is_audio_copied,
+            kept=tuple(str(each.stream) for each in muxed.streams.kept),
+            converted=muxed.streams.converted,
+            left_out=muxed.streams.left_out,
+        )
+
+
+def _inputs(
+    frames: FrameStream,
+    audio: SourceFile | Sound,
+    clip: Clip,
+    timeline: Timeline,
+    video: SourceFile | None = None,
+) -> tuple[FrameStream, SourceFile | Sound, Clip, Timeline, SourceFile | None]:
+    return frames, audio, clip, timeline, video
+
+
+def _kept(
+    params: RemuxParams, video: SourceFile, clip: Clip, timeline: Timeline
+) -> tuple[SourceStreams, StreamPlan]:
+    """What the source holds besides its pictures, and what of it goes into the output."""
+    from dubber.media.streams import plan_streams, replaced_stream, source_streams
+
+    source = source_streams(video.path, int(clip.pts_T[0]) * clip.time_base)
+    replaced = None
+    if params.audio_track == "replace":
+        replaced = replaced_stream(source, params.replaced_track)
+    is_in_time = timeline.num_frames <= clip.num_frames and np.array_equal(
+        timeline.source_index_N, np.arange(timeline.num_frames)
+    )
+    is_cut = timeline.num_frames < clip.num_frames
+    plan = plan_streams(
+        source,
+        params.container,
+        is_in_time=is_in_time and np.array_equal(timeline.pts_N, clip.pts_T[: timeline.num_frames]),
+        replaced=replaced,
+        until_s=timeline.duration_s if is_cut else None,
+    )
+    return source, plan
 
 
 def _encode(

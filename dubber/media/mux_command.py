@@ -1,0 +1,350 @@
+"""The argument list with which ffmpeg joins pictures, speech and a source's other streams.
+
+Every input keeps its own clock (`-copyts`) and is moved by what lies before its time 0: nothing depends
+on how a version of ffmpeg guesses where a file begins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dubber.media import formats
+from dubber.media.audio import AudioInfo
+from dubber.media.streams import Chapter, KeptStream, Kind, SourceStream, SourceStreams, StreamPlan
+
+LABEL = "Edited with dubber: the mouth was re-made to match other speech."
+"""Said in the file itself: whoever inspects it can know that the picture was changed."""
+
+_MIN_LEAD_S = 0.01
+"""Half a packet; the few ms before time 0 that a decoder needs are no sound to leave out."""
+
+_MIN_OPUS_LEAD_S = 0.001
+
+_MAX_CLAMPED_S = 0.5
+"""Subtitles that are shown at most so long before the first picture are shown from the first picture on."""
+
+_LETTERS: dict[Kind, str] = {
+    "audio": "a",
+    "subtitle": "s",
+    "video": "v",
+    "cover": "v",
+    "data": "d",
+    "attachment": "t",
+}
+
+_LAYOUTS = "mono|stereo|5.1|7.1"
+"""Channel layouts that all encoders take; others get the next larger one."""
+
+_OF_CODING = ("encoder", "duration", "rotate", "timecode", "bps", "number_of_frames", "number_of_bytes")
+"""Metadata that tell how a stream was coded, which is no longer so (names may end in a language)."""
+_OF_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+_OF_QUICKTIME_ONLY = ("handler_name", "vendor_id")
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """What happens to the user's audio.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder, "copy" when its packets go in untouched.
+        info: The audio.
+        heard_s: Cut after so many seconds; None where nothing is cut.
+        padded_s: Silence is added until the sound lasts so many seconds; None where nothing is added.
+    """
+
+    codec: str
+    info: AudioInfo
+    heard_s: float | None = None
+    padded_s: float | None = None
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether its packets go in untouched."""
+        return self.codec == "copy"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the output says of itself.
+
+    Attributes:
+        language: ISO 639-2 tag of the new speech; empty for none.
+        title: Of the new speech's track; empty for none.
+        is_labelled: Whether the file says that it was edited.
+    """
+
+    language: str = ""
+    title: str = ""
+    is_labelled: bool = True
+
+
+@dataclass(frozen=True)
+class MuxJob:
+    """What is joined.
+
+    Attributes:
+        executable: ffmpeg.
+        video: The encoded pictures, starting at time 0.
+        audio: The user's audio, or video with sound.
+        output: The file to make; its suffix names the container.
+        sound: What happens to the audio.
+        source: The file that the pictures come from; None where nothing of it is kept.
+        streams: What is kept of it.
+        words: What the output says of itself.
+        side_folder: Where further files lie that go into the output.
+        last_duration: Ticks of the last packet of `video`; None where it is that of the others.
+    """
+
+    executable: str
+    video: Path
+    audio: Path
+    output: Path
+    sound: AudioPlan
+    source: SourceStreams | None = None
+    streams: StreamPlan = field(default_factory=StreamPlan)
+    words: Words = field(default_factory=Words)
+    side_folder: Path = Path()
+    last_duration: int | None = None
+
+    @property
+    def container(self) -> str:
+        """One of `formats.CONTAINERS`."""
+        return self.output.suffix.removeprefix(".")
+
+    @property
+    def chapters(self) -> Path:
+        """The chapters' file, if there are any; see `chapters_text`."""
+        return self.side_folder / "chapters.txt"
+
+    @property
+    def attached_covers(self) -> list[SourceStream]:
+        """Cover pictures that go in as attached files, which is how Matroska has them."""
+        is_matroska = self.container in formats.MATROSKA
+        return [each.stream for each in self.streams.kept if is_matroska and each.stream.kind == "cover"]
+
+    def cover_file(self, cover: SourceStream) -> Path:
+        """The file of a cover picture that goes in as one."""
+        return self.side_folder / f"cover{cover.index}.{formats.IMAGE_TYPES[cover.codec][0]}"
+
+    @property
+    def holds_opus(self) -> bool:
+        """Whether any sound of the output will be Opus in Matroska."""
+        kept = (each for each in self.streams.kept if each.stream.kind == "audio")
+        codecs = [_coded_as(self.sound.codec, self.sound.info.codec)]
+        codecs += [_coded_as(each.codec, each.stream.codec) for each in kept]
+        return self.container in formats.MATROSKA and "opus" in codecs
+
+
+def mux_command(job: MuxJob) -> list[str]:
+    """The argument list that makes a file without touching its pictures.
+
+    Args:
+        job: What is joined.
+    """
+    arguments = [job.executable, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-copyts"]
+    arguments += [
+        *_inputs(job),
+        "-map",
+        "0:v:0",
+        "-c:v:0",
+        "copy",
+        "-map",
+        f"1:{job.sound.info.track}",
+        *_speech(job),
+    ]
+    arguments += _kept_streams(job)
+    arguments += _metadata(job)
+    if job.last_duration is not None and job.container in formats.QUICKTIME:
+        # Of the durations MP4 is given it uses the last packet's only, so all may be set to that.
+        arguments += ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration={job.last_duration}"]
+    if job.container in formats.QUICKTIME:
+        arguments += ["-movflags", "+faststart" + ("+use_metadata_tags" if _has_apple_tags(job) else "")]
+    if job.container == "ts":
+        arguments += ["-muxdelay", "0", "-muxpreload", "0"]
+    # Bit-exact: the same inputs give the same bytes, without dates and version strings.
+    arguments += ["-fflags", "+bitexact", "-flags:a", "+bitexact", "-max_muxing_queue_size", "4096"]
+    return [*arguments, "-f", formats.MUXERS[job.container], f"file:{job.output}"]
+
+
+def chapters_text(chapters: Iterable[Chapter]) -> str:
+    """Chapters as FFmpeg's metadata files have them."""
+    lines = [";FFMETADATA1"]
+    for chapter in chapters:
+        start, end = (round(seconds * 1_000_000) for seconds in (chapter.start_s, chapter.end_s))
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000000", f"START={start}", f"END={end}"]
+        if chapter.title:
+            escaped = "".join(f"\\{c}" if c in "=;#\\\n" else c for c in chapter.title)
+            lines.append(f"title={escaped}")
+    return "\n".join(lines) + "\n"
+
+
+def _inputs(job: MuxJob) -> list[str]:
+    info, sound, source = job.sound.info, job.sound, job.source
+    arguments = ["-i", f"file:{job.video}", "-itsoffset", f"{-info.zero_s:.9f}"]
+    if sound.is_copied and sound.heard_s is not None:
+        arguments += ["-t", f"{sound.heard_s + info.lead_s:.6f}"]  # counted from the file's begin
+    arguments += ["-i", f"file:{job.audio}"]
+    if source is not None:
+        arguments += ["-itsoffset", f"{-float(source.zero_s):.9f}"]
+        if job.streams.until_s is not None:
+            lead_s = float(source.zero_s) - source.start_s
+            arguments += ["-t", f"{job.streams.until_s + lead_s:.6f}"]
+        arguments += ["-i", f"file:{source.path}"]
+    if job.streams.chapters:
+        arguments += ["-f", "ffmetadata", "-i", f"file:{job.chapters}"]
+    return arguments
+
+
+def _speech(job: MuxJob) -> list[str]:
+    sound, info = job.sound, job.sound.info
+    if sound.is_copied:
+        arguments = _copied_audio(job, 0, info.codec, info.lead_s)
+    else:
+        ends = [] if sound.padded_s is None else [f"apad=whole_dur={sound.padded_s:.6f}"]
+        ends += [] if sound.heard_s is None else [f"atrim=end={max(sound.heard_s, sound.padded_s or 0):.6f}"]
+        cut = [] if sound.heard_s is None else [f"atrim=end={sound.heard_s:.6f}"]
+        arguments = _encoded_audio(
+            0, sound.codec, (info.codec, info.num_channels, info.sample_rate_hz), [*cut, *ends]
+        )
+    language = _language(job, job.words.language)
+    for name, value in (("language", language), ("title", job.words.title)):
+        if value:
+            arguments += ["-metadata:s:a:0", f"{name}={value}"]
+    return [*arguments, "-disposition:a:0", "default"]
+
+
+def _kept_streams(job: MuxJob) -> list[str]:
+    arguments: list[str] = []
+    numbers = Counter({"v": 1, "a": 1})
+    for kept in job.streams.kept:
+        if kept.stream in job.attached_covers:
+            continue
+        letter = _LETTERS[kept.stream.kind]
+        number = numbers[letter]
+        numbers[letter] += 1
+        place = f"{letter}:{number}"
+        arguments += ["-map", f"2:{kept.stream.index}"]
+        arguments += [f"-map_metadata:s:{place}", f"2:s:{kept.stream.index}"]
+        arguments += _kept_stream(job, kept, number, place)
+        arguments += _cleared(f"s:{place}", _noise(job, kept))
+        if job.container == "mov" and kept.stream.language:
+            arguments += [f"-metadata:s:{place}", f"language={_language(job, kept.stream.language)}"]
+        if letter in "av":
+            disposition = "attached_pic" if kept.stream.kind == "cover" else "-default"
+            arguments += [f"-disposition:{place}", disposition]
+    for number, cover in enumerate(job.attached_covers, start=numbers["t"]):
+        suffix, mime_type = formats.IMAGE_TYPES[cover.codec]
+        arguments += ["-attach", f"file:{job.cover_file(cover)}"]
+        arguments += [f"-metadata:s:t:{number}", f"filename={cover.title or f'cover.{suffix}'}"]
+        arguments += [f"-metadata:s:t:{number}", f"mimetype={mime_type}"]
+    return arguments
+
+
+def _language(job: MuxJob, language: str) -> str:
+    """The tag that a container's list of languages has."""
+    return formats.QUICKTIME_TAGS.get(language, language) if job.container == "mov" else language
+
+
+def _kept_stream(job: MuxJob, kept: KeptStream, number: int, place: str) -> list[str]:
+    stream, source = kept.stream, job.source
+    assert source is not None  # noqa: S101 - told to the type checker: streams are kept of a source
+    lead_s = float(source.zero_s) - source.start_s
+    if stream.kind == "audio" and kept.codec == "copy":
+        return _copied_audio(job, number, stream.codec, lead_s)
+    if stream.kind == "audio":
+        kind = (stream.codec, stream.num_channels, stream.sample_rate_hz)
+        return _encoded_audio(number, kept.codec, kind, [])
+    arguments = [f"-c:{place}", kept.codec]
+    if stream.kind == "subtitle" and 0 < lead_s <= _MAX_CLAMPED_S:
+        return [*arguments, f"-bsf:{place}", "setts=pts=max(PTS\\,0):dts=max(DTS\\,0)"]
+    return [*arguments, f"-copypriorss:{place}", "0"] if stream.kind in ("subtitle", "data") else arguments
+
+
+def _copied_audio(job: MuxJob, number: int, codec: str, lead_s: float) -> list[str]:
+    arguments = [f"-c:a:{number}", "copy"]
+    is_hidden = job.container in formats.QUICKTIME and lead_s <= _MIN_LEAD_S
+    # What Opus decodes before its begin is known to Matroska, and nothing else may be there.
+    is_known = codec == "opus" and job.container in formats.MATROSKA and lead_s <= _MIN_OPUS_LEAD_S
+    if not is_hidden and not is_known:
+        # Packets before time 0 would make the pictures of most containers start later.
+        arguments += [f"-copypriorss:a:{number}", "0"]
+    return arguments
+
+
+def _encoded_audio(number: int, encoder: str, kind: tuple[str, int, int], ends: list[str]) -> list[str]:
+    """Encode sound of a (codec, channels, rate); it begins at time 0, with silence where it begins later."""
+    codec, num_channels, rate_hz = kind
+    chain = ["aresample=async=1:first_pts=0"]
+    if codec.startswith(("pcm_f32", "pcm_f64")):
+        # Floating point may hold what is no number, which encoders refuse.
+        chain.insert(0, "aeval=if(isnan(val(ch))+isinf(val(ch))\\,0\\,val(ch)):c=same")
+    if not encoder.startswith("pcm"):
+        chain.append(f"aformat=channel_layouts={_LAYOUTS}")
+    chain += ends
+    arguments = [f"-c:a:{number}", encoder, f"-filter:a:{number}", ",".join(chain)]
+    if rate := formats.bit_rate(encoder, num_channels):
+        arguments += [f"-b:a:{number}", rate]
+    if (limit_hz := formats.encoded_rate(encoder, rate_hz)) is not None:
+        arguments += [f"-ar:a:{number}", str(limit_hz)]
+    return arguments
+
+
+def _metadata(job: MuxJob) -> list[str]:
+    source = job.source
+    chapters = ["-map_chapters", "3" if job.streams.chapters else "-1"]
+    label = [LABEL] if job.words.is_labelled else []
+    if source is None:
+        said = ["-metadata", f"comment={LABEL}"] if label else []
+        return [
+            *chapters,
+            "-map_metadata",
+            "-1",
+            "-map_metadata:s:v:0",
+            "-1",
+            "-map_metadata:s:a:0",
+            "-1",
+            *said,
+        ]
+    arguments = [*chapters, "-map_metadata", "2", "-map_metadata:s:v:0", f"2:s:{source.video}"]
+    arguments += ["-map_metadata:s:a:0", "-1"]
+    arguments += _cleared("s:v:0", _coding_names(job, source.video_metadata))
+    arguments += _cleared("g", [name for name in source.metadata if name.lower() in _OF_CONTAINER])
+    timecode = source.video_metadata.get("timecode") or source.metadata.get("timecode")
+    if job.streams.keeps_timecode and timecode:
+        arguments += ["-metadata:s:v:0", f"timecode={timecode}"]
+    own = [text for name, text in source.metadata.items() if name.lower() == "comment" and LABEL not in text]
+    comment = "\n".join(own + label)
+    return [*arguments, "-metadata", f"comment={comment}"] if label else arguments
+
+
+def _cleared(place: str, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield from (f"-metadata:{place}", f"{name}=")
+
+
+def _noise(job: MuxJob, kept: KeptStream) -> list[str]:
+    """Names of a kept stream's metadata that do not fit where it goes."""
+    names = [] if job.container in formats.QUICKTIME else list(_OF_QUICKTIME_ONLY)
+    return names if kept.codec == "copy" else [*names, "encoder"]
+
+
+def _coding_names(job: MuxJob, metadata: dict[str, str]) -> list[str]:
+    found = [
+        name
+        for name in metadata
+        if name.lower().split("-")[0] in _OF_CODING or name.upper().startswith("_STATISTICS")
+    ]
+    return found if job.container in formats.QUICKTIME else [*found, *_OF_QUICKTIME_ONLY]
+
+
+def _has_apple_tags(job: MuxJob) -> bool:
+    """Cameras and phones write names that MP4 holds only in Apple's list of names."""
+    metadata = {} if job.source is None else job.source.metadata
+    return any(name.startswith(("com.apple.", "com.android.")) for name in metadata)
+
+
+def _coded_as(encoder: str, codec: str) -> str:
+    return codec if encoder == "copy" else encoder.removeprefix("lib")
