@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dubber import __version__
-from dubber.cli import batch, cache, evaluate, inspect, run, train, weights
+from dubber.cli import batch, cache, check, doctor, evaluate, inspect, run, train, weights
 from dubber.cli.console import print_json, say, show_error, stderr
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 app.command(name="run")(run.run)
 app.command(name="plan")(run.plan)
+app.command(name="check")(check.check)
+app.command(name="doctor")(doctor.doctor)
 app.command(name="batch")(batch.batch)
 app.command(name="inspect")(inspect.inspect)
 app.command(name="methods")(inspect.methods)

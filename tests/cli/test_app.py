@@ -35,7 +35,8 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "batch", "inspect", "methods", "cache", "weights", "eval", "train"]
+    "command",
+    ["run", "plan", "check", "doctor", "batch", "inspect", "methods", "cache", "weights", "eval", "train"],
 )
 def test_every_command_is_listed_and_has_help(command: str) -> None:
     assert command in dubber("--help").stdout

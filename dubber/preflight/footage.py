@@ -1,0 +1,93 @@
+"""Preflight of the video file: its pictures, their times, and its other streams."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dubber.preflight.findings import Finding
+
+if TYPE_CHECKING:
+    from dubber.config import DubConfig
+    from dubber.media.survey import VideoFacts
+    from dubber.types import Clip
+
+
+def footage_findings(facts: VideoFacts, clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
+    """What is unusual about the pictures and their times.
+
+    Args:
+        facts: The video.
+        clip: As surveyed.
+        video: The file.
+        config: How it is read and encoded.
+
+    Raises:
+        ConfigError: The encoder does not work.
+    """
+    found = _losses(clip, video, config)
+
+    def note(code: str, message: str) -> None:
+        found.append(Finding("info", code, message, str(video)))
+
+    if facts.is_variable_rate:
+        note(
+            "variable-frame-rate",
+            "The frame rate varies; every frame keeps its own time where frames stay one to one.",
+        )
+    if facts.has_gaps:
+        note("gap", f"The recording has gaps: a picture stands still for {facts.longest_frame_s:.1f} s.")
+    if facts.rotation_deg:
+        note("rotated", f"The video is turned by {facts.rotation_deg} degrees; the output will be upright.")
+    if facts.pixel_aspect != Fraction(1):
+        note("non-square-pixels", f"Pixels are not square ({facts.pixel_aspect}); the output keeps that.")
+    return found
+
+
+def _losses(clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
+    """What the output's pictures cannot hold of the video's."""
+    from dubber.media.encoders import chosen_encoder, encoding_losses
+    from dubber.media.writer import EncodeOptions
+
+    remux = config.remux
+    wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset)
+    codec = chosen_encoder(wanted, container=remux.container).codec
+    if not (lost := encoding_losses(codec, clip)):
+        return []
+    return [
+        Finding(
+            "warning",
+            "picture-loses",
+            f"The output will have {', '.join(lost)}: '{codec}' keeps no more.",
+            str(video),
+            "Choose another encoder: `--vcodec libx265` for 10 bit, `prores_ks` with .mov for alpha.",
+        )
+    ]
+
+
+def stream_findings(video: Path, start_s: float, config: DubConfig, *, is_in_time: bool) -> list[Finding]:
+    """What becomes of the video file's other streams.
+
+    Args:
+        video: The file.
+        start_s: When its first picture is shown, on its own clock.
+        config: Which container, and what the new speech replaces.
+        is_in_time: Whether the output's frames are the source's, one by one from the first.
+
+    Raises:
+        MediaError: It cannot be read.
+        ConfigError: The audio track to replace is not there.
+    """
+    from dubber.media.streams import plan_streams, replaced_stream, source_streams
+
+    source = source_streams(video, Fraction(start_s).limit_denominator(10**6))
+    replaced = replaced_stream(source, getattr(config.remux, "replaced_track", None))
+    plan = plan_streams(source, config.remux.container, is_in_time=is_in_time, replaced=replaced)
+    advice = (
+        "A name that ends in .mkv keeps most." if is_in_time else "`--length silence` keeps frames as is."
+    )
+    return [
+        *(Finding("warning", "stream-left-out", text, str(video), advice) for text in plan.left_out),
+        *(Finding("info", "stream-converted", text, str(video)) for text in plan.converted),
+    ]

@@ -1,0 +1,58 @@
+"""`dubber check`: what it prints, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dubber.cli.app import app
+from tests.synth import make_clip, make_wall_clip, talking_sound, write_wav
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("pair")
+    video = make_clip(folder / "talk.mp4", num_frames=25, size=(320, 320)).path
+    return video, write_wav(folder / "line.wav", talking_sound(2.5))
+
+
+def run(*arguments: str | Path, cache: Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["check", *map(str, arguments), "--cache", str(cache)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_json_is_one_document(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    code, text, _ = run(*pair, "--json", cache=tmp_path / "cache")
+    told = json.loads(text)
+    assert code == told["exit_code"] == 0
+    assert (told["video"]["num_frames"], told["video"]["size"]) == (25, [320, 320])
+    assert told["length"]["mode"] == "retime"
+    assert told["faces"]["usable_share"] == 1.0
+    assert told["speech"][0]["sample_rate_hz"] == 16000
+    assert told["cost"]["seconds"] > 0
+    assert [finding["code"] for finding in told["findings"]] == ["stretched-much"]
+    assert not (pair[0].parent / "talk.dubbed.mp4").exists()
+
+
+def test_strict_ends_with_2_where_there_are_warnings(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run(*pair, "--strict", "--json", cache=tmp_path / "cache")[0] == 2
+    assert run(*pair, "--strict", "--length", "bounce", cache=tmp_path / "cache")[0] == 0
+
+
+def test_an_error_ends_with_its_code(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    wall = make_wall_clip(tmp_path / "wall.mp4").path
+    code, text, _ = run(wall, pair[1], "--json", cache=tmp_path / "cache")
+    told = json.loads(text)
+    assert code == told["exit_code"] == 6
+    assert told["findings"][0]["code"] == "no-face"
+    assert told["findings"][0]["advice"]
+
+
+def test_people_read_a_table(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    code, text, said = run(*pair, cache=tmp_path / "cache")
+    assert (code, text) == (0, "")
+    for words in ("320 x 320", "about", "Warning:", "Ready, with 1 warning"):
+        assert words in said
