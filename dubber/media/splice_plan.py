@@ -166,7 +166,7 @@ def plan_splice(source: Path, clip: Clip, is_changed_N: Bool, codec: str) -> Spl
         return SplicePlan((), f"The source's packets cannot be told apart ({error}).")
     if not (frame_P != NO_FRAME).any():
         return SplicePlan((), "The source's packets do not show one whole picture of the clip's kind each.")
-    copied = list(_copied(frame_P, kind_P, is_changed_N))
+    copied = list(copied_stretches(frame_P, kind_P, is_changed_N))
     if not copied:
         return SplicePlan((), "No keyframe is followed by enough frames that stay as they are.")
     return SplicePlan(tuple(_with_gaps(copied, len(is_changed_N))))
@@ -236,7 +236,7 @@ def _decodes_as(clip: Clip, packet: SourcePacket) -> bool:
     )
 
 
-def _copied(frame_P: Int32, kind_P: UInt8, is_changed_N: Bool) -> Iterator[Stretch]:
+def copied_stretches(frame_P: Int32, kind_P: UInt8, is_changed_N: Bool) -> Iterator[Stretch]:
     """The longest stretches that can be copied, in order.
 
     Args:
