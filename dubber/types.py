@@ -209,7 +209,6 @@ class People:
         look_rows_PA: (P, A) int32, sightings at which a person is seen well, best first; -1 where there are
             fewer.
         looks_PAD: (P, A, D) float32, how the person looks there; see `dubber.ops.appearance`.
-        embedding_PE: (P, 512) float32 of unit length, a face recogniser's mean answer; 0 without one.
     """
 
     frames_S: Int32
@@ -221,7 +220,6 @@ class People:
     is_mixed_T: Bool
     look_rows_PA: Int32
     looks_PAD: Float32
-    embedding_PE: Float32
 
     @property
     def num_people(self) -> int:

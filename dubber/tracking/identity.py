@@ -1,4 +1,7 @@
-"""Who is who from frame to frame, and whose face is the main one."""
+"""Who is who: from frame to frame by where faces are, from shot to shot by how they look.
+
+Index letters: S sightings, N chains of sightings.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dubber.tracking.base import FaceObservation, box_iou
-from dubber.types import Float32
+from dubber.types import Bool, Float32, Int32
 
 MIN_IOU = 0.25
 MIN_IOU_ACROSS_CUT = 0.4
@@ -15,7 +18,7 @@ MAX_CENTRE_DISTANCE = 0.5
 """In units of the box's longer side: a small face that moves fast no longer overlaps where it was."""
 
 MAX_ABSENCE_FRAMES = 60
-"""A person unseen for longer is somebody new."""
+"""A face that comes back later is another chain, even where the last one was."""
 
 
 @dataclass
@@ -24,21 +27,20 @@ class _Person:
     box_4: Float32
     frame_index: int
     shot_id: int
-    area_px2: float = 0.0
 
 
 class FaceLinker:
-    """Gives each observation the number of a person: the one whose last box it overlaps most.
+    """Gives each observation the number of a chain: the one whose last box it overlaps most.
 
-    After a cut only a large overlap counts as the same person (a cut to a closer view of the same chair),
-    since position is the only thing compared.
+    After a cut only a large overlap continues a chain, since position is the only thing compared: what was
+    taken for a cut may be none.
     """
 
     def __init__(self) -> None:
         self._people: list[_Person] = []
 
     def link(self, observations: list[FaceObservation], frame_index: int, shot_id: int) -> list[int]:
-        """Numbers of the people observed in a frame.
+        """Numbers of the chains that go on in a frame.
 
         Args:
             observations: Faces of the frame.
@@ -67,12 +69,7 @@ class FaceLinker:
                 self._people.append(_Person(identities[number], observation.box_4, frame_index, shot_id))
             person = self._people[identities[number]]
             person.box_4, person.frame_index, person.shot_id = observation.box_4, frame_index, shot_id
-            person.area_px2 += float((observation.box_4[2:] - observation.box_4[:2]).prod())
         return [identities[number] for number in range(len(observations))]
-
-    def main_identity(self) -> int:
-        """The person with the largest face summed over frames, so large and long present; -1 for nobody."""
-        return max(self._people, key=lambda person: person.area_px2).identity if self._people else -1
 
 
 def _closeness(person: _Person, observation: FaceObservation, frame_index: int, shot_id: int) -> float:
@@ -88,3 +85,48 @@ def _closeness(person: _Person, observation: FaceObservation, frame_index: int, 
     size = float(max((person.box_4[2:] - person.box_4[:2]).max(), (box_4[2:] - box_4[:2]).max()))
     distance = float(np.linalg.norm((person.box_4[:2] + person.box_4[2:] - box_4[:2] - box_4[2:]) / 2))
     return 1e-3 * (1 - distance / size) if distance < MAX_CENTRE_DISTANCE * size else 0.0
+
+
+def together(frames_S: Int32, chain_S: Int32, num_chains: int) -> Bool:
+    """Which chains are surely two people: both are seen in one frame.
+
+    Args:
+        frames_S: (S,) frame of each sighting, not decreasing.
+        chain_S: (S,) in 0..N - 1, or -1 for sightings to leave out.
+        num_chains: N.
+
+    Returns:
+        (N, N) bool, symmetric.
+    """
+    are_together_NN = np.zeros((num_chains, num_chains), np.bool_)
+    by_frame = np.split(chain_S, np.flatnonzero(np.diff(frames_S)) + 1) if len(frames_S) else []
+    for chains in by_frame:
+        seen = chains[chains >= 0]
+        if len(seen) > 1:
+            are_together_NN[np.ix_(seen, seen)] = True
+    np.fill_diagonal(are_together_NN, val=False)
+    return are_together_NN
+
+
+def cluster(distance_NN: Float32, are_together_NN: Bool, limit: float) -> Int32:
+    """Put chains together to people: agglomerative clustering with average linkage.
+
+    Args:
+        distance_NN: (N, N) symmetric, how different two chains look; infinite where nothing is known.
+        are_together_NN: (N, N) bool, symmetric, chains that must not become one person.
+        limit: Chains and groups of chains nearer than this become one.
+
+    Returns:
+        (N,) int32 numbers of people, in no particular order.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(distance_NN) < 2:
+        return np.zeros(len(distance_NN), np.int32)
+    # So far apart that the mean over any two groups with such a pair is beyond the limit too.
+    far = 2.0 * limit * len(distance_NN) ** 2
+    kept_NN = np.where(are_together_NN, far, np.minimum(distance_NN, far)).astype(np.float64)
+    np.fill_diagonal(kept_NN, 0)
+    label_N = fcluster(linkage(squareform(kept_NN), "average"), limit, "distance")
+    return np.asarray(label_N - 1, np.int32)

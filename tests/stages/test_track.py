@@ -16,7 +16,8 @@ from dubber.media.reader import probe
 from dubber.ops import portions
 from dubber.ops.align import MEAN_FACE_RIGID_N2, apply_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import RIGID
-from dubber.stages.people import FindPeople, PeopleParams, Sightings
+from dubber.stages.people import FindPeople, PeopleParams
+from dubber.stages.sightings import Sightings
 from dubber.stages.track import Track, TrackParams, make_track, short_gaps, yaw_deg
 from dubber.tracking.base import FaceObservation, Picture, RgbPicture
 from dubber.tracking.regions import landmarks_box
@@ -59,7 +60,7 @@ class Script:
 
 def find(frames: list[list[FaceObservation]], folder: Path, cut_at: int = -1) -> tuple[People, Script]:
     script = Script(frames)
-    picture: UInt8 = np.zeros((*SIZE, 3), np.uint8)
+    picture: UInt8 = np.tile(np.arange(SIZE[1], dtype=np.uint8)[:, None], (SIZE[0], 1, 3))
     with Sightings(script, folder) as seen:
         for index in range(len(frames)):
             picture = np.invert(picture) if index == cut_at else picture

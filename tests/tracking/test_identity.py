@@ -59,12 +59,3 @@ def test_a_cut_needs_a_large_overlap() -> None:
     assert linker.link([face(60)], 2, 2) == [1]
 
 
-def test_main_person() -> None:
-    linker = FaceLinker()
-    assert linker.main_identity() == -1
-    linker.link([face(1000, 0, 150)], 0, 0)
-    for frame in range(1, 10):
-        linker.link([face(0, 0, 60), face(300, 0, 100)], frame, 0)
-    assert linker.main_identity() == 2, (
-        "long present and larger than the other; larger but brief does not count"
-    )
