@@ -20,7 +20,7 @@ from dubber.preflight.cost import CostFacts, machine_speed, run_seconds
 from dubber.preflight.faces import FaceFacts, face_findings, look_for_faces
 from dubber.preflight.findings import Finding, caught, failure
 from dubber.preflight.footage import footage_findings, stream_findings
-from dubber.preflight.length import LengthFacts, length_facts, length_findings
+from dubber.preflight.length import LengthFacts, length_findings, matched_lengths
 from dubber.preflight.speech import SpeechFacts, listened, speech_findings, speech_header
 from dubber.stages.demux import check_dubbable
 from dubber.stages.disk_need import DiskNeed, disk_need
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from dubber.engine.stage import Runtime
     from dubber.media.survey import SeekIndex, VideoFacts
     from dubber.script import Script
-    from dubber.types import LengthMode
+    from dubber.types import LengthMode, Timeline
 
 _HASHED_BYTES = 256 * 2**20
 """The checksum of a larger file takes long; where no run has left it, nothing of the file is in the cache."""
-
-_ONE_TO_ONE = ("silence", "cut_off")
-"""Length modes that keep the video's frames, one by one from the first."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,7 @@ class _Checks:
         self._footage: VideoFacts | None = None
         self._voices: list[SpeechFacts] = []
         self._length: LengthFacts | None = None
+        self._timeline: Timeline | None = None
         self._planned: tuple[DubPlan, Store, DiskNeed] | None = None
 
     def quick(self) -> Preflight:
@@ -173,7 +171,7 @@ class _Checks:
         if self._index is None:
             return
         ends_s = [line.end_s for line in said.resolved([voice.duration_s for voice in self._voices]).lines]
-        self._length = length_facts(mode, self._index.clip, max(ends_s))
+        self._length, self._timeline = matched_lengths(mode, self._index.clip, max(ends_s))
         self._found += length_findings(self._length)
 
     def _look_at_output(self) -> None:
@@ -192,11 +190,10 @@ class _Checks:
             if self._footage is not None and self._index is not None:
                 clip = self._index.clip
                 self._found += footage_findings(self._footage, clip, request.video, request.config)
-        if self._footage is not None:
-            is_in_time = self._length is None or self._length.mode in _ONE_TO_ONE
+        if self._index is not None and self._timeline is not None:
             with caught(self._found, "streams"):
-                start_s = self._footage.start_s
-                self._found += stream_findings(request.video, start_s, request.config, is_in_time=is_in_time)
+                made = (self._index.clip, self._timeline)
+                self._found += stream_findings(request.video, *made, request.config)
 
     def _look_at_plan(self) -> None:
         """Lengths, weights, and what is in the cache; only where all files can be read."""

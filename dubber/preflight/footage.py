@@ -11,7 +11,7 @@ from dubber.preflight.findings import Finding
 if TYPE_CHECKING:
     from dubber.config import DubConfig
     from dubber.media.survey import VideoFacts
-    from dubber.types import Clip
+    from dubber.types import Clip, Timeline
 
 
 def footage_findings(facts: VideoFacts, clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
@@ -66,27 +66,24 @@ def _losses(clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
     ]
 
 
-def stream_findings(video: Path, start_s: float, config: DubConfig, *, is_in_time: bool) -> list[Finding]:
+def stream_findings(video: Path, clip: Clip, timeline: Timeline, config: DubConfig) -> list[Finding]:
     """What becomes of the video file's other streams.
 
     Args:
         video: The file.
-        start_s: When its first picture is shown, on its own clock.
+        clip: As surveyed.
+        timeline: As a run would make it.
         config: Which container, and what the new speech replaces.
-        is_in_time: Whether the output's frames are the source's, one by one from the first.
 
     Raises:
         MediaError: It cannot be read.
         ConfigError: The audio track to replace is not there.
     """
-    from dubber.media.streams import plan_streams, replaced_stream, source_streams
+    from dubber.stages.remux import kept_streams
 
-    source = source_streams(video, Fraction(start_s).limit_denominator(10**6))
-    replaced = replaced_stream(source, getattr(config.remux, "replaced_track", None))
-    plan = plan_streams(source, config.remux.container, is_in_time=is_in_time, replaced=replaced)
-    advice = (
-        "A name that ends in .mkv keeps most." if is_in_time else "`--length silence` keeps frames as is."
-    )
+    _, plan = kept_streams(config.remux, video, clip, timeline)
+    is_retimed = timeline.mode not in ("silence", "cut_off")
+    advice = "`--length silence` keeps frames as they are." if is_retimed else "A .mkv file holds most."
     return [
         *(Finding("warning", "stream-left-out", text, str(video), advice) for text in plan.left_out),
         *(Finding("info", "stream-converted", text, str(video)) for text in plan.converted),

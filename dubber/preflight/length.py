@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from dubber.outcome import AUDIBLE_CUT_S
 from dubber.preflight.findings import Finding
-from dubber.types import Clip, LengthMode
+from dubber.types import Clip, LengthMode, Timeline
 
 TELLING_STRETCH = 1.5
 """Footage stretched or shortened by more than this looks slowed down or hurried."""
@@ -36,7 +36,7 @@ class LengthFacts:
     unheard_s: float
 
 
-def length_facts(mode: LengthMode, clip: Clip, speech_s: float) -> LengthFacts:
+def matched_lengths(mode: LengthMode, clip: Clip, speech_s: float) -> tuple[LengthFacts, Timeline]:
     """Match the lengths as a run will.
 
     Args:
@@ -47,7 +47,7 @@ def length_facts(mode: LengthMode, clip: Clip, speech_s: float) -> LengthFacts:
     from dubber.ops.timeline import make_timeline
 
     made = make_timeline(mode, clip.pts_T, clip.end_pts, clip.time_base, Fraction(speech_s))
-    return LengthFacts(
+    facts = LengthFacts(
         asked=mode,
         mode=made.mode,
         video_s=round(clip.duration_s, 3),
@@ -56,6 +56,7 @@ def length_facts(mode: LengthMode, clip: Clip, speech_s: float) -> LengthFacts:
         num_frames=made.num_frames,
         unheard_s=round(max(speech_s - made.audio_duration_s, 0.0), 3),
     )
+    return facts, made
 
 
 def length_findings(facts: LengthFacts) -> list[Finding]:

@@ -87,7 +87,7 @@ class Remux(Stage[DubbedVideo]):
         wanted = EncodeOptions(params.vcodec, params.crf, params.preset)
         options = chosen_encoder(wanted, clip, params.container)
         check_container(params.container, options.codec, params.crf)
-        source, streams = (None, None) if video is None else _kept(params, video, clip, timeline)
+        source, streams = (None, None) if video is None else kept_streams(params, video.path, clip, timeline)
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
@@ -136,13 +136,24 @@ def _inputs(
     return frames, audio, clip, timeline, video
 
 
-def _kept(
-    params: RemuxParams, video: SourceFile, clip: Clip, timeline: Timeline
+def kept_streams(
+    params: RemuxParams, video: Path, clip: Clip, timeline: Timeline
 ) -> tuple[SourceStreams, StreamPlan]:
-    """What the source holds besides its pictures, and what of it goes into the output."""
+    """What the source holds besides its pictures, and what of it goes into the output.
+
+    Args:
+        params: What the output may hold.
+        video: The source.
+        clip: Its pictures.
+        timeline: Which of them the output shows when.
+
+    Raises:
+        ConfigError: The source has no such audio track.
+        MediaError: It cannot be read.
+    """
     from dubber.media.streams import plan_streams, replaced_stream, source_streams
 
-    source = source_streams(video.path, int(clip.pts_T[0]) * clip.time_base)
+    source = source_streams(video, int(clip.pts_T[0]) * clip.time_base)
     replaced = None
     if params.audio_track == "replace":
         replaced = replaced_stream(source, params.replaced_track)
