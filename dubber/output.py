@@ -5,10 +5,10 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import uuid
 from pathlib import Path
 
 from dubber.config import DubConfig
+from dubber.engine.unfinished import part_of, sweep_parts
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
 
 CONTAINERS = ("mp4", "mov", "m4v", "mkv", "webm", "avi", "ts")
@@ -55,9 +55,10 @@ def check_output(output: Path, *, inputs: tuple[Path, ...], is_overwrite: bool) 
         raise OutputFolderError("The output's name is that of a folder.", where=str(output))
     if output.exists() and not is_overwrite:
         raise OutputExistsError("The output is there already.", where=str(output))
-    probe = output.parent / f".{uuid.uuid4().hex}.part"
+    probe = part_of(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        sweep_parts(output)
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -90,7 +91,7 @@ def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
         OutputExistsError: A file of that name appeared meanwhile.
         OutputFolderError: The folder cannot be written, or the disk is full.
     """
-    part = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
+    part = part_of(output)
     try:
         if is_overwrite and output.is_file() and filecmp.cmp(finished, output, shallow=False):
             return

@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from safetensors import SafetensorError
 from dubber.engine.codecs import adopt_artefact, inside, load_artefact, save_artefact
 from dubber.engine.key import file_sha256
 from dubber.engine.sources import FileStamp
+from dubber.engine.unfinished import is_abandoned, new_tag
 from dubber.errors import MediaError, OutputFolderError
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ class Store:
     @contextmanager
     def writing(self, key: str, document: dict[str, Any]) -> Iterator[EntryWriter]:
         """Make an entry: what is put into the writer's folder appears under the key whole, or not at all."""
-        tmp = self._make(self.root / "tmp" / f"{_process_tag()}-{uuid.uuid4().hex}")
+        tmp = self._make(self.root / "tmp" / new_tag())
         try:
             writer = EntryWriter(tmp)
             yield writer
@@ -134,7 +134,7 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Name of a folder, not made yet, that is removed in the end, and swept if this process is killed."""
-        folder = self.root / "tmp" / f"{_process_tag()}-{uuid.uuid4().hex}"
+        folder = self.root / "tmp" / new_tag()
         try:
             yield folder
         finally:
@@ -188,8 +188,7 @@ class Store:
     def sweep(self) -> None:
         """Remove half-written entries whose process on this machine is gone."""
         for folder in (self.root / "tmp").glob("*-*-*"):
-            host, pid, _ = folder.name.rsplit("-", 2)
-            if host == _host() and pid.isdigit() and not _is_alive(int(pid)):
+            if is_abandoned(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def source_sha256(self, path: Path) -> tuple[str, FileStamp]:
@@ -227,14 +226,10 @@ class Store:
 
     def _remember(self, path: Path, text: str) -> None:
         """Write a small file whole; without it, on a full or read-only disk, the work is done again."""
-        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-        with suppress(OSError, OutputFolderError):
-            self._make(path.parent)
-            try:
-                part.write_text(text, encoding="ascii")
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        with suppress(OSError, OutputFolderError), self.scratch() as folder:
+            part = self._make(folder) / path.name
+            part.write_text(text, encoding="ascii")
+            part.replace(self._make(path.parent) / path.name)
 
     def _commit(self, tmp: Path, key: str) -> None:
         target = self.entry_dir(key)
@@ -283,21 +278,3 @@ class EntryWriter:
     def adopt(self, value: Any) -> None:
         """Write the artefact's fields; its files are brought here first."""
         adopt_artefact(value, self.folder)
-
-
-def _host() -> str:
-    return socket.gethostname().replace("-", "_") or "host"
-
-
-def _process_tag() -> str:
-    return f"{_host()}-{os.getpid()}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

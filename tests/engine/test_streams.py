@@ -75,7 +75,7 @@ class Told(Stage[Tale]):
                 if self.fails_at == place:
                     raise self.error
                 if ctx.keep is not None:
-                    with part.open("a") as file:
+                    with part.open("a" if place else "w") as file:
                         file.write(f"{item}\n")
                     if place == NUM_ITEMS - 1:
                         ctx.keep(Tale(NUM_ITEMS, (StoredFile(part.rename(part.with_suffix(".txt"))),)))

@@ -53,14 +53,21 @@ def make_jobs(folder: Path, renderers: tuple[str, ...], *, num_videos: int = 2) 
         num_videos: Videos, and as many voices.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    videos = [
-        make_clip(folder / f"talk{n}.mp4", num_frames=NUM_FRAMES, seed=n).path for n in range(num_videos)
-    ]
-    lines = [
+    jobs = named_jobs(folder, renderers, num_videos=num_videos)
+    for n in range(num_videos):
+        make_clip(folder / f"talk{n}.mp4", num_frames=NUM_FRAMES, seed=n)
         write_wav(folder / f"line{n}.wav", talking_sound(NUM_FRAMES / 25, seed=3 + n))
-        for n in range(num_videos)
+    return jobs
+
+
+def named_jobs(folder: Path, renderers: tuple[str, ...], *, num_videos: int = 2) -> list[Job]:
+    """What `make_jobs` makes, if it was made already."""
+    return [
+        Job(folder / f"talk{video}.mp4", folder / f"line{line}.wav", renderer)
+        for video in range(num_videos)
+        for line in range(num_videos)
+        for renderer in renderers
     ]
-    return [Job(video, line, renderer) for video in videos for line in lines for renderer in renderers]
 
 
 def dubber_command(*arguments: str) -> list[str]:

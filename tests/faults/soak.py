@@ -51,7 +51,7 @@ class Soak:
 
     def __post_init__(self) -> None:
         self.wanted: dict[str, bytes] = {}
-        self.usual_s = 0.0
+        self.lasted_s: list[float] = []
         self._num_outputs = 0
 
     @property
@@ -65,7 +65,7 @@ class Soak:
             output, cache = job.output(self.folder), self.folder / "reference"
             started = time.monotonic()
             subprocess.run(dubber_command(*job.arguments(output, cache)), check=True)
-            self.usual_s = max(self.usual_s, time.monotonic() - started)
+            self.lasted_s.append(time.monotonic() - started)
             self.wanted[job.name] = output.read_bytes()
             shutil.rmtree(cache)
 
@@ -81,7 +81,8 @@ class Soak:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            kill_s = self.rng.uniform(0, 1.2 * self.usual_s) if self.rng.random() < 0.7 else None
+            usual_s = float(np.median(self.lasted_s[-8:]))
+            kill_s = self.rng.uniform(0, usual_s) if self.rng.random() < 0.75 else None
             runs.append((job, output, process, kill_s, int(self.rng.integers(4))))
         started = time.monotonic()
         for job, output, process, kill_s, choice in sorted(runs, key=lambda run: run[3] or 1e9):
@@ -106,6 +107,8 @@ class Soak:
             if not is_killed:
                 self.faults.append(f"{job.name} hung")
         said = process.communicate()[1].decode("utf-8", "replace").strip()
+        if not is_killed and kill_s is None:
+            self.lasted_s.append(time.monotonic() - started)
         self._check(job, output, process.returncode, sign.name if is_killed else "", said)
 
     def _check(self, job: Job, output: Path, code: int, sign: str, said: str) -> None:
