@@ -50,7 +50,7 @@ _COLOUR_WEIGHT, _SHAPE_WEIGHT = 4.0, 10.0
 second apart, from pairs of two people.
 """
 
-SAME_PERSON = 1.9
+SAME_PERSON = 1.8
 """Distance up to which two looks are of one person: 1 of 1000 pairs of two people are nearer, and 89 of 100
 pairs of one person in one clip."""
 

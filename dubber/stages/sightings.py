@@ -27,7 +27,7 @@ _SECOND_LOOK = 3
 """Sightings of a chain that are looked at closely: the first, which may be blurred, one soon after, and then
 every so often."""
 
-_LOOKS_OF_CHAIN, _LOOKS_OF_PERSON = 3, 6
+_LOOKS_OF_CHAIN, _LOOKS_OF_PERSON = 6, 6
 """How many looks, the best ones, are compared; how many are kept of a person."""
 
 

@@ -112,7 +112,8 @@ def cluster(distance_NN: Float32, are_together_NN: Bool, limit: float) -> Int32:
     """Put chains together to people: agglomerative clustering with average linkage.
 
     Args:
-        distance_NN: (N, N) symmetric, how different two chains look; infinite where nothing is known.
+        distance_NN: (N, N) how different two chains look, symmetric but for rounding; infinite where nothing is
+            known.
         are_together_NN: (N, N) bool, symmetric, chains that must not become one person.
         limit: Chains and groups of chains nearer than this become one.
 
@@ -126,7 +127,8 @@ def cluster(distance_NN: Float32, are_together_NN: Bool, limit: float) -> Int32:
         return np.zeros(len(distance_NN), np.int32)
     # So far apart that the mean over any two groups with such a pair is beyond the limit too.
     far = 2.0 * limit * len(distance_NN) ** 2
-    kept_NN = np.where(are_together_NN, far, np.minimum(distance_NN, far)).astype(np.float64)
+    mean_NN = (distance_NN.astype(np.float64) + distance_NN.T) / 2
+    kept_NN = np.where(are_together_NN, far, np.minimum(mean_NN, far))
     np.fill_diagonal(kept_NN, 0)
-    label_N = fcluster(linkage(squareform(kept_NN), "average"), limit, "distance")
+    label_N = fcluster(linkage(squareform(kept_NN, checks=False), "average"), limit, "distance")
     return np.asarray(label_N - 1, np.int32)
