@@ -43,6 +43,9 @@ _TO_STEREO: dict[str, tuple[float, float]] = {
 _NEAREST = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR", "FLC": "FL", "FRC": "FR"}
 """Where a channel goes whose loudspeaker is absent."""
 
+_PAIR_FOR = {"BC": ("BL", "BR")}
+"""Where a single channel goes at half power each, if it is there."""
+
 _FRONT = ("FL", "FR", "FC")
 
 
@@ -96,6 +99,8 @@ def mix_matrix(channels: tuple[str, ...], wanted: tuple[str, ...]) -> Float32:
             matrix_DC[0, column] = mono_weights(channels)[column]
         elif (place := name if name in wanted else _NEAREST.get(name)) in wanted:
             matrix_DC[wanted.index(str(place)), column] = 1
+        elif set(pair := _PAIR_FOR.get(name, ("", ""))) <= set(wanted):
+            matrix_DC[[wanted.index(each) for each in pair], column] = _HALF_POWER
         else:
             left, right = _TO_STEREO.get(name, (_HALF_POWER, _HALF_POWER))
             matrix_DC[0, column], matrix_DC[1, column] = left, right

@@ -16,6 +16,7 @@ from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timel
 
 if TYPE_CHECKING:
     from dubber.media.flow import FrameStream
+    from dubber.media.splice_plan import SplicePlan
     from dubber.media.streams import SourceStreams, StreamPlan
     from dubber.media.writer import EncodeOptions
 
@@ -37,6 +38,8 @@ class RemuxParams(Params):
         replaced_track: Which audio track it stands for, counting from 0; None for the one players choose.
         audio_language: ISO 639-2 tag of the new speech, such as "deu"; empty where it shall not be told.
         audio_title: Name of its track; empty for none.
+        copies_packets: Whether stretches in which nothing changes are copied from the video instead of being
+            encoded, where its codec and keyframes allow.
     """
 
     container: Literal["mp4", "mov", "m4v", "mkv", "webm", "avi", "ts"] = "mp4"
@@ -48,13 +51,14 @@ class RemuxParams(Params):
     replaced_track: int | None = Field(None, ge=0)
     audio_language: str = Field("", pattern="^([a-z]{3})?$")
     audio_title: str = Field("", pattern=r"^[^\x00]*$")
+    copies_packets: bool = False
 
 
 class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -91,12 +95,12 @@ class Remux(Stage[DubbedVideo]):
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
-            _encode(ctx, frames, pictures, clip, timeline, options)
+            copied = self._encode(ctx, frames, pictures, clip, timeline, options, video)
             muxed = mux(
                 pictures,
                 audio.file.path if isinstance(audio, Sound) else audio.path,
                 output,
-                heard_s=timeline.audio_duration_s,
+                heard_s=audio.duration_s if isinstance(audio, Sound) else timeline.audio_duration_s,
                 output_s=timeline.duration_s,
                 source=source,
                 streams=streams,
@@ -123,7 +127,41 @@ class Remux(Stage[DubbedVideo]):
             kept=tuple(str(each.stream) for each in muxed.streams.kept),
             converted=muxed.streams.converted,
             left_out=muxed.streams.left_out,
+            num_copied_frames=copied.num_copied,
+            why_not_copied=copied.reason,
         )
+
+    def _encode(
+        self,
+        ctx: StageContext,
+        frames: FrameStream,
+        path: Path,
+        clip: Clip,
+        timeline: Timeline,
+        options: EncodeOptions,
+        video: SourceFile | None,
+    ) -> SplicePlan:
+        """Write the pictures, starting at time 0, each at its own time.
+
+        Returns:
+            Which of them are the video's own packets.
+        """
+        from dubber.media.splice import open_picture_writer
+
+        if frames.num_frames != timeline.num_frames:
+            raise StageError(f"{frames.num_frames} frames for a timeline of {timeline.num_frames}.")
+        first_pts = int(timeline.pts_N[0])
+        source = video.path if video is not None and self.params.copies_packets else None
+        opened, plan = open_picture_writer(path, source, clip, timeline, options, frames.is_dubbed_N)
+        with ctx.frames(timeline.num_frames), opened as writer, closing(frames.open()) as made:
+            for frame in made:
+                if writer.num_written == timeline.num_frames:
+                    raise StageError(f"There are more than {timeline.num_frames} frames.")
+                writer.write(frame, int(timeline.pts_N[writer.num_written]) - first_pts)
+                ctx.advance()
+            if writer.num_written != timeline.num_frames:
+                raise StageError(f"Only {writer.num_written} of {timeline.num_frames} frames were made.")
+        return plan
 
 
 def _inputs(
@@ -169,32 +207,3 @@ def kept_streams(
         until_s=timeline.duration_s if is_cut else None,
     )
     return source, plan
-
-
-def _encode(
-    ctx: StageContext,
-    frames: FrameStream,
-    path: Path,
-    clip: Clip,
-    timeline: Timeline,
-    options: EncodeOptions,
-) -> None:
-    """Write the pictures, starting at time 0, each at its own time."""
-    from dubber.media.writer import VideoWriter
-
-    if frames.num_frames != timeline.num_frames:
-        raise StageError(f"{frames.num_frames} frames for a timeline of {timeline.num_frames}.")
-    first_pts = int(timeline.pts_N[0])
-    end_pts = timeline.end_pts - first_pts
-    with (
-        ctx.frames(timeline.num_frames),
-        VideoWriter(path, clip, timeline.time_base, options, end_pts=end_pts) as writer,
-        closing(frames.open()) as made,
-    ):
-        for frame in made:
-            if writer.num_written == timeline.num_frames:
-                raise StageError(f"There are more than {timeline.num_frames} frames.")
-            writer.write(frame, int(timeline.pts_N[writer.num_written]) - first_pts)
-            ctx.advance()
-        if writer.num_written != timeline.num_frames:
-            raise StageError(f"Only {writer.num_written} of {timeline.num_frames} frames were made.")
