@@ -88,7 +88,11 @@ def catalogue_entry(name: str) -> ModelEntry:
 def default_models_dir() -> Path:
     """Where fetched models lie: `DUBBER_MODELS`, or the user's data folder."""
     override = os.environ.get("DUBBER_MODELS")
-    return Path(override) if override else platformdirs.user_data_path("dubber", appauthor=False) / "models"
+    return (
+        Path(override).expanduser()
+        if override
+        else platformdirs.user_data_path("dubber", appauthor=False) / "models"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ NUM_PASSES = 2
 """As in `attention_mesh`: the second look at what the first one framed."""
 
 _DETECTOR = "face_detector.tflite"
-_MAX_DETECTOR_BYTES = 16 * 2**20
+_MAX_BUNDLE_BYTES = 64 * 2**20
 _ADVICE = "`dubber weights fetch mediapipe-face-landmarker` gets the bundle anew."
 
 
@@ -173,14 +174,14 @@ def _read_bundle(path: Path) -> tuple[bytes, bytes]:
     """
     try:
         with zipfile.ZipFile(path) as bundle:
-            if bundle.getinfo(_DETECTOR).file_size > _MAX_DETECTOR_BYTES:
-                raise zipfile.BadZipFile(f"{_DETECTOR} is too large")
+            if max(bundle.getinfo(_DETECTOR).file_size, path.stat().st_size) > _MAX_BUNDLE_BYTES:
+                raise zipfile.BadZipFile("too large")
             return bundle.read(_DETECTOR), path.read_bytes()
     except OSError as error:
         raise WeightsError(
             f"The face landmarker cannot be read ({error.strerror}).", where=str(path), advice=_ADVICE
         ) from error
-    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError, EOFError) as error:
         raise WeightsError(
             "The file is no bundle of MediaPipe's face landmarker.", where=str(path), advice=_ADVICE
         ) from error

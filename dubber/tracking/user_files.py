@@ -54,7 +54,7 @@ def face_landmarker_file() -> tuple[Path, ...]:
     """
     named = os.environ.get(FACE_LANDMARKER)
     fetched = ModelsFolder(default_models_dir()).folder(_LANDMARKER) / "face_landmarker.task"
-    path = Path(named) if named else fetched
+    path = Path(named).expanduser() if named else fetched
     if path.is_file():
         return (path,)
     raise WeightsError(
@@ -68,7 +68,7 @@ def face_landmarker_file() -> tuple[Path, ...]:
 def _insightface_folders() -> tuple[Path, ...]:
     named = os.environ.get(INSIGHTFACE_DIR)
     if named:
-        return (Path(named),)
+        return (Path(named).expanduser(),)
     fetched = ModelsFolder(default_models_dir())
     installed = Path.home() / ".insightface" / "models"
     return (

@@ -92,7 +92,12 @@ def test_a_bundle_that_is_none_is_refused(home: Path) -> None:
         out.writestr("other.tflite", b"")
     with zipfile.ZipFile(hollow, "w") as out:
         out.writestr("face_detector.tflite", b"no network")
-    for path, message in ((text, "no bundle"), (archive, "no bundle"), (hollow, "cannot read")):
+    packed = bytearray(hollow.read_bytes())
+    packed[50:54] = b"torn"
+    torn = home / "d.task"
+    torn.write_bytes(packed)
+    cases = ((text, "no bundle"), (archive, "no bundle"), (torn, "no bundle"), (hollow, "cannot read"))
+    for path, message in cases:
         with pytest.raises(WeightsError, match=message):
             make_tracker("mediapipe-tasks", look_side_px=640, models=(path,))
 
