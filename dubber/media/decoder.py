@@ -143,10 +143,15 @@ def _positioned(path: Path, clip: Clip, start: int) -> Iterator[tuple[Decoder, V
         yield Decoder(container, stream), stream
 
 
+def has_alpha_beside(stream: VideoStream) -> bool:
+    """Whether transparency lies beside a stream's packets, as WebM has it."""
+    return any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
+
+
 def _context(stream: VideoStream) -> VideoCodecContext:
     """The stream's own decoder, or another one where that would lose the alpha."""
     name = _ALPHA_DECODERS.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    if name is None or not has_alpha_beside(stream):
         return stream.codec_context
     try:
         context = cast("VideoCodecContext", av.CodecContext.create(name, "r"))

@@ -13,6 +13,7 @@ import numpy as np
 
 from dubber.errors import ConfigError, DubberError
 from dubber.media.color import MATRIX_BT709, RANGE_LIMITED, YuvColor
+from dubber.media.formats import MATROSKA
 from dubber.media.frame import Frame
 from dubber.media.hdr import keeps_hdr
 from dubber.media.layout import PLAIN, kept_layout, losses, written_layout
@@ -66,38 +67,44 @@ def chosen_encoder(options: EncodeOptions, clip: Clip | None = None, container: 
     elif options.codec in FORMATS:
         options = _first_that_works(options, clip)
     if clip is not None and has_encoder(options.codec):
-        _say_what_is_lost(options.codec, clip)
+        _say_what_is_lost(options.codec, clip, container)
     return options
 
 
-def encoding_losses(codec: str, clip: Clip) -> list[str]:
+def encoding_losses(codec: str, clip: Clip, container: str) -> list[str]:
     """What a clip's pictures lose by an encoder's format, in words; empty where nothing.
 
     Args:
         codec: FFmpeg's name of an encoder that is built in.
         clip: The pictures.
+        container: Suffix of the output.
     """
     layout = kept_layout(clip)
-    said = losses(layout, written_layout(codec, layout))
+    written = written_layout(codec, layout)
+    if codec.startswith("libvpx") and container not in MATROSKA:  # their alpha lies beside the packets
+        written = replace(written, has_alpha=False)
+    said = losses(layout, written)
     if clip.hdr is not None and not keeps_hdr(codec):
         said.append("no mastering display and content light metadata")
     return said
 
 
-def _say_what_is_lost(codec: str, clip: Clip) -> None:
-    said = encoding_losses(codec, clip)
+def _say_what_is_lost(codec: str, clip: Clip, container: str) -> None:
+    said = encoding_losses(codec, clip, container)
     if not said:
         return
-    keepers = [f"'{other}' ({suffix})" for other, suffix in _KEEPERS if not encoding_losses(other, clip)]
+    keepers = [
+        f"'{other}' (.{suffix})" for other, suffix in _KEEPERS if not encoding_losses(other, clip, suffix)
+    ]
     advice = f" To keep all, choose --vcodec {' or '.join(keepers)}." if keepers else ""
     logger.warning("'%s' will write %s.%s", codec, ", ".join(said), advice)
 
 
 _KEEPERS = (
-    ("libx265", ".mp4"),
-    ("prores_ks", ".mov"),
-    ("libvpx-vp9", ".webm"),
-    ("ffv1", ".mkv"),
+    ("libx265", "mp4"),
+    ("prores_ks", "mov"),
+    ("libvpx-vp9", "webm"),
+    ("ffv1", "mkv"),
 )
 """Encoders that between them keep most, with a container for each."""
 

@@ -206,6 +206,8 @@ def check_container(container: str, codec: str, crf: int | None = None) -> None:
         "avi": (codec not in _NOT_FOR_AVI, "Choose `--vcodec mpeg4`, or an output name that ends in .mp4."),
         "ts": (codec in _VIDEO_OF_TS, "Choose `--vcodec libx264`, or an output name that ends in .mkv."),
     } | dict.fromkeys(QUICKTIME, (codec != "ffv1", "Choose an output name that ends in .mkv."))
+    if codec.startswith("prores"):
+        refusals |= dict.fromkeys(("mp4", "m4v", "ts"), (False, "Choose an output name that ends in .mov."))
     fits, advice = refusals.get(container, (True, ""))
     if not fits:
         name = {"webm": "WebM"}.get(container, container.upper())

@@ -19,6 +19,7 @@ from dubber.errors import StageError, ToolMissingError
 from dubber.media import formats
 from dubber.media.audio import AudioInfo, audio_info
 from dubber.media.container import open_media
+from dubber.media.decoder import has_alpha_beside
 from dubber.media.mux_command import AudioPlan, MuxJob, Words, chapters_text, mux_command
 from dubber.media.streams import Kind, SourceStreams, StreamPlan, cover_pictures
 
@@ -113,6 +114,7 @@ def mux(
         streams=streams or StreamPlan(),
         words=words or Words(),
         last_duration=uneven_last_duration(video),
+        has_alpha=_has_alpha(video),
     )
     if job.holds_opus and _libavformat(job.executable) < _FIRST_EXACT_OPUS:
         job = replace(job, executable=_bundled_ffmpeg() or job.executable)
@@ -175,6 +177,11 @@ def uneven_last_duration(video: Path) -> int | None:
         durations = [packet.duration for packet in container.demux(video=0) if packet.size]
     is_even = len({duration for duration in durations if duration is not None}) <= 1
     return None if is_even else durations[-1]
+
+
+def _has_alpha(video: Path) -> bool:
+    with open_media(video) as container:
+        return has_alpha_beside(container.streams.video[0])
 
 
 def find_ffmpeg() -> str:

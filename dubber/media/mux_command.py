@@ -38,7 +38,16 @@ _LETTERS: dict[Kind, str] = {
 _LAYOUTS = "mono|stereo|5.1|7.1"
 """Channel layouts that all encoders take; others get the next larger one."""
 
-_OF_CODING = ("encoder", "duration", "rotate", "timecode", "bps", "number_of_frames", "number_of_bytes")
+_OF_CODING = (
+    "encoder",
+    "duration",
+    "rotate",
+    "timecode",
+    "bps",
+    "number_of_frames",
+    "number_of_bytes",
+    "alpha_mode",
+)
 """Metadata that tell how a stream was coded, which is no longer so (names may end in a language)."""
 _OF_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 _OF_QUICKTIME_ONLY = ("handler_name", "vendor_id")
@@ -96,6 +105,7 @@ class MuxJob:
         words: What the output says of itself.
         side_folder: Where further files lie that go into the output.
         last_duration: Ticks of the last packet of `video`; None where it is that of the others.
+        has_alpha: Whether WebM's transparency lies beside the packets of `video`, which only a tag tells.
     """
 
     executable: str
@@ -108,6 +118,7 @@ class MuxJob:
     words: Words = field(default_factory=Words)
     side_folder: Path = Path()
     last_duration: int | None = None
+    has_alpha: bool = False
 
     @property
     def container(self) -> str:
@@ -157,6 +168,8 @@ def mux_command(job: MuxJob) -> list[str]:
     ]
     arguments += _kept_streams(job)
     arguments += _metadata(job)
+    if job.has_alpha:
+        arguments += ["-metadata:s:v:0", "alpha_mode=1"]
     if job.last_duration is not None and job.container in formats.QUICKTIME:
         # Of the durations MP4 is given it uses the last packet's only, so all may be set to that.
         arguments += ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration={job.last_duration}"]

@@ -29,6 +29,8 @@ NUM_THREADS = 4
 """Fixed: x264's output depends on how many frames it encodes at once, and the bytes must not depend on the
 machine."""
 
+_HEVC_ENCODERS = {"libx265", "hevc_nvenc", "hevc_qsv", "hevc_videotoolbox"}
+
 _ODD_SIZE_CODECS = {"libvpx-vp9", "libaom-av1", "mpeg4", "ffv1"}
 """Encoders that take odd sizes in 4:2:0; the others get one more column or row, a repeat of the last."""
 
@@ -94,6 +96,8 @@ class VideoWriter(VideoOutput):
         stream, context = self.stream, self.stream.codec_context
         stream.height, stream.width = self.coded_size
         stream.pix_fmt = self._format
+        if context.name in _HEVC_ENCODERS:
+            context.codec_tag = "hvc1"  # Apple's players know no other name of HEVC
         context.time_base = time_base
         context.sample_aspect_ratio = clip.pixel_aspect
         context.color_range, context.colorspace = clip.color.range, clip.color.matrix

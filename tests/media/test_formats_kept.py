@@ -14,12 +14,13 @@ import pytest
 from dubber.media.encoders import chosen_encoder, encoding_losses
 from dubber.media.frame import Frame
 from dubber.media.layout import frame_bytes, kept_layout, layout_of, losses, written_format
+from dubber.media.mux import mux
 from dubber.media.reader import cache_capacity, probe, read_frames
 from dubber.media.view_curve import TRANSFER_HLG, TRANSFER_PQ, Coded, view_curve
 from dubber.media.writer import EncodeOptions, VideoWriter, coded_size
 from dubber.stages.compositor import halfway_frame
 from dubber.types import Clip, ColorTags, HdrMetadata
-from tests.media.clips import clip_of, write_clip
+from tests.media.clips import clip_of, write_clip, write_tone
 from tests.media.test_reader import cfr
 
 SIZE = (46, 62)
@@ -194,6 +195,8 @@ def test_hdr_metadata_and_depth_are_kept(tmp_path: Path, codec: str) -> None:
     again = probe(tmp_path / "b.mp4")
     assert again.hdr == HDR
     assert (again.pixel_format, again.color) == ("yuv420p10le", PQ)
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec_tag in ("hvc1", "avc1")
 
 
 @pytest.mark.parametrize(
@@ -252,12 +255,18 @@ def test_what_an_encoder_drops_is_warned_of(caplog: pytest.LogCaptureFixture) ->
         chosen_encoder(EncodeOptions("auto"), clip)
     assert "prores_ks" in caplog.text
     assert "ffv1" in caplog.text
-    assert not encoding_losses("prores_ks", clip)
+    assert not encoding_losses("prores_ks", clip, "mov")
+
+
+def test_alpha_beside_the_packets_is_lost_in_mp4() -> None:
+    clip = replace(clip_of(cfr(3), TIME_BASE), pixel_format="yuva420p")
+    assert not encoding_losses("libvpx-vp9", clip, "webm")
+    assert encoding_losses("libvpx-vp9", clip, "mp4") == ["no alpha (transparency)"]
 
 
 def test_a_format_by_name_keeps_the_depth() -> None:
     clip = replace(clip_of(cfr(8), TIME_BASE, (96, 160)), pixel_format="yuv420p10le")
-    assert not encoding_losses(chosen_encoder(EncodeOptions("h264"), clip).codec, clip)
+    assert not encoding_losses(chosen_encoder(EncodeOptions("h264"), clip).codec, clip, "mp4")
 
 
 @pytest.mark.parametrize("codec", ["prores_ks", "libvpx-vp9"])
@@ -266,6 +275,10 @@ def test_encoders_with_a_container_of_their_own(tmp_path: Path, codec: str) -> N
     path, clip = noisy_clip(tmp_path / "a.mkv", pixel_format, count=5)
     again = written(tmp_path / "b.mp4", clip, list(read_frames(path, clip)), codec)
     assert len(again) == 5
+    write_tone(tmp_path / "s.wav", 0.2)
+    finished = tmp_path / {"prores_ks": "c.mov", "libvpx-vp9": "c.webm"}[codec]
+    mux(tmp_path / "b.mp4", tmp_path / "s.wav", finished, heard_s=0.2, output_s=0.2)
+    assert kept_layout(probe(finished)) == kept_layout(clip)
     tolerance = {"prores_ks": 80, "libvpx-vp9": 60}[codec]
     for before, after in zip(read_frames(path, clip), again, strict=True):
         for plane, read in zip(samples(before), samples(after), strict=True):
