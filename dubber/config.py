@@ -15,6 +15,7 @@ from dubber.stages.blend import BlendParams
 from dubber.stages.deflicker import DeflickerParams
 from dubber.stages.demux import DemuxParams
 from dubber.stages.fit import FitParams
+from dubber.stages.mix import MixParams
 from dubber.stages.people import PeopleParams
 from dubber.stages.remux import RemuxParams
 from dubber.stages.render import RenderParams
@@ -49,6 +50,7 @@ class DubConfig(BaseModel):
     teeth: TeethParams = TeethParams()
     deflicker: DeflickerParams = DeflickerParams()
     blend: BlendParams = BlendParams()
+    mix: MixParams = MixParams()
     remux: RemuxParams = RemuxParams()
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> DubConfig:

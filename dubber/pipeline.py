@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,14 @@ from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Runtime
 from dubber.engine.store import Store
 from dubber.errors import ConfigError
-from dubber.script import Script, check_voices, whole
+from dubber.script import Line, Script, check_voices, whole
 from dubber.stages.adapt import Adapt
 from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
 from dubber.stages.fit import Fit
+from dubber.stages.mix import Line as HeardLine
+from dubber.stages.mix import Mix, MixParams
 from dubber.stages.painter_check import CheckPainter
 from dubber.stages.people import plan_people
 from dubber.stages.place import PlacedLine, PlaceLines, PlaceParams
@@ -39,6 +42,7 @@ from dubber.types import (
     PainterVerdict,
     People,
     RetimeMap,
+    Sound,
     SourceFile,
     Speech,
     Timeline,
@@ -95,7 +99,7 @@ class DubPlan:
     script: Script
     plan: Plan
     video: Ref[SourceFile]
-    sound: Ref[SourceFile]
+    sound: Ref[SourceFile] | Ref[Sound]
     clip: Ref[Clip]
     own_speech: Ref[Speech]
     people: Ref[People]
@@ -171,8 +175,8 @@ def plan_dub(
     """
     plan = Plan(runtime.weights, store or Store(runtime.cache_dir))
     script = said if isinstance(said, Script) else whole(said)
-    if script.has_places:
-        script = script.resolved(check_voices(script))
+    durations_s = [] if script.is_simple else check_voices(script)
+    script = script.resolved(durations_s) if script.has_places else script
     video, voices = plan.source(video_path), tuple(plan.source(voice) for voice in script.voices)
 
     clip = plan.add(Demux(config.demux), video)
@@ -199,8 +203,15 @@ def plan_dub(
         others = () if frames is None else (frames,)
         frames = plan.add(Blend(config.blend), video, clip, person.track, retime, painting.mouths, *others)
     assert frames is not None  # noqa: S101 - told to the type checker; somebody speaks
-    sound = voices[0]
-    dubbed = plan.add(Remux(config.remux), frames, sound, clip, timeline, video)
+    sound: Ref[SourceFile] | Ref[Sound] = voices[0]
+    if not script.is_one_recording:
+        mix = _mix(config, script, script.heard(durations_s))
+        beds = () if script.bed is None else (plan.source(script.bed),)
+        sound = plan.add(Mix(mix), timeline, video, *beds, *voices)
+    remux = config.remux
+    if script.keeps_rest:
+        remux = remux.model_copy(update={"copies_packets": True})
+    dubbed = plan.add(Remux(remux), frames, sound, clip, timeline, video)
     return DubPlan(
         config=config,
         script=script,
@@ -254,6 +265,28 @@ def _speech_of(plan: Plan, script: Script, speaker: int, heard: list[Ref[Speech]
         for line in lines
     ]
     return plan.add(PlaceLines(PlaceParams(lines=tuple(placed))), *(heard[voice] for voice in used))
+
+
+def _mix(config: DubConfig, script: Script, heard: Sequence[Line]) -> MixParams:
+    """The sound of a script: its lines where the film has them, over a bed or the film's own sound."""
+    lines = tuple(
+        HeardLine(
+            voice_index=line.voice,
+            at_s=line.start_s,
+            from_s=line.from_s,
+            until_s=line.from_s + line.end_s - line.start_s,
+        )
+        for line in heard
+    )
+    ranges = tuple(sorted({(line.start_s, line.end_s) for line in heard})) if script.keeps_rest else ()
+    return config.mix.model_copy(
+        update={
+            "lines": lines,
+            "keeps_own": script.keeps_rest,
+            "ranges": ranges,
+            "has_bed": script.bed is not None,
+        }
+    )
 
 
 def _who(config: DubConfig, script: Script, speaker: int) -> TrackParams:

@@ -83,6 +83,11 @@ class Script:
         return len(self.voices) == 1 and is_in_place and not self.keeps_rest and self.bed is None
 
     @property
+    def is_simple(self) -> bool:
+        """Whether one person says all of one recording, and nothing else is heard."""
+        return self.is_one_recording and not self.has_places
+
+    @property
     def has_places(self) -> bool:
         """Whether lines have places in the film; else each speaker says all of a recording."""
         return self.keeps_rest or any(
@@ -112,6 +117,21 @@ class Script:
                 )
             lines.append(replace(line, end_s=min(line.end_s, line.start_s + left_s)))
         return replace(self, lines=tuple(lines))
+
+    def heard(self, durations_s: Sequence[float]) -> tuple[Line, ...]:
+        """What is to be heard of the voices: whole recordings, unless their lines were moved in time.
+
+        Args:
+            durations_s: Seconds of each voice.
+        """
+        heard: list[Line] = []
+        for voice, duration_s in enumerate(durations_s):
+            lines = [line for line in self.lines if line.voice == voice]
+            if not self.keeps_rest and all(line.start_s == line.from_s for line in lines):
+                heard.append(Line(0, voice, 0.0, duration_s))
+            else:
+                heard += dict.fromkeys(replace(line, speaker=0) for line in lines)
+        return tuple(heard)
 
 
 def whole(audio: Path) -> Script:

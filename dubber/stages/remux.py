@@ -28,8 +28,9 @@ class RemuxParams(Params):
 
     Attributes:
         container: Suffix of the output.
-        vcodec: FFmpeg's name of a video encoder; "h264" or "hevc" for the first of that format's that works
-            here, hardware before software.
+        vcodec: FFmpeg's name of a video encoder; "auto" for x264 or, where the footage is deeper than 8 bit,
+            x265 (what WebM takes, in WebM); "h264" or "hevc" for the first of that format's that works here,
+            hardware before software.
         crf: Constant quality on the encoder's scale; lower is better.
         preset: Speed for size, in x264's words.
         is_labelled: Whether the file's metadata say that it was edited.
@@ -43,7 +44,7 @@ class RemuxParams(Params):
     """
 
     container: Literal["mp4", "mov", "m4v", "mkv", "webm", "avi", "ts"] = "mp4"
-    vcodec: str = "libx264"
+    vcodec: str = "auto"
     crf: int = Field(13, ge=0, le=63)
     preset: str = "veryfast"
     is_labelled: bool = True
@@ -88,7 +89,7 @@ class Remux(Stage[DubbedVideo]):
 
         frames, audio, clip, timeline, video = _inputs(*inputs)
         params = self.params
-        wanted = EncodeOptions(params.vcodec, params.crf, params.preset)
+        wanted = EncodeOptions(self._encoder(clip), params.crf, params.preset)
         options = chosen_encoder(wanted, clip, params.container)
         check_container(params.container, options.codec, params.crf)
         source, streams = (None, None) if video is None else kept_streams(params, video.path, clip, timeline)
@@ -131,6 +132,12 @@ class Remux(Stage[DubbedVideo]):
             why_not_copied=copied.reason,
         )
 
+    def _encoder(self, clip: Clip) -> str:
+        """The encoder to ask for: packets can be copied only beside others of their codec."""
+        if self.params.vcodec == "auto" and self.params.copies_packets:
+            return _SAME_CODEC.get(clip.codec, "auto")
+        return self.params.vcodec
+
     def _encode(
         self,
         ctx: StageContext,
@@ -162,6 +169,10 @@ class Remux(Stage[DubbedVideo]):
             if writer.num_written != timeline.num_frames:
                 raise StageError(f"Only {writer.num_written} of {timeline.num_frames} frames were made.")
         return plan
+
+
+_SAME_CODEC = {"h264": "libx264", "hevc": "libx265"}
+"""Encoders of the codecs that `dubber.media.splice` knows."""
 
 
 def _inputs(
