@@ -456,6 +456,8 @@ class DubbedVideo:
         kept: The source's other streams that it holds, each in a few words.
         converted: Sentences on those of them that are coded anew.
         left_out: Sentences on what the source holds and it does not.
+        num_copied_frames: Frames whose packets are the source's own.
+        why_not_copied: Why there are none, a sentence; empty where there are some.
     """
 
     file: StoredFile
@@ -466,6 +468,8 @@ class DubbedVideo:
     kept: tuple[str, ...] = ()
     converted: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    num_copied_frames: int = 0
+    why_not_copied: str = ""
 
     @property
     def num_frames(self) -> int:

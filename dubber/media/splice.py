@@ -24,37 +24,34 @@ logger = logging.getLogger(__name__)
 
 def open_picture_writer(
     path: Path,
-    source: Path,
+    source: Path | None,
     clip: Clip,
     timeline: Timeline,
     options: EncodeOptions,
     is_changed_N: Bool,
-    *,
-    may_splice: bool = True,
 ) -> tuple[VideoWriter | SplicedWriter, SplicePlan]:
     """A writer that copies what it can, else one that encodes everything.
 
     Args:
         path: The MP4 file to make.
-        source: The file `clip` was probed from.
+        source: The file `clip` was probed from; None encodes everything.
         clip: What probing told.
         timeline: When the frames are shown, and which source frames they are.
         options: How to encode what has changed.
         is_changed_N: (N,) whether a frame differs from the source's.
-        may_splice: False encodes everything.
 
     Returns:
         The writer, to be entered and given all N frames, and the plan, which tells how many of them are
         copied or why none is.
     """
-    end_pts = timeline.end_pts - int(timeline.pts_N[0])
     plan = SplicePlan((), "Copying packets was not asked for.")
-    if may_splice:
+    if source is not None:
         is_other_N = is_changed_N | ~_is_own_frame(clip, timeline)
         plan = plan_splice(source, clip, is_other_N, options.codec)
         logger.info("%d of %d frames are copied. %s", plan.num_copied, len(is_other_N), plan.reason)
-    if plan.num_copied:
-        return SplicedWriter(path, source, clip, timeline, options, plan), plan
+        if plan.num_copied:
+            return SplicedWriter(path, source, clip, timeline, options, plan), plan
+    end_pts = timeline.end_pts - int(timeline.pts_N[0])
     return VideoWriter(path, clip, timeline.time_base, options, end_pts=end_pts), plan
 
 

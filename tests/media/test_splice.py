@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dubber.engine.stage import StageContext
 from dubber.errors import StageError
+from dubber.media.flow import FrameStream
 from dubber.media.mux import find_ffmpeg, uneven_last_duration
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.media.splice import SplicedWriter, open_picture_writer
@@ -36,9 +38,10 @@ from dubber.media.splice_plan import (
     source_packets,
 )
 from dubber.media.writer import EncodeOptions, VideoWriter
-from dubber.types import Clip, Timeline, UInt8
+from dubber.stages.remux import Remux, RemuxParams
+from dubber.types import Clip, SourceFile, Timeline, UInt8
 from tests.conftest import real_clip
-from tests.media.clips import write_clip
+from tests.media.clips import write_clip, write_tone
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 SIZE = (64, 96)
@@ -81,7 +84,7 @@ def timeline_of(clip: Clip, num_frames: int | None = None) -> Timeline:
     is_cut = num_frames < clip.num_frames
     end_pts = int(clip.pts_T[num_frames]) if is_cut else clip.end_pts
     index_N = np.arange(num_frames, dtype=np.int32)
-    return Timeline("cut_off", clip.pts_T[:num_frames], end_pts, clip.time_base, index_N, 1.0)
+    return Timeline("cut_off", clip.pts_T[:num_frames], end_pts, clip.time_base, index_N, 2.0)
 
 
 def splice(source: Path, *ranges: tuple[int, int], num_frames: int | None = None, crf: int = 13) -> Spliced:
@@ -315,7 +318,7 @@ def test_what_is_shorter_or_runs_on(tmp_path: Path) -> None:
     clip = probe(source)
     index_N = np.concatenate([np.arange(48), np.arange(46, 30, -1)]).astype(np.int32)
     pts_N = np.arange(64, dtype=np.int64) * 512
-    timeline = Timeline("bounce", pts_N, 64 * 512, clip.time_base, index_N, 1.0)
+    timeline = Timeline("bounce", pts_N, 64 * 512, clip.time_base, index_N, 2.0)
     untouched = np.zeros(64, np.bool_)
     writer, plan = open_picture_writer(tmp_path / "o.mp4", source, clip, timeline, EncodeOptions(), untouched)
     assert [(s.start_frame, s.stop_frame, s.is_copied) for s in plan.stretches] == [
@@ -381,7 +384,7 @@ def test_reasons(tmp_path: Path) -> None:
     turned = replace(clip, size=clip.size[::-1])
     assert "whole picture" in reason(turned)
     writer, plan = open_picture_writer(
-        tmp_path / "o.mp4", source, clip, timeline_of(clip), EncodeOptions(), none, may_splice=False
+        tmp_path / "o.mp4", None, clip, timeline_of(clip), EncodeOptions(), none
     )
     assert isinstance(writer, VideoWriter)
     assert plan.reason
@@ -491,6 +494,24 @@ def test_nal_units() -> None:
     for record in (b"\x01\x64\0\x1f\xff\xe1\0\x09ab", b"\x01\x64"):
         with pytest.raises(ValueError, match="cut off"):
             read_configuration("h264", record)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
+def test_remux_copies_what_nobody_dubbed(context: StageContext, tmp_path: Path, container: str) -> None:
+    arguments = {"params": CLOSED} if container == "mp4" else {**HEVC, "params": OPEN}
+    source = film(tmp_path / "film.mp4", 60, **arguments)
+    clip = probe(source)
+    is_dubbed_N = np.isin(np.arange(60), np.arange(30, 34))
+    speech = SourceFile(write_tone(tmp_path / "a.wav", 2.0), "0")
+    frames = FrameStream(is_dubbed_N, lambda: read_frames(source, clip))
+    stage = Remux(RemuxParams(container=container, vcodec=ENCODERS[clip.codec], copies_packets=True))
+    made = stage.run(context, frames, speech, clip, timeline_of(clip), SourceFile(source, "0"))
+    assert [path.name for path in context.entry_dir.iterdir()] == [f"dubbed.{container}"]
+    plan = plan_splice(source, clip, is_dubbed_N, made.video_codec)
+    assert made.num_copied_frames == plan.num_copied > 50
+    assert made.why_not_copied == ""
+    precision_s = Fraction(0) if container in {"mp4", "mov"} else Fraction(1, 900)
+    check(Spliced(source, clip, plan, made.file.path), precision_s=precision_s)
 
 
 REAL = [("dev/expressive_480.mp4", 560, (300, 330)), ("hard/face_enters.mov", 169, (40, 60))]
