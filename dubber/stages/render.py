@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import replace
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -207,7 +207,9 @@ def render_mouths(
         shown = part.retime(retime)
         wanted_NM2 = wanted(part.seen)
         job = make_job(ctx, params, video, clip, track, coeffs, shown, wanted_NM2, lenders, painter)
-        return job if is_asked_N is None else replace(job, has_patch_N=job.has_patch_N & is_asked_N[part.seen])
+        return (
+            job if is_asked_N is None else replace(job, has_patch_N=job.has_patch_N & is_asked_N[part.seen])
+        )
 
     def link_of(part: Part) -> Link:
         return RENDERERS[name](job_of(part)).paint
