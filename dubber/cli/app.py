@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from dubber import __version__
-from dubber.cli import batch, cache, check, doctor, evaluate, inspect, run, train, weights
-from dubber.cli.console import print_json, say, show_error, stderr
+from dubber.cli import batch, cache, check, doctor, evaluate, faces, inspect, run, train, weights
+from dubber.cli.console import report_error, say, stderr
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command(name="run")(run.run)
 app.command(name="plan")(run.plan)
 app.command(name="check")(check.check)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="faces")(faces.faces)
 app.command(name="batch")(batch.batch)
 app.command(name="inspect")(inspect.inspect)
 app.command(name="methods")(inspect.methods)
@@ -66,11 +67,11 @@ def main() -> NoReturn:
             say("[yellow]Interrupted.[/] Finished stages are kept: the same command goes on from there.")
             _leave(EXIT_INTERRUPTED)
     except DubberError as error:
-        code = _report(error, arguments)
+        code = report_error(error, arguments)
     except Exception as error:
         if "-v" in arguments or "--verbose" in arguments:
             stderr.print(traceback.format_exc(), markup=False)
-        code = _report(StageError(f"{type(error).__name__}: {error}"), arguments)
+        code = report_error(StageError(f"{type(error).__name__}: {error}"), arguments)
     sys.exit(code)
 
 
@@ -83,25 +84,6 @@ def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _report(error: DubberError, arguments: list[str]) -> int:
-    show_error(error)
-    if "-v" in arguments and error.__cause__ is not None:
-        stderr.print("".join(traceback.format_exception(error.__cause__)), markup=False)
-    if "--json" in arguments:
-        print_json(
-            {
-                "error": {
-                    "type": type(error).__name__,
-                    "message": error.message,
-                    "where": error.where,
-                    "advice": error.advice,
-                    "exit_code": error.exit_code,
-                }
-            }
-        )
-    return error.exit_code
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's form

@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,34 @@ def show_error(error: DubberError) -> None:
     stderr.print(f"[bold red]Error:[/] {escape(where)}{escape(error.message)}", soft_wrap=True)
     if error.advice:
         stderr.print(f"[dim]→[/] {escape(error.advice)}", soft_wrap=True)
+
+
+def report_error(error: DubberError, arguments: list[str]) -> int:
+    """Show an error, as a person or a program wants it.
+
+    Args:
+        error: The error.
+        arguments: Of the command line.
+
+    Returns:
+        The exit code.
+    """
+    show_error(error)
+    if "-v" in arguments and error.__cause__ is not None:
+        stderr.print("".join(traceback.format_exception(error.__cause__)), markup=False)
+    if "--json" in arguments:
+        print_json(
+            {
+                "error": {
+                    "type": type(error).__name__,
+                    "message": error.message,
+                    "where": error.where,
+                    "advice": error.advice,
+                    "exit_code": error.exit_code,
+                }
+            }
+        )
+    return error.exit_code
 
 
 @contextmanager

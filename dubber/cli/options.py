@@ -366,14 +366,17 @@ def adapt_flags(adapt: str | None) -> dict[str, Any]:
 
 
 def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu", threads: int = 1) -> Runtime:
-    """Turn the running options into a runtime.
+    """Turn the running options into a runtime; a run that stands still ends the process.
 
     Raises:
+        ConfigError: `DUBBER_STALL_S` is no time.
         DeviceError: The device does not exist here.
     """
+    from dubber.cli.stalled import leave_stalled, stall_limit_s
     from dubber.dubbing import make_runtime
 
-    return make_runtime(cache_dir=cache, weights_dir=weights, device=device, threads=threads)
+    runtime = make_runtime(cache_dir=cache, weights_dir=weights, device=device, threads=threads)
+    return replace(runtime, stall_limit_s=stall_limit_s(), on_stall=leave_stalled)
 
 
 def _typed(text: str) -> Any:
