@@ -7,20 +7,22 @@ detector is made for near faces, so the picture is searched in overlapping tiles
 
 from __future__ import annotations
 
+import io
 import itertools
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dubber.engine.user_models import catalogue_entry, verify_file
 from dubber.errors import WeightsError
 from dubber.tracking.base import Picture, box_iou
 from dubber.tracking.following import LOOK_SIDE_PX, MAX_FACES, Followed, FollowingTracker
 from dubber.tracking.quiet import quiet_native_stderr
 from dubber.tracking.regions import Region, Window, fitting_size
+from dubber.tracking.user_files import LANDMARKER
 from dubber.types import NUM_TRACKER_LANDMARKS, Float32, UInt8
 
 TILE_SHARES = (1.0, 1 / 2, 1 / 3)
@@ -43,8 +45,6 @@ NUM_PASSES = 2
 """As in `attention_mesh`: the second look at what the first one framed."""
 
 _DETECTOR = "face_detector.tflite"
-_MAX_BUNDLE_BYTES = 64 * 2**20
-_ADVICE = "`dubber weights fetch mediapipe-face-landmarker` gets the bundle anew."
 
 
 class MediapipeTasksTracker(FollowingTracker):
@@ -56,7 +56,7 @@ class MediapipeTasksTracker(FollowingTracker):
         look_side_px: Longer side of the pictures that are searched for faces.
 
     Raises:
-        WeightsError: The file is no such bundle.
+        WeightsError: The file is not the bundle that the catalogue names.
     """
 
     def __init__(self, bundle: Path, *, max_faces: int = MAX_FACES, look_side_px: int = LOOK_SIDE_PX) -> None:
@@ -74,25 +74,20 @@ class _Tasks:
             from mediapipe.tasks.python import BaseOptions, vision
 
             self._image, self._srgb = mediapipe.Image, mediapipe.ImageFormat.SRGB
-            try:
-                self._detector = vision.FaceDetector.create_from_options(
-                    vision.FaceDetectorOptions(
-                        base_options=BaseOptions(model_asset_buffer=detector),
-                        min_detection_confidence=MIN_TILE_SCORE,
-                    )
+            self._detector = vision.FaceDetector.create_from_options(
+                vision.FaceDetectorOptions(
+                    base_options=BaseOptions(model_asset_buffer=detector),
+                    min_detection_confidence=MIN_TILE_SCORE,
                 )
-                self._landmarker = vision.FaceLandmarker.create_from_options(
-                    vision.FaceLandmarkerOptions(
-                        base_options=BaseOptions(model_asset_buffer=landmarker),
-                        num_faces=2,
-                        min_face_detection_confidence=MIN_SCORE,
-                        min_face_presence_confidence=MIN_SCORE,
-                    )
+            )
+            self._landmarker = vision.FaceLandmarker.create_from_options(
+                vision.FaceLandmarkerOptions(
+                    base_options=BaseOptions(model_asset_buffer=landmarker),
+                    num_faces=2,
+                    min_face_detection_confidence=MIN_SCORE,
+                    min_face_presence_confidence=MIN_SCORE,
                 )
-            except (RuntimeError, ValueError, OSError) as error:
-                raise WeightsError(
-                    "MediaPipe cannot read the face landmarker.", where=str(bundle), advice=_ADVICE
-                ) from error
+            )
             nothing = np.zeros((64, 64, 3), np.uint8)
             self._detector.detect(self._picture(nothing))
             self._landmarker.detect(self._picture(nothing))
@@ -169,22 +164,22 @@ class _Tasks:
 def _read_bundle(path: Path) -> tuple[bytes, bytes]:
     """The bundle's detector, and the bundle.
 
+    Only the release that is known is taken: MediaPipe crashes on networks that were tampered with, and the
+    landmarks of another release may lie elsewhere.
+
     Raises:
-        WeightsError: The file cannot be read or is no bundle of a face landmarker.
+        WeightsError: The file cannot be read, or is another.
     """
+    (known,) = catalogue_entry(LANDMARKER).files
     try:
-        with zipfile.ZipFile(path) as bundle:
-            if max(bundle.getinfo(_DETECTOR).file_size, path.stat().st_size) > _MAX_BUNDLE_BYTES:
-                raise zipfile.BadZipFile("too large")
-            return bundle.read(_DETECTOR), path.read_bytes()
+        verify_file(path, known.num_bytes, known.sha256)
+        bundle = path.read_bytes()
     except OSError as error:
         raise WeightsError(
-            f"The face landmarker cannot be read ({error.strerror}).", where=str(path), advice=_ADVICE
+            f"The face landmarker cannot be read ({error.strerror}).", where=str(path)
         ) from error
-    except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise WeightsError(
-            "The file is no bundle of MediaPipe's face landmarker.", where=str(path), advice=_ADVICE
-        ) from error
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        return archive.read(_DETECTOR), bundle
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[int, int, int]]:

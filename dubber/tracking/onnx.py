@@ -42,8 +42,12 @@ def open_network(path: Path, what: str, advice: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
+        # Its fallback to other providers, of which there are none, writes to stdout.
         return onnxruntime.InferenceSession(
-            path.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
+            path.read_bytes(),
+            sess_options=options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=False,
         )
     except OSError as error:
         raise WeightsError(f"The file cannot be read ({error.strerror}).", where=str(path)) from error

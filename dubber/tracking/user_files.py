@@ -18,7 +18,8 @@ _RECOGNISERS = ("glintr100.onnx", "w600k_r50.onnx", "w600k_mbf.onnx")
 
 _FETCHED_PACKS = ("insightface-buffalo_l", "insightface-buffalo_s")
 _INSTALLED_PACKS = ("antelopev2", "buffalo_l", "buffalo_m", "buffalo_s", "buffalo_sc")
-_LANDMARKER = "mediapipe-face-landmarker"
+LANDMARKER = "mediapipe-face-landmarker"
+"""The bundle's name in the catalogue."""
 
 
 def insightface_files() -> tuple[Path, ...]:
@@ -53,14 +54,14 @@ def face_landmarker_file() -> tuple[Path, ...]:
         WeightsError: It is not there.
     """
     named = os.environ.get(FACE_LANDMARKER)
-    fetched = ModelsFolder(default_models_dir()).folder(_LANDMARKER) / "face_landmarker.task"
+    fetched = ModelsFolder(default_models_dir()).folder(LANDMARKER) / "face_landmarker.task"
     path = Path(named).expanduser() if named else fetched
     if path.is_file():
         return (path,)
     raise WeightsError(
         "The tracker 'mediapipe-tasks' needs MediaPipe's bundle face_landmarker.task, which is not there.",
         where=str(path),
-        advice=f"Its licence is Apache-2.0. `dubber weights fetch {_LANDMARKER}` gets it; or set "
+        advice=f"Its licence is Apache-2.0. `dubber weights fetch {LANDMARKER}` gets it; or set "
         f"{FACE_LANDMARKER} to the file.",
     )
 

@@ -13,6 +13,7 @@ import pytest
 from dubber.errors import WeightsError
 from dubber.tracking.backends import _BACKENDS, TrackerName, make_tracker, model_files
 from dubber.tracking.mediapipe_tasks import _tiles
+from tests.conftest import real_model
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +93,21 @@ def test_a_bundle_that_is_none_is_refused(home: Path) -> None:
         out.writestr("other.tflite", b"")
     with zipfile.ZipFile(hollow, "w") as out:
         out.writestr("face_detector.tflite", b"no network")
-    packed = bytearray(hollow.read_bytes())
-    packed[50:54] = b"torn"
-    torn = home / "d.task"
-    torn.write_bytes(packed)
-    cases = ((text, "no bundle"), (archive, "no bundle"), (torn, "no bundle"), (hollow, "cannot read"))
-    for path, message in cases:
-        with pytest.raises(WeightsError, match=message):
+    for path in (text, archive, hollow):
+        with pytest.raises(WeightsError, match="not the one that the catalogue names"):
             make_tracker("mediapipe-tasks", look_side_px=640, models=(path,))
+    with pytest.raises(WeightsError, match="cannot be read"):
+        make_tracker("mediapipe-tasks", look_side_px=640, models=(home / "absent.task",))
+
+
+def test_a_bundle_that_was_tampered_with_is_refused(home: Path) -> None:
+    """MediaPipe itself would crash on some of these."""
+    packed = bytearray(real_model("face_landmarker_v2_with_blendshapes.task").read_bytes())
+    packed[2000] ^= 1
+    changed = home / "e.task"
+    changed.write_bytes(packed)
+    with pytest.raises(WeightsError, match="sha256"):
+        make_tracker("mediapipe-tasks", look_side_px=640, models=(changed,))
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 360), (64, 64), (1, 640)])
