@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,18 @@ from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import NoFaceError
-from dubber.types import Clip, FaceTrack, People, SourceFile, WhyNot
+from dubber.ops.speaker import REFERENCE, parse_speaker
+from dubber.types import Clip, FaceTrack, People, SourceFile, Speech, WhyNot
 
 if TYPE_CHECKING:
     from dubber.engine.plan import Plan, Ref
-    from dubber.types import Bool, Float32, Int8, Int32, Speech
+    from dubber.types import Bool, Float32, Int8, Int32
+
+
+_SIZE_SLACK, _YAW_SLACK_DEG = 0.9, 4.0
+"""A face that can be dubbed may become a little smaller than the limit, or turn a little beyond it, and come
+back: mouths that come and go with the tracker's tremble would flicker.
+"""
 
 
 class TrackParams(Params):
@@ -26,7 +34,8 @@ class TrackParams(Params):
         speaker: Whose: see `dubber.ops.speaker.parse_speaker`.
         max_gap_frames: So many frames without the face, within a shot, are bridged.
         min_face_px: Faces narrower than this are left alone.
-        max_yaw_deg: Faces turned farther to the side than this are left alone.
+        max_yaw_deg: Faces turned farther to the side than this are left alone. Both limits are a little wider
+            for a face that was inside them in the same run of frames.
         smoothing_sigma_frames: Gaussian smoothing of the similarity in time.
     """
 
@@ -41,7 +50,7 @@ class Track(Stage[FaceTrack]):
     """Choose a person, bridge what is missing, and find the similarity that brings the face into the crop."""
 
     name = "track"
-    version = 4
+    version = 5
     output_type = FaceTrack
     params: TrackParams
 
@@ -50,21 +59,33 @@ class Track(Stage[FaceTrack]):
 
         Args:
             ctx: Lends room for the landmarks.
-            *inputs: `SourceFile` of the video, its `Clip` and its `People`.
+            *inputs: `SourceFile` of the video, its `Clip`, its `People`, and what the choice of the person
+                needs: the video's own `Speech`, or the `SourceFile` of a picture.
 
         Returns:
             The track of the chosen person.
 
         Raises:
-            NoFaceError: No frame has a face that can be dubbed.
+            NoFaceError: No frame has a face that can be dubbed, or nobody resembles the picture.
+            ConfigError: There is no such person.
         """
-        video, _clip, people = _inputs(*inputs)
+        from dubber.stages.choice import choose
+
+        video, clip, people, own_speech, reference = _inputs(*inputs)
         if not people.num_people:
             raise NoFaceError("No face was found in the video.", where=str(video.path))
-        track = make_track(people, 0, self.params, ctx.scratch_dir())
+        choice = choose(
+            parse_speaker(self.params.speaker),
+            people,
+            clip,
+            own_speech=own_speech,
+            reference=reference,
+            scratch=ctx.scratch_dir(),
+        )
+        track = make_track(people, choice.person, self.params, ctx.scratch_dir())
         if not track.is_usable_T.any():
             raise NoFaceError(_why_none(track), where=str(video.path))
-        return track
+        return replace(track, warnings=choice.warnings)
 
 
 def plan_track(
@@ -73,7 +94,7 @@ def plan_track(
     video: Ref[SourceFile],
     clip: Ref[Clip],
     people: Ref[People],
-    own_speech: Ref[Speech],  # noqa: ARG001
+    own_speech: Ref[Speech],
 ) -> Ref[FaceTrack]:
     """Plan the stage with what the choice of the person needs, and nothing else.
 
@@ -84,12 +105,25 @@ def plan_track(
         clip: Its pictures.
         people: Who is in it.
         own_speech: What is said in it; waited for only where lips are compared with it.
+
+    Raises:
+        ConfigError: `params.speaker` names nobody.
+        MediaError: The picture it names is missing or cannot be read.
     """
-    return plan.add(Track(params), video, clip, people)
+    speaker = parse_speaker(params.speaker)
+    if speaker.picture is not None:  # known by its content, not by its name
+        picture = plan.source(speaker.picture)
+        return plan.add(Track(params.model_copy(update={"speaker": REFERENCE})), video, clip, people, picture)
+    evidence = (own_speech,) if speaker.by == "auto" else ()
+    return plan.add(Track(params), video, clip, people, *evidence)
 
 
-def _inputs(video: SourceFile, clip: Clip, people: People) -> tuple[SourceFile, Clip, People]:
-    return video, clip, people
+def _inputs(
+    video: SourceFile, clip: Clip, people: People, *evidence: Speech | SourceFile
+) -> tuple[SourceFile, Clip, People, Speech | None, SourceFile | None]:
+    own_speech = next((each for each in evidence if isinstance(each, Speech)), None)
+    reference = next((each for each in evidence if isinstance(each, SourceFile)), None)
+    return video, clip, people, own_speech, reference
 
 
 def make_track(people: People, person: int, params: TrackParams, folder: Path) -> FaceTrack:
@@ -150,10 +184,18 @@ def _why_not(
     """(T,) int8 `WhyNot`."""
     import numpy as np
 
+    from dubber.ops.align import segments
+
     is_anybody_T = np.zeros(len(has_face_T), np.bool_)
     is_anybody_T[people.frames_S] = True
-    is_large_T = boxes_T4[:, 2] - boxes_T4[:, 0] >= params.min_face_px
-    is_towards_T = np.abs(yaw_deg(landmarks_TL3)) <= params.max_yaw_deg
+    width_T, yaw_T = boxes_T4[:, 2] - boxes_T4[:, 0], np.abs(yaw_deg(landmarks_TL3))
+    is_well_seen_T = has_face_T & (width_T >= params.min_face_px) & (yaw_T <= params.max_yaw_deg)
+    is_large_T = width_T >= params.min_face_px * _SIZE_SLACK
+    is_towards_T = yaw_T <= params.max_yaw_deg + _YAW_SLACK_DEG
+    for run in segments(has_face_T & is_large_T & is_towards_T, people.shot_id_T):
+        if not is_well_seen_T[run].any():
+            is_large_T[run] = (width_T >= params.min_face_px)[run]
+            is_towards_T[run] = (yaw_T <= params.max_yaw_deg)[run]
     reasons = {
         WhyNot.NO_FACE: ~has_face_T & ~is_anybody_T,
         WhyNot.OTHER_PERSON: ~has_face_T,

@@ -112,8 +112,8 @@ def cluster(distance_NN: Float32, are_together_NN: Bool, limit: float) -> Int32:
     """Put chains together to people: agglomerative clustering with average linkage.
 
     Args:
-        distance_NN: (N, N) how different two chains look, symmetric but for rounding; infinite where nothing is
-            known.
+        distance_NN: (N, N) how different two chains look, symmetric but for rounding; infinite where nothing
+            is known.
         are_together_NN: (N, N) bool, symmetric, chains that must not become one person.
         limit: Chains and groups of chains nearer than this become one.
 
