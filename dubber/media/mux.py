@@ -70,9 +70,9 @@ def plan_audio(
     # AVI tells no times of sound: what begins later would begin too early.
     has_no_times = container == "avi" and info.delay_s > 0
     if may_copy and info.codec in formats.PLAYED_AUDIO[container] and not has_low_rate and not has_no_times:
-        return AudioPlan(codec="copy", info=info, heard_s=cut_s)
+        return AudioPlan("copy", info, output_s, heard_s=cut_s)
     encoder = formats.audio_encoder(container)
-    return AudioPlan(codec=encoder, info=info, heard_s=cut_s, padded_s=output_s)
+    return AudioPlan(encoder, info, output_s, heard_s=cut_s)
 
 
 def mux(

@@ -61,13 +61,13 @@ class AudioPlan:
         codec: FFmpeg's name of the encoder, "copy" when its packets go in untouched.
         info: The audio.
         heard_s: Cut after so many seconds; None where nothing is cut.
-        padded_s: Silence is added until the sound lasts so many seconds; None where nothing is added.
+        output_s: Seconds the output lasts. Encoded audio is padded to it with silence; copied audio ends.
     """
 
     codec: str
     info: AudioInfo
+    output_s: float
     heard_s: float | None = None
-    padded_s: float | None = None
 
     @property
     def is_copied(self) -> bool:
@@ -179,6 +179,7 @@ def mux_command(job: MuxJob) -> list[str]:
         arguments += ["-muxdelay", "0", "-muxpreload", "0"]
     # Bit-exact: the same inputs give the same bytes, without dates and version strings.
     arguments += ["-fflags", "+bitexact", "-flags:a", "+bitexact", "-max_muxing_queue_size", "4096"]
+    arguments += _end(job)
     return [*arguments, "-f", formats.MUXERS[job.container], f"file:{job.output}"]
 
 
@@ -195,20 +196,22 @@ def chapters_text(chapters: Iterable[Chapter]) -> str:
 
 
 def _inputs(job: MuxJob) -> list[str]:
-    info, sound, source = job.sound.info, job.sound, job.source
-    arguments = ["-i", f"file:{job.video}", "-itsoffset", f"{-info.zero_s:.9f}"]
-    if sound.is_copied and sound.heard_s is not None:
-        arguments += ["-t", f"{sound.heard_s + info.lead_s:.6f}"]  # counted from the file's begin
-    arguments += ["-i", f"file:{job.audio}"]
-    if source is not None:
-        arguments += ["-itsoffset", f"{-float(source.zero_s):.9f}"]
-        if job.streams.until_s is not None:
-            lead_s = float(source.zero_s) - source.start_s
-            arguments += ["-t", f"{job.streams.until_s + lead_s:.6f}"]
-        arguments += ["-i", f"file:{source.path}"]
+    arguments = ["-i", f"file:{job.video}"]
+    arguments += ["-itsoffset", f"{-job.sound.info.zero_s:.9f}", "-i", f"file:{job.audio}"]
+    if job.source is not None:
+        arguments += ["-itsoffset", f"{-float(job.source.zero_s):.9f}", "-i", f"file:{job.source.path}"]
     if job.streams.chapters:
         arguments += ["-f", "ffmetadata", "-i", f"file:{job.chapters}"]
     return arguments
+
+
+def _end(job: MuxJob) -> list[str]:
+    """Where all streams end, if some would last longer than they should."""
+    speech_s = job.sound.heard_s if job.sound.is_copied else None
+    if speech_s is None and job.streams.until_s is None:
+        return []
+    lengths_s = (speech_s, job.streams.until_s, job.sound.output_s)
+    return ["-t", f"{max(seconds for seconds in lengths_s if seconds is not None):.6f}"]
 
 
 def _speech(job: MuxJob) -> list[str]:
@@ -216,12 +219,9 @@ def _speech(job: MuxJob) -> list[str]:
     if sound.is_copied:
         arguments = _copied_audio(job, 0, info.codec, info.lead_s)
     else:
-        ends = [] if sound.padded_s is None else [f"apad=whole_dur={sound.padded_s:.6f}"]
-        ends += [] if sound.heard_s is None else [f"atrim=end={max(sound.heard_s, sound.padded_s or 0):.6f}"]
         cut = [] if sound.heard_s is None else [f"atrim=end={sound.heard_s:.6f}"]
-        arguments = _encoded_audio(
-            0, sound.codec, (info.codec, info.num_channels, info.sample_rate_hz), [*cut, *ends]
-        )
+        ends = [*cut, f"apad=whole_dur={sound.output_s:.6f}"]
+        arguments = _encoded_audio(0, sound.codec, (info.codec, info.num_channels, info.sample_rate_hz), ends)
     language = _language(job, job.words.language)
     for name, value in (("language", language), ("title", job.words.title)):
         if value:

@@ -67,7 +67,7 @@ def test_a_bed_lies_under_all(tmp_path: Path) -> None:
     assert (mixed.rate_hz, mixed.num_channels) == (44100, 2)
     samples = read(tmp_path / "o.wav")
     levels = samples[[22050, 66150, 110250]]
-    np.testing.assert_allclose(levels, [[0.1, 0.1], [0.4, 0.4], [0, 0]], atol=2e-3)
+    np.testing.assert_allclose(levels, np.array([[0.1, 0.1], [0.4, 0.4], [0, 0]]), atol=2e-3)
 
 
 def test_too_loud_a_sum_is_lowered_not_clipped(tmp_path: Path) -> None:

@@ -45,7 +45,6 @@ def test_audio_is_copied_where_it_fits(codec: str, container: str, rate_hz: int,
     plan = plan_audio(AudioInfo(codec, rate_hz, 1, 3.0), container, 3.0, 4.0)
     assert plan.is_copied is is_copied
     assert plan.heard_s is None
-    assert plan.padded_s == (None if is_copied else 4.0)
     assert not plan_audio(AudioInfo(codec, rate_hz, 1, 3.0), container, 3.0, 4.0, may_copy=False).is_copied
 
 
@@ -58,7 +57,7 @@ def test_audio_is_cut_where_it_is_longer_than_what_is_heard() -> None:
 def test_the_command_is_a_list_with_the_names_untouched() -> None:
     video, audio, out = Path("/t/a b.mp4"), Path('/t/it\'s "x".wav'), Path("/t/ž:é.mp4")
     info = AudioInfo("pcm_s16le", 44100, 2, 3.0)
-    job = MuxJob("ffmpeg", video, audio, out, AudioPlan("aac", info, heard_s=1.5, padded_s=2.0))
+    job = MuxJob("ffmpeg", video, audio, out, AudioPlan("aac", info, 2.0, heard_s=1.5))
     command = mux_command(job)
     assert command[0] == "ffmpeg"
     assert f"file:{audio}" in command
@@ -68,7 +67,7 @@ def test_the_command_is_a_list_with_the_names_untouched() -> None:
     assert "atrim=end=1.500000,apad=whole_dur=2.000000" in command[command.index("-filter:a:0") + 1]
     assert "-y" in command
     assert any(word.startswith("comment=Edited with dubber") for word in command)
-    copied = MuxJob("ffmpeg", video, audio, out, AudioPlan("copy", info), words=Words(is_labelled=False))
+    copied = MuxJob("ffmpeg", video, audio, out, AudioPlan("copy", info, 2.0), words=Words(is_labelled=False))
     plain = mux_command(copied)
     assert not any("Edited" in word for word in plain)
     assert "-t" not in plain

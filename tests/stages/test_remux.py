@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,12 @@ from dubber.media.encoders import FORMATS
 from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame
 from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.streams import source_streams
 from dubber.stages.remux import Remux, RemuxParams
-from dubber.types import Bool, Clip, SourceFile, Timeline
-from tests.media.clips import index_of, write_clip, write_tone
-from tests.media.test_reader import VFR
+from dubber.types import Bool, Clip, Sound, SourceFile, StoredFile, Timeline
+from tests.media.clips import index_of, read_audio, write_clip, write_tone
+from tests.media.rich_clips import write_rich
+from tests.media.test_reader import VFR, cfr
 
 
 @pytest.fixture
@@ -125,8 +129,55 @@ def test_settings_that_cannot_be_meant(
     path, clip = source
     inputs = (stream_of(path, clip), SourceFile(tmp_path / "a.wav", "0"), clip, timeline_of(clip))
     with pytest.raises(ConfigError):
-        Remux(RemuxParams(container="webm")).run(context, *inputs)
+        Remux(RemuxParams(container="webm", vcodec="libx264")).run(context, *inputs)
     with pytest.raises(ConfigError, match="libnone"):
         Remux(RemuxParams(vcodec="libnone")).run(context, *inputs)
-    with pytest.raises(ValidationError):
-        RemuxParams(container="exe")
+    with pytest.raises(ConfigError, match="up to 51"):
+        Remux(RemuxParams(vcodec="libx264", crf=52)).run(context, *inputs)
+    for wrong in ({"container": "exe"}, {"audio_language": "de"}, {"audio_language": "DEU"}):
+        with pytest.raises(ValidationError):
+            RemuxParams.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("choice", "languages"), [({}, ["pol", "deu"]), ({"audio_track": "add"}, ["pol", "eng", "deu"])]
+)
+def test_other_streams_of_the_video_are_kept(
+    context: StageContext, tmp_path: Path, choice: dict[str, str], languages: list[str]
+) -> None:
+    path = write_rich(tmp_path / "rich.mkv", tmp_path, ticks=cfr(25), start_s=2.0)
+    clip, audio = probe(path), SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
+    stage = Remux(RemuxParams(container="mkv", audio_language="pol", audio_title="Dub", **choice))
+    inputs = (stream_of(path, clip), audio, clip, timeline_of(clip), SourceFile(path, "0"))
+    dubbed = stage.run(context, *inputs)
+    tracks = source_streams(dubbed.file.path, Fraction(0)).of("audio")
+    assert [track.language for track in tracks] == languages
+    assert tracks[0].title == "Dub"
+    assert len(dubbed.kept) == len(languages) - 1 + 4
+    assert dubbed.left_out == dubbed.converted == ()
+
+
+def test_streams_that_do_not_fit_are_told(
+    context: StageContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_rich(tmp_path / "rich.mkv", tmp_path, ticks=cfr(25))
+    clip, audio = probe(path), SourceFile(write_tone(tmp_path / "a.wav", 1.0), "0")
+    timeline = dataclasses.replace(timeline_of(clip), source_index_N=np.full(25, -1, np.int32))
+    inputs = (stream_of(path, clip), audio, clip, timeline, SourceFile(path, "0"))
+    dubbed = Remux(RemuxParams(container="mkv")).run(context, *inputs)
+    assert len(dubbed.kept) == 2
+    assert len(dubbed.left_out) == 4
+    assert all(sentence in caplog.text for sentence in dubbed.left_out)
+
+
+def test_sound_that_was_mixed_is_heard_to_its_end(
+    context: StageContext, source: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = source
+    timeline = dataclasses.replace(timeline_of(clip), audio_duration_s=0.2)
+    mixed = Sound(
+        StoredFile(write_tone(tmp_path / "mix.wav", clip.duration_s)), 22050, 1, clip.duration_s, 0.0
+    )
+    dubbed = Remux(RemuxParams(container="mov")).run(context, stream_of(path, clip), mixed, clip, timeline)
+    samples, rate_hz = read_audio(dubbed.file.path)
+    assert len(samples) / rate_hz == pytest.approx(clip.duration_s, abs=0.01)
