@@ -98,7 +98,6 @@ def test_quick_neither_listens_nor_looks_for_faces(request_of, voice: Path, tmp_
     assert found.failure() is None
     assert found.length is not None
     assert found.faces is found.cost is None
-    assert found.seconds < 1.0
     listened = check(request_of(wall, silent))
     assert isinstance(listened.failure(), MediaError)
 

@@ -58,9 +58,10 @@ def pictures_at(path: Path, index: SeekIndex, ticks_K: Int64) -> Generator[tuple
         ticks_K: (K,) int64, increasing.
 
     Yields:
-        The first picture not before each time, with its own time in ticks; `Frame.pts` is not its time. None
-        for each picture that was decoded on the way, so that the caller can give up in between.
-        The end of the video ends it.
+        The first picture not before each time, with its own time in ticks; `Frame.pts` is not its time. Where
+        no keyframes are known, one before it is near enough: what lies between would have to be decoded.
+        None for each picture that was decoded on the way, so that the caller can give up in between. The end
+        of the video ends it.
 
     Raises:
         MediaError: The file cannot be read.
@@ -74,11 +75,13 @@ def pictures_at(path: Path, index: SeekIndex, ticks_K: Int64) -> Generator[tuple
         frames: Iterator[tuple[int, VideoFrame]] = decoder.frames()
         position = index.first_tick
         for tick in ticks_K.tolist():
-            if _is_worth_seeking(index, position, tick) and _seek(decoder, index, tick):
+            is_sought = _is_worth_seeking(index, position, tick) and _seek(decoder, index, tick)
+            if is_sought:
                 frames = decoder.frames()
+            is_near_enough = is_sought and not len(index.keyframes_K)
             for pts, picture in frames:
                 position = pts
-                if pts >= tick:
+                if pts >= tick or is_near_enough:
                     yield pts, maker.frame(picture, 0)
                     break
                 yield None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,8 +143,14 @@ class _Times:
 
     @property
     def step(self) -> float:
-        """The usual distance, ticks; 0 where there is none."""
-        return float(np.median(self.distances_D)) if len(self.distances_D) else 0.0
+        """The usual distance, ticks; 0 where there is none.
+
+        A constant rate that was rounded to ticks has distances a tick apart, so their mean counts.
+        """
+        if not len(self.distances_D):
+            return 0.0
+        is_usual_D = np.abs(self.distances_D - np.median(self.distances_D)) <= 1
+        return float(np.mean(self.distances_D[is_usual_D]))
 
     @property
     def is_variable(self) -> bool | None:
@@ -224,11 +231,9 @@ def survey(path: Path) -> tuple[VideoFacts, SeekIndex]:
 
 
 def _packet_times(container: InputContainer, stream: VideoStream, first_tick: int, path: Path) -> _Times:
-    entries = getattr(stream, "index_entries", None) or ()  # absent before PyAV 15
-    kept = [(entry.timestamp, entry.is_keyframe) for entry in entries if not entry.is_discard]
+    kept = _index(stream)
     if len(kept) > 1 and (len(kept) >= stream.frames > 0 or not all(is_key for _, is_key in kept)):
         return _of_index(kept, first_tick)
-    keyframes_K = np.array([tick for tick, _ in kept], np.int64)
     if path.stat().st_size <= _WHOLE_FILE_BYTES:
         packets = _all_packets(path)
         ticks_P = np.sort(np.array([tick for tick, _ in packets], np.int64))
@@ -236,7 +241,23 @@ def _packet_times(container: InputContainer, stream: VideoStream, first_tick: in
     length = stream.duration or round((container.duration or 0) / av.time_base / _time_base(stream))
     starts = [first_tick + length * part // _NUM_STRETCHES for part in range(_NUM_STRETCHES)]
     stretches = tuple(_stretch(container, stream, start) for start in starts)
-    return _Times(stretches, keyframes_K, False)
+    # Matroska's list of keyframes is read when somebody seeks. What was come across while reading is no list.
+    keyframes = sorted(tick for tick, is_key in _index(stream) if is_key)
+    known = keyframes if _reaches(keyframes, starts) else []
+    return _Times(stretches, np.array(known, np.int64), False)
+
+
+def _index(stream: VideoStream) -> list[tuple[int, bool]]:
+    """Times of the packets that the container lists, and which are keyframes."""
+    entries = getattr(stream, "index_entries", None) or ()  # absent before PyAV 15
+    return [(entry.timestamp, entry.is_keyframe) for entry in entries if not entry.is_discard]
+
+
+def _reaches(keyframes: list[int], starts: list[int]) -> bool:
+    """Whether some keyframes lie all over a file, not only where it was read."""
+    between = [(one + other) // 2 for one, other in pairwise(starts)]
+    quarter = (starts[1] - starts[0]) // 4
+    return all(any(abs(key - middle) < quarter for key in keyframes) for middle in between)
 
 
 def _of_index(kept: list[tuple[int, bool]], first_tick: int) -> _Times:

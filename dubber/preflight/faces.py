@@ -232,6 +232,9 @@ def said(reason: str) -> str:
 
 def face_findings(facts: FaceFacts, video: Path, duration_s: float, config: DubConfig) -> list[Finding]:
     """What the user may not have meant."""
+    if not facts.num_sampled:
+        message = "No picture could be looked at in time: the video decodes slowly."
+        return [Finding("warning", "not-looked-at", message, str(video))]
     if not facts.usable_share:
         return [Finding.of_error("no-face", NoFaceError(_why_none(facts), where=str(video)))]
     found = []

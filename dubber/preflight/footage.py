@@ -53,7 +53,7 @@ def _losses(clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
     remux = config.remux
     wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset)
     codec = chosen_encoder(wanted, container=remux.container).codec
-    if not (lost := encoding_losses(codec, clip)):
+    if not (lost := encoding_losses(codec, clip, remux.container)):
         return []
     return [
         Finding(
