@@ -70,14 +70,18 @@ def named_jobs(folder: Path, renderers: tuple[str, ...], *, num_videos: int = 2)
     ]
 
 
-def dubber_command(*arguments: str) -> list[str]:
-    """The command line that runs dubber, with short segments."""
+def dubber_command(*arguments: str, before: str = "") -> list[str]:
+    """The command line that runs dubber, with short segments.
+
+    Args:
+        *arguments: Of the command `dubber`.
+        before: Python that is run first, which may put a fault in the place of something.
+    """
     program = (
         "import sys\n"
         "from dubber.cli.app import main\n"
         "from dubber.stages import mouth_stream\n"
-        f"mouth_stream.SEGMENT_FRAMES = {SEGMENT_FRAMES}\n"
-        "main()\n"
+        f"mouth_stream.SEGMENT_FRAMES = {SEGMENT_FRAMES}\n{before}\nmain()\n"
     )
     return [sys.executable, "-c", program, *arguments]
 
