@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -62,4 +63,13 @@ def with_smaller_batches(call: Callable[[int], Out], batch_size: int) -> tuple[O
         except (MemoryError, RuntimeError) as error:
             if batch_size == 1 or not is_out_of_memory(error):
                 raise
+        # Only now: while the error is held, so is the memory of what failed.
+        _forget_device_memory()
         batch_size //= 2
+
+
+def _forget_device_memory() -> None:
+    """Give back what torch keeps for later."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

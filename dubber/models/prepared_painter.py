@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dubber.engine.device import convolution_dtype
+from dubber.engine.memory import with_smaller_batches
 from dubber.models.hybrid import FLOW_CELL_PX, SHARPNESS, HybridPainter, mix
 from dubber.models.unet import SLOPE
 from dubber.types import Float32, UInt8
@@ -51,7 +52,9 @@ _BOX_MARGIN_PX, _BOX_STEP_PX = 4, 8
 milliseconds when it is first met. A step holds whole cells of the flow."""
 
 _DEVICE_BATCH = 4
-"""Pictures per call on an accelerator, always: for another number kernels may be others."""
+"""Pictures per call on an accelerator, always, unless its memory is too small: for another number kernels may
+be others.
+"""
 
 
 class PreparedPainter:
@@ -70,7 +73,7 @@ class PreparedPainter:
 
     def __init__(self, net: HybridPainter, device: torch.device) -> None:
         self.num_exemplars = net.num_exemplars
-        self.batch_size = 1 if device.type == "cpu" else _DEVICE_BATCH
+        self.batch_size = self._calls_size = 1 if device.type == "cpu" else _DEVICE_BATCH
         self._device = device
         with torch.inference_mode():
             layers = _folded(net)
@@ -85,11 +88,19 @@ class PreparedPainter:
         Returns:
             (B, H, W, 3) uint8 RGB; away from what is hidden it is the source.
         """
-        paint = self._painted_on_cpu if self._device.type == "cpu" else self._painted_on_device
-        # On the CPU, a picture at a time stays in the caches.
-        starts = range(0, len(inputs_BHWC), self.batch_size)
         with torch.inference_mode():
-            painted = [paint(inputs_BHWC[start : start + self.batch_size]) for start in starts]
+            painted, self._calls_size = with_smaller_batches(
+                lambda size: self._painted(inputs_BHWC, size), self._calls_size
+            )
+        return painted
+
+    def _painted(self, inputs_BHWC: UInt8, size: int) -> UInt8:
+        """So many pictures per call."""
+        if self._device.type == "cpu":  # a picture at a time stays in the caches
+            painted = [self._painted_on_cpu(inputs_BHWC[n : n + 1]) for n in range(len(inputs_BHWC))]
+        else:
+            starts = range(0, len(inputs_BHWC), size)
+            painted = [self._painted_on_device(inputs_BHWC[start : start + size], size) for start in starts]
         return painted[0] if len(painted) == 1 else np.concatenate(painted)
 
     def _painted_on_cpu(self, inputs_1HWC: UInt8) -> UInt8:
@@ -122,11 +133,11 @@ class PreparedPainter:
         whole_HW3[rows, columns] = cv2.convertScaleAbs(cv2.merge(list(picture_3hw)))
         return whole_HW3[None]
 
-    def _painted_on_device(self, inputs_BHWC: UInt8) -> UInt8:
-        """At most `_DEVICE_BATCH` pictures."""
+    def _painted_on_device(self, inputs_BHWC: UInt8, size: int = _DEVICE_BATCH) -> UInt8:
+        """At most `size` pictures, among as many."""
         count, height, width, channels = inputs_BHWC.shape
         levels_BHWC = torch.zeros(
-            (_DEVICE_BATCH, height, width, channels),
+            (size, height, width, channels),
             dtype=torch.uint8,
             pin_memory=self._device.type == "cuda",
         )

@@ -11,14 +11,17 @@ from pathlib import Path
 import av.error
 import numpy as np
 import pytest
+import torch
 
 from dubber.engine.execute import Run
 from dubber.engine.memory import is_out_of_memory, with_smaller_batches
 from dubber.engine.stage import Runtime, stage_faults
 from dubber.engine.store import ENTRY_NAME, Store
 from dubber.errors import DeviceError, MediaError, StageError
+from dubber.models.prepared_painter import PreparedPainter
 from tests.engine.test_engine import Double, Load, Numbers, make_plan
 from tests.faults.jobs import Job, dubber_command, faults_of_cache, make_jobs
+from tests.models.test_prepared_painter import painter, shown
 
 NO_ESTIMATE = "import dubber.dubbing; dubber.dubbing.check_space = lambda needs: None"
 
@@ -111,6 +114,25 @@ def test_batches_are_halved_until_they_fit() -> None:
         with_smaller_batches(lambda _: (_ for _ in ()).throw(MemoryError()), 4)
     with pytest.raises(RuntimeError, match="a bug"):
         with_smaller_batches(lambda _: (_ for _ in ()).throw(RuntimeError("a bug")), 4)
+
+
+def test_a_painter_short_of_memory_paints_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = shown(6, (64, 96))
+    ready = PreparedPainter(painter(), torch.device("cpu"))
+    wanted = ready.paint(inputs)
+    asked = []
+
+    def painted(inputs_BHWC: np.ndarray, size: int) -> np.ndarray:
+        asked.append(size)
+        if size > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return wanted
+
+    monkeypatch.setattr(ready, "_painted", painted)
+    monkeypatch.setattr(ready, "_calls_size", 4)
+    np.testing.assert_array_equal(ready.paint(inputs), wanted)
+    np.testing.assert_array_equal(ready.paint(inputs), wanted)
+    assert asked == [4, 2, 1, 1], "it does not try again what failed"
 
 
 @pytest.mark.slow
