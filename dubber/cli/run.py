@@ -70,6 +70,7 @@ def run(
     threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
+    strict: o.Strict = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
@@ -102,6 +103,8 @@ def run(
     if dry_run:
         _show_plan(*_plan(dub_config, video, said, output, runtime), is_json=json, forced_from=from_stage)
         return
+    if until_stage is None:
+        _look_first(video, said, output, dub_config, runtime, is_overwrite=overwrite, is_strict=strict)
     if side_by_side is not None:
         _check_side_by_side(
             side_by_side, (video, *said.files), output, dub_config, until_stage, is_overwrite=overwrite
@@ -216,6 +219,34 @@ def _plan(
     container = container_of(output or default_output(video))
     config = config.with_overrides({"remux.container": container})
     return plan_dub(config, video, said, runtime=runtime), runtime
+
+
+def _look_first(
+    video: Path,
+    said: Script,
+    output: Path | None,
+    config: DubConfig,
+    runtime: Runtime,
+    *,
+    is_overwrite: bool,
+    is_strict: bool,
+) -> None:
+    """Say what the files' headers tell against the run.
+
+    Raises:
+        DubberError: The run cannot succeed; or there are warnings, and they count.
+    """
+    from dubber import preflight
+    from dubber.cli.check import show_findings
+    from dubber.output import default_output
+
+    output = output or default_output(video)
+    found = preflight.quick(
+        preflight.Request(video, said, output, config, runtime, is_overwrite=is_overwrite)
+    )
+    show_findings(tuple(finding for finding in found.findings if finding.level == "warning"))
+    if (error := found.failure(is_strict=is_strict)) is not None:
+        raise error
 
 
 def _check_side_by_side(
