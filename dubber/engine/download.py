@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
 
-from dubber import __version__
 from dubber.engine.disk import human_bytes
 from dubber.errors import WeightsError
 
@@ -78,7 +77,7 @@ def _refuse_size(url: str, num_bytes: int, part: Path) -> NoReturn:
 @contextmanager
 def _response(url: str, start: int, schemes: tuple[str, ...]) -> Iterator[http.client.HTTPResponse]:
     """What a server answers when asked for the bytes from `start` on."""
-    headers = {"User-Agent": f"dubber/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
+    headers = {"User-Agent": "dubber", **({"Range": f"bytes={start}-"} if start else {})}
     _check_scheme(url, schemes)
     try:
         response = _opener(schemes).open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)  # noqa: S310

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -133,10 +133,24 @@ def write_speech(source: Path, wav: Path, rate_hz: int = SPEECH_RATE_HZ) -> int:
     Raises:
         MediaError: See `heard`.
     """
+    return write_wav(wav, iterate_speech(source, rate_hz), rate_hz)
+
+
+def write_wav(wav: Path, chunks: Iterable[Float32], rate_hz: int = SPEECH_RATE_HZ) -> int:
+    """Write samples as 16 bit mono PCM.
+
+    Args:
+        wav: File to write; removed if that fails.
+        chunks: (S,) float32 in -1..1 each.
+        rate_hz: Sample rate.
+
+    Returns:
+        Samples written.
+    """
     num_samples = 0
     try:
         with soundfile.SoundFile(wav, "w", rate_hz, 1, subtype="PCM_16", format="WAV") as file:
-            for chunk in iterate_speech(source, rate_hz):
+            for chunk in chunks:
                 file.write(chunk)
                 num_samples += len(chunk)
     except BaseException:

@@ -63,19 +63,13 @@ class PlaceLines(Stage[Speech]):
         Raises:
             MediaError: One of their files is damaged.
         """
-        import soundfile
-
-        from dubber.media.audio import SPEECH_RATE_HZ, open_speech
+        from dubber.media.audio import SPEECH_RATE_HZ, open_speech, write_wav
 
         speeches: tuple[Speech, ...] = inputs
         wav = ctx.new_file("speech.wav")
-        num_samples = 0
         with ExitStack() as opened:
             voices = [opened.enter_context(open_speech(speech)) for speech in speeches]
-            with soundfile.SoundFile(wav, "w", SPEECH_RATE_HZ, 1, subtype="PCM_16", format="WAV") as file:
-                for chunk in placed(voices, self.params.lines, SPEECH_RATE_HZ):
-                    file.write(chunk)
-                    num_samples += len(chunk)
+            num_samples = write_wav(wav, placed(voices, self.params.lines, SPEECH_RATE_HZ))
         return Speech(StoredFile(wav), SPEECH_RATE_HZ, num_samples)
 
 
