@@ -14,6 +14,7 @@ import typer
 from dubber import __version__
 from dubber.cli import batch, cache, check, doctor, evaluate, faces, inspect, run, train, weights
 from dubber.cli.console import report_error, say, stderr
+from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
 
 app = typer.Typer(
@@ -71,7 +72,8 @@ def main() -> NoReturn:
     except Exception as error:
         if "-v" in arguments or "--verbose" in arguments:
             stderr.print(traceback.format_exc(), markup=False)
-        code = report_error(StageError(f"{type(error).__name__}: {error}"), arguments)
+        bug = StageError(f"{type(error).__name__}: {error}")
+        code = report_error(memory_error() if is_out_of_memory(error) else bug, arguments)
     sys.exit(code)
 
 

@@ -32,14 +32,15 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def memory_error(stage: str) -> DeviceError:
+def memory_error(stage: str = "") -> DeviceError:
     """What to tell a user whose memory is too small.
 
     Args:
-        stage: The stage that was run.
+        stage: The stage that was run; "" for none.
     """
+    where = f" (stage '{stage}')" if stage else ""
     return DeviceError(
-        f"The memory is too small (stage '{stage}').",
+        f"The memory is too small{where}.",
         advice="Close other programs, try `--device cpu` if this was a GPU, or scale the video down first.",
     )
 
