@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dubber.engine import store as store_module
@@ -16,9 +17,16 @@ from dubber.engine.plan import Plan
 from dubber.engine.sources import FileStamp, check_unchanged
 from dubber.engine.stage import Params, Runtime, StageContext
 from dubber.engine.store import Store
-from dubber.errors import MediaError
+from dubber.engine.weights import WeightsFolder
+from dubber.errors import MediaError, WeightsError
+from dubber.training.release import save_weight
 from tests.engine.test_engine import Double, Load, LoadParams, make_plan
 from tests.engine.test_streams import Add, make_toy
+
+WEIGHT = {
+    **dict.fromkeys(("kind", "licence", "training_data", "recipe", "description"), ""),
+    "is_commercial_use_allowed": True,
+}
 
 
 @pytest.fixture
@@ -170,3 +178,17 @@ def test_unchanged_costs_no_reading(source: Path, monkeypatch: pytest.MonkeyPatc
     stamp, digest = FileStamp.of(source), file_sha256(source)
     monkeypatch.setattr("dubber.engine.sources.file_sha256", lambda _: pytest.fail("it was read"))
     check_unchanged(source, stamp, digest)
+
+
+def test_weights_that_change_during_a_run_are_refused(tmp_path: Path) -> None:
+    save_weight(tmp_path, "face_model", {"mean": np.zeros(3, np.float32)}, WEIGHT)
+    weights = WeightsFolder(tmp_path)
+    weights.verify("face_model")
+    path = weights.path("face_model")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(WeightsError, match="damaged or was replaced") as raised:
+        weights.open("face_model")
+    assert raised.value.where == str(path)
+    path.unlink()
+    with pytest.raises(WeightsError, match="cannot be read"):
+        weights.open("face_model")
