@@ -136,7 +136,7 @@ def test_a_painter_short_of_memory_paints_fewer_at_a_time(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("megabytes", [700, 1200, 2000, 3000])
+@pytest.mark.parametrize("megabytes", [1200, 1600, 2000, 3000])
 def test_a_process_that_gets_no_more_memory_says_so_or_works(tmp_path: Path, megabytes: int) -> None:
     job = make_jobs(tmp_path / "inputs", ("hybrid",), num_videos=1)[0]
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({megabytes * 2**20},) * 2)"
