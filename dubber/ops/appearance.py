@@ -107,7 +107,7 @@ def quality(rgb_HW3: UInt8, landmarks_L3: Float32) -> float:
     frontal = float(np.hypot(across_3[0], across_3[1]) / max(float(np.linalg.norm(across_3)), 1e-6)) ** 4
     grey_HW = cv2.cvtColor(_part(_window(rgb_HW3, landmarks_L3), _FACE), cv2.COLOR_RGB2GRAY)
     sharp = float(cv2.Laplacian(grey_HW, cv2.CV_32F).var())
-    return frontal * sharp / (sharp + 100) * min(1.0, window_side(landmarks_L3))
+    return frontal * (sharp + 1) / (sharp + 100) * min(1.0, window_side(landmarks_L3))
 
 
 def distances(looks_AD: Float32, others_BD: Float32) -> Float32:

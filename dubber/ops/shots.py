@@ -42,7 +42,7 @@ _USUAL_FRAMES = 6
 _ASIDE = 3
 """Pictures before and after a cut that must all differ: a flash is shorter."""
 
-_FLAT = 0.02
+_FLAT = 0.01
 """Standard deviation below which a picture shows nothing: black, between two fades."""
 
 _DISSOLVE_REACHES = (4, 8, 14, 24)
@@ -115,7 +115,11 @@ class _Dissolve:
 
 
 class ShotFinder:
-    """Finds shots while frames flow by; holds some small pictures and three numbers a frame."""
+    """Finds shots while frames flow by; holds some small pictures and three numbers a frame.
+
+    Attributes:
+        may_be_cut: Whether a shot may turn out to begin with the newest frame.
+    """
 
     def __init__(self) -> None:
         self._quick = CutDetector()
@@ -123,6 +127,7 @@ class ShotFinder:
         self._steps, self._jumps = array("f"), array("f")
         self._is_flat, self._is_quick = array("b"), array("b")
         self._dissolves: list[_Dissolve] = []
+        self.may_be_cut = False
 
     def add(self, rgb_HW3: UInt8) -> bool:
         """Look at the next frame.
@@ -137,6 +142,8 @@ class ShotFinder:
         small = cv2.resize(rgb_HW3, SMALL_SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         self._steps.append(_change(self._recent[-1], small) if self._recent else 0.0)
         self._jumps.append(0.0)
+        usual = float(np.median(self._steps[-1 - _USUAL_FRAMES : -1] or [0.0]))
+        self.may_be_cut = is_cut or self._steps[-1] > _JUMP_FLOOR + _SEEN_JUMP_RATIO * usual
         self._is_flat.append(bool(small.std(axis=(0, 1)).max() < _FLAT))
         self._is_quick.append(is_cut)
         self._recent.append(small)

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from dubber.ops.landmarks import EYE_CORNERS, LOWER_INNER_LIP, UPPER_INNER_LIP
 from dubber.ops.portions import picked
 from dubber.ops.sync import at_media_times, best_lag
-from dubber.types import Bool, Float32, Float64, Int32
+from dubber.types import Float32, Float64, Int32
 
 RATE_HZ = 100
 
@@ -26,8 +26,16 @@ _LEAST_S = 1.0
 _SYLLABLE_S = 0.15
 """Syllables last about so long; steps nearer to each other than this are no evidence of their own."""
 
+_SMOOTH_STEPS = 3.0
+"""Standard deviation, steps: a tracker's tremble is no speech."""
+
 SURE = 3.0
-"""Standard deviations from which lips and sound are taken to belong together."""
+"""Standard deviations from which lips and sound are taken to belong together: of 72 pairs of somebody's lips
+and another's speech of 8 s none reached it.
+"""
+
+LIKELY, CLEAR_LEAD = 2.0, 1.0
+"""Of several people the one who talks has at least so many, and leads the next by so many."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +97,9 @@ def lip_agreement(
     return LipAgreement(correlation, float(surprise))
 
 
-MODE = "open"
-
-
 def _motion(opening_F: Float32) -> Float32:
-    """(F,) how much lips open and move."""
-    speed_F = np.abs(np.gradient(gaussian_filter1d(opening_F, 2.0)))
-    if MODE == "speed":
-        return gaussian_filter1d(speed_F, 10.0).astype(np.float32)
-    if MODE == "open":
-        return gaussian_filter1d(opening_F, 3.0).astype(np.float32)
-    if MODE == "openhp":
-        return (gaussian_filter1d(opening_F, 3.0) - gaussian_filter1d(opening_F, 100.0)).astype(np.float32)
-    o = gaussian_filter1d(opening_F, 3.0)
-    s = gaussian_filter1d(speed_F, 10.0)
-    return (o / max(o.std(), 1e-6) + s / max(s.std(), 1e-6)).astype(np.float32)
+    """(F,) how far lips are open and how fast they move, each in its own standard deviations."""
+    wide_F = gaussian_filter1d(opening_F, _SMOOTH_STEPS)
+    fast_F = gaussian_filter1d(np.abs(np.gradient(gaussian_filter1d(opening_F, 2.0))), 10.0)
+    parts = [part_F / max(float(part_F.std()), 1e-6) for part_F in (wide_F, fast_F)]
+    return np.asarray(parts[0] + parts[1], np.float32)

@@ -8,17 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from dubber.errors import ConfigError, NoFaceError
+from dubber.errors import ConfigError, MediaError, NoFaceError
 from dubber.media.audio import open_speech
-from dubber.media.reader import probe, read_frames
 from dubber.ops import appearance
 from dubber.ops.silence import level_db
 from dubber.ops.speaker import Speaker
-from dubber.ops.speaker_lips import SURE, LipAgreement, lip_agreement, lip_openings
+from dubber.ops.speaker_lips import CLEAR_LEAD, LIKELY, LipAgreement, lip_agreement, lip_openings
 from dubber.stages.sightings import Sightings
 from dubber.tracking.backends import make_tracker
+from dubber.tracking.base import RgbPicture
 from dubber.types import Clip, Float32, People, SourceFile, Speech
 
 _CLOSE_CALL = 0.08
@@ -62,6 +63,7 @@ def choose(
     Raises:
         ConfigError: There is no such person, or nobody at that place.
         NoFaceError: The picture shows no face, or nobody like it is in the video.
+        MediaError: The picture cannot be read.
     """
     if speaker.by == "longest":
         return Choice(int(np.bincount(people.person_S, minlength=people.num_people).argmax()))
@@ -141,8 +143,11 @@ def _like(reference: SourceFile, people: People, clip: Clip, scratch: Path) -> C
     for person in range(people.num_people):
         looks_BD = people.looks_PAD[person][people.look_rows_PA[person] >= 0]
         if len(looks_BD):
-            distance_P[person] = appearance.face_distances(looks_AD, looks_BD).min()
-    distance_P /= appearance.SAME_FACE
+            # Clothes and light may differ; where they do not, they tell most.
+            distance_P[person] = min(
+                appearance.face_distances(looks_AD, looks_BD).min() / appearance.SAME_FACE,
+                appearance.distances(looks_AD, looks_BD).min() / appearance.SAME_PERSON,
+            )
     order = np.argsort(distance_P, kind="stable")
     if distance_P[order[0]] > 1:
         raise NoFaceError(
@@ -168,14 +173,34 @@ def _looks_of(reference: SourceFile, scratch: Path) -> Float32:
     Raises:
         NoFaceError: It shows none.
     """
-    clip = probe(reference.path)
+    picture = _read_picture(reference.path)
     with make_tracker("mediapipe", look_side_px=640) as tracker, Sightings(tracker, scratch) as seen:
-        seen.add(next(read_frames(reference.path, clip, 0, 1)), 0.0)
+        seen.add(picture, 0.0)
         found = seen.people()
     if not found.num_people:
         raise NoFaceError("The picture shows no face.", where=str(reference.path))
     looks_AD: Float32 = found.looks_PAD[0][found.look_rows_PA[0] >= 0]
     return looks_AD
+
+
+def _read_picture(path: Path) -> RgbPicture:
+    """A picture, upright.
+
+    Raises:
+        MediaError: It is none.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"The picture cannot be read ({error.strerror}).", where=str(path)) from error
+    bgr_HW3 = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if bgr_HW3 is None:
+        raise MediaError(
+            "This is no picture.", where=str(path), advice="Take a JPEG or PNG file that shows one face."
+        )
+    # Colours are made from samples of 4:2:0 later on: both sides are even.
+    height, width = (length // 2 * 2 for length in bgr_HW3.shape[:2])
+    return RgbPicture(np.asarray(cv2.cvtColor(bgr_HW3[:height, :width], cv2.COLOR_BGR2RGB), np.uint8))
 
 
 def _talking(people: People, clip: Clip, own_speech: Speech) -> Choice:
@@ -185,7 +210,7 @@ def _talking(people: People, clip: Clip, own_speech: Speech) -> Choice:
     if found is None:
         return Choice(0, ("The video has no sound to tell who speaks: the largest face is dubbed.",))
     surprise_P = np.array([each.surprise for each in found])
-    best = int(surprise_P.argmax())
-    if surprise_P[best] < SURE:
-        return Choice(0, ("Nobody's lips go with the sound: the largest face is dubbed.",))
+    best, next_best = (int(person) for person in np.argsort(-surprise_P, kind="stable")[:2])
+    if surprise_P[best] < LIKELY or surprise_P[best] - surprise_P[next_best] < CLEAR_LEAD:
+        return Choice(0, ("Nobody's lips clearly go with the sound: the largest face is dubbed.",))
     return Choice(best)

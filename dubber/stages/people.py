@@ -34,7 +34,7 @@ class FindPeople(Stage[People]):
     """Look at every frame once: all faces, the shots, and whose face is whose."""
 
     name = "people"
-    version = 3
+    version = 4
     output_type = People
     params: PeopleParams
 

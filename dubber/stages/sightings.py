@@ -24,8 +24,9 @@ from dubber.types import NUM_TRACKER_LANDMARKS, Bool, Float32, Int32, People, UI
 
 _LOOK_EVERY = 10
 _SECOND_LOOK = 3
-"""Sightings of a chain that are looked at closely: the first, which may be blurred, one soon after, and then
-every so often."""
+"""Sightings of a chain that are looked at closely, counted anew where a shot may begin: the first, which may
+be blurred, one soon after, and then every so often.
+"""
 
 _LOOKS_OF_CHAIN, _LOOKS_OF_PERSON = 6, 6
 """How many looks, the best ones, are compared; how many are kept of a person."""
@@ -47,13 +48,13 @@ class Sightings:
         self._tracker = tracker
         self._shots = ShotFinder()
         self._linker = FaceLinker()
-        self._num_frames = self._num_cuts = 0
+        self._num_frames = self._num_cuts = self._num_stretches = 0
         # Of every sighting: frame, chain, box and score.
         self._frames, self._chains = array("i"), array("i")
         self._boxes, self._scores = array("f"), array("f")
         # Of every look: which sighting, and how good.
         self._look_rows, self._look_qualities = array("i"), array("f")
-        self._ages: Counter[int] = Counter()
+        self._ages: Counter[tuple[int, int]] = Counter()
         self._is_recognised = False
 
     def __enter__(self) -> Sightings:
@@ -81,6 +82,7 @@ class Sightings:
         if self._shots.add(picture.rgb(SMALL_SIZE)):
             self._tracker.reset()
             self._num_cuts += 1
+        self._num_stretches += self._shots.may_be_cut
         observations = self._tracker.track(picture, time_s)
         chains = self._linker.link(observations, self._num_frames, self._num_cuts)
         for chain, observation in zip(chains, observations, strict=True):
@@ -123,12 +125,12 @@ class Sightings:
 
     def _look(self, picture: Picture, chain: int, observation: FaceObservation) -> None:
         """Look closely at a face, now and then."""
-        age = self._ages[chain]
+        age = self._ages[chain, self._num_stretches]
         embedding_E = observation.embedding_E
         self._is_recognised |= embedding_E is not None
         if self._is_recognised and embedding_E is None:
             return
-        self._ages[chain] += 1
+        self._ages[chain, self._num_stretches] += 1
         if age % _LOOK_EVERY and age != _SECOND_LOOK:
             return
         seen = close_up(picture, observation.landmarks_L3)

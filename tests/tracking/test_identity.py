@@ -1,4 +1,4 @@
-"""Observations are given to the right people, and the main person is the largest and most present."""
+"""Observations continue the right chains; chains become people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dubber.tracking.base import FaceObservation, box_iou
-from dubber.tracking.identity import MAX_ABSENCE_FRAMES, FaceLinker
+from dubber.tracking.identity import MAX_ABSENCE_FRAMES, FaceLinker, cluster, together
 from dubber.types import Float32
 
 
@@ -59,3 +59,22 @@ def test_a_cut_needs_a_large_overlap() -> None:
     assert linker.link([face(60)], 2, 2) == [1]
 
 
+def test_chains_of_one_frame_are_two_people() -> None:
+    frames, chains = np.array([0, 0, 1, 2, 2], np.int32), np.array([0, 1, 0, 2, -1], np.int32)
+    expected = np.zeros((3, 3), bool)
+    expected[0, 1] = expected[1, 0] = True
+    np.testing.assert_array_equal(together(frames, chains, 3), expected)
+
+
+def test_chains_that_look_alike_become_one_person_unless_they_cannot() -> None:
+    place = np.array([0, 0.2, 5, 5.3, 0.4])
+    distance = np.abs(place[:, None] - place).astype(np.float32)
+    nobody = np.zeros((5, 5), bool)
+    first = cluster(distance, nobody, 1.0)
+    assert first[0] == first[1] == first[4] != first[2] == first[3]
+    both = nobody.copy()
+    both[0, 4] = both[4, 0] = True
+    second = cluster(distance, both, 1.0)
+    assert second[0] != second[4]
+    assert len(set(second.tolist())) == 3
+    assert cluster(distance[:1, :1], nobody[:1, :1], 1.0).tolist() == [0]
