@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -30,9 +31,14 @@ from dubber.errors import MediaError
 from dubber.evaluation.user_networks import UserNetworks
 from dubber.media.audio import audio_info, iterate_speech
 from dubber.media.extent import video_extent
+from dubber.media.loudness import listen
 from dubber.media.mux import find_ffmpeg
 from dubber.media.patches import PatchWriter, read_patches
 from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.sampling import pictures_at, spread_ticks
+from dubber.media.splice_plan import plan_splice
+from dubber.media.streams import cover_pictures, source_streams
+from dubber.media.survey import survey
 from dubber.models.expression import ExpressionNet
 from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
@@ -107,14 +113,24 @@ def _read_video(folder: Path) -> object:
         video_extent(path)
     with suppress(MediaError):
         _read_sound(folder)
+    with suppress(MediaError):
+        streams = source_streams(path, Fraction(0))
+        cover_pictures(path, [each.index for each in streams.others])
+    with suppress(MediaError):
+        facts, index = survey(path)
+        deque(pictures_at(path, index, spread_ticks(facts, index, 4)), maxlen=0)
     clip = probe(path)
+    is_changed_T = np.arange(clip.num_frames) < 4
+    spliced = plan_splice(path, clip, is_changed_T, "libx264")
     count = sum(1 for _ in read_frames(path, clip))
     last = list(range(clip.num_frames))[::-3][:9]
-    return count, sum(1 for _ in read_frames_at(path, clip, last))
+    return spliced, count, sum(1 for _ in read_frames_at(path, clip, last))
 
 
 def _read_sound(folder: Path) -> object:
     path = _only(folder)
+    with suppress(MediaError):
+        listen(path, 5.0)
     return audio_info(path), sum(len(chunk) for chunk in iterate_speech(path))
 
 
