@@ -23,9 +23,9 @@ __all__ = ["DubConfig", "DubResult", "DubberError", "__version__", "dub", "make_
 _HOMES = {
     "DubConfig": "dubber.config",
     "DubberError": "dubber.errors",
-    "DubResult": "dubber.pipeline",
-    "dub": "dubber.pipeline",
-    "make_runtime": "dubber.pipeline",
+    "DubResult": "dubber.outcome",
+    "dub": "dubber.dubbing",
+    "make_runtime": "dubber.dubbing",
 }
 
 
