@@ -54,6 +54,7 @@ class DubResult:
         frame_rate: Its frames per second, from the median frame distance.
         length_mode: How the lengths were matched.
         num_dubbed_frames: Frames whose mouth was re-made.
+        num_copied_frames: Frames whose packets are the video's own, where only ranges were dubbed.
         fit_residual_px: Median distance of tracked and modelled landmarks, px of the 384 crop.
         renderer: The one that made the mouths, which may be another than was asked for; see `warnings`. ""
             where that is no longer in the cache.
@@ -71,6 +72,7 @@ class DubResult:
     frame_rate: float = 0.0
     length_mode: str = ""
     num_dubbed_frames: int = 0
+    num_copied_frames: int = 0
     fit_residual_px: float = float("nan")
     renderer: str = ""
     crop_size_px: int = 0
@@ -101,6 +103,7 @@ def describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, sta
         frame_rate=float(run.get(dub_plan.clip).frame_rate),
         length_mode=run.get(dub_plan.timeline).mode,
         num_dubbed_frames=int(dubbed.is_dubbed_N.sum()),
+        num_copied_frames=dubbed.num_copied_frames,
         fit_residual_px=float(np.nanmedian(run.get(dub_plan.coeffs).residual_px_T)),
         renderer="" if mouths is None else mouths.renderer,
         crop_size_px=0 if mouths is None else mouths.crop_size_px,
@@ -131,6 +134,8 @@ def _warnings(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> list[str]:
             "Learning the person gained too little to be kept: the footage is short, or suits as it is."
         )
     found += dubbed.left_out
+    if dub_plan.script.keeps_rest and not dubbed.num_copied_frames:
+        found.append(f"All pictures were encoded anew: {dubbed.why_not_copied}")
     timeline = run.get(dub_plan.timeline)
     said_s = max(run.get(person.speech).duration_s for person in dub_plan.performances)
     cut_s = said_s - timeline.audio_duration_s

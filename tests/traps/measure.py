@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -17,7 +17,7 @@ from dubber.errors import DubberError
 from dubber.media.reader import probe
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.pipeline import plan_dub
-from dubber.types import Mouths
+from dubber.types import ColorTags, Mouths
 from tests.synth import talking_sound, write_wav
 from tests.traps.make import NUM_FRAMES, Trap
 
@@ -82,13 +82,18 @@ def _compared(result: DubResult, video: Path, speech: Path, config: DubConfig, r
         message=" ".join(result.warnings),
         frames=(source.num_frames, made.num_frames),
         time_error_s=float(np.abs(made.times_s_T[:count] - source.times_s_T[:count]).max()),
-        is_same_color=made.color == source.color,
+        is_same_color=_told(made.color) == _told(source.color),
         pixel_formats=(source.pixel_format, made.pixel_format),
         is_same_shape=(made.size, made.pixel_aspect) == (source.size, source.pixel_aspect),
         dubbed_share=result.num_dubbed_frames / result.num_frames,
         streams=streams_of(result.output),
         outside_db=outside_db(video, result.output, mouths),
     )
+
+
+def _told(color: ColorTags) -> ColorTags:
+    """Tags in which a range that is not told is the limited one, as players take it; x265 always tells it."""
+    return replace(color, range=color.range or 1)
 
 
 def streams_of(path: Path) -> dict[str, int]:
