@@ -315,7 +315,8 @@ def _is_text_of_chapters(stream: Stream, container: InputContainer) -> bool:
 
 def _described(stream: Stream, kind: Kind) -> SourceStream:
     context = stream.codec_context
-    codec = (context.name if context is not None else stream.name) or ""
+    # Sound and pictures of codecs that are not built in have neither.
+    codec = (context.name if context is not None else getattr(stream, "name", None)) or ""
     language = stream.metadata.get("language", "")
     return SourceStream(
         index=stream.index,
