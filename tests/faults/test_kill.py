@@ -37,19 +37,22 @@ for word in ("start", "advance"):
 STAGES = {
     "demux": 1,
     "speech": 1,
+    "own_speech": 1,
     "timeline": 1,
     "people": 24,
     "track": 1,
     "fit": 1,
     "translate": 1,
     "retime": 1,
+    "check": 1,
     "render": 24,
     "teeth": 24,
     "deflicker": 24,
-    "blend": 24,
     "remux": 24,
 }
-"""Steps that a stage tells of, at least: its beginning, and its frames where it goes through them."""
+"""Steps that a stage tells of, at least: its beginning, and its frames where it goes through them. What blends
+frames goes on inside `remux`.
+"""
 
 
 @pytest.fixture(scope="module")

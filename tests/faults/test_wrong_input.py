@@ -129,8 +129,8 @@ def test_cache_folder_that_cannot_be_written(good: tuple[Path, Path], tmp_path: 
     [
         ("o.mp4", {"remux.vcodec": "nonsense"}),
         ("o.mp4", {"remux.preset": "nonsense"}),
-        ("o.avi", {}),
-        ("o.webm", {}),
+        ("o.avi", {"remux.vcodec": "libx264"}),
+        ("o.webm", {"remux.vcodec": "libx264"}),
         ("o.mp4", {"remux.vcodec": "ffv1"}),
     ],
     ids=["encoder", "preset", "avi", "webm", "ffv1"],
