@@ -85,7 +85,7 @@ def heard(path: Path) -> Generator[tuple[Float32, int]]:
     peak, num_samples = 0.0, 0
     for chunk, rate in iterate_audio(path):
         if len(chunk):
-            chunk = np.nan_to_num(chunk)  # floating point files may hold anything
+            chunk = np.nan_to_num(chunk, posinf=0, neginf=0)  # floating point files may hold anything
             num_samples += len(chunk)
             peak = max(peak, float(np.max(np.abs(chunk))))
             yield chunk, rate

@@ -29,7 +29,7 @@ from dubber.media.container import (
     first_picture_s,
     open_media,
 )
-from dubber.ops.channels import LAYOUTS, named
+from dubber.ops.channels import named
 from dubber.types import Float32
 from dubber.units import seconds_to_samples
 
@@ -44,7 +44,9 @@ SPEECH_ADVICE = "The second argument must hold the speech to be said."
 
 _CHUNK_SAMPLES = 1 << 16
 _MAX_PLAIN_CHANNELS = 2
-"""soundfile does not tell which loudspeaker a channel is for, which matters from three on."""
+"""soundfile does not tell which loudspeaker a channel is for. From three on it matters; Vorbis and Opus have an
+order of their own, other files that of `LAYOUTS`.
+"""
 _MIN_DELAY_S = 0.0005
 _MIN_GAP_S, _MAX_GAP_S = 0.1, 600.0
 """Shorter gaps are jitter of timestamps, as FFmpeg's aresample takes them; longer ones nonsense."""
@@ -84,7 +86,7 @@ def iterate_sound(path: Path) -> Generator[SoundChunk]:
         yield from _iterate_with_av(path)
         return
     with file:
-        if file.channels <= _MAX_PLAIN_CHANNELS:
+        if file.channels <= _MAX_PLAIN_CHANNELS or file.format != "OGG":
             yield from _iterate_with_soundfile(file, path)
             return
     yield from _iterate_with_av(path)
@@ -122,7 +124,7 @@ def begin_s(stream: AudioStream, default_s: Fraction) -> Fraction:
 
 
 def _iterate_with_soundfile(file: soundfile.SoundFile, path: Path) -> Iterator[SoundChunk]:
-    rate_hz, channels = int(file.samplerate), LAYOUTS[file.channels]
+    rate_hz, channels = int(file.samplerate), named(("",) * file.channels)
     try:
         for block in file.blocks(_CHUNK_SAMPLES, dtype="float32", always_2d=True):
             yield SoundChunk(np.asarray(block, np.float32), rate_hz, channels)
@@ -166,7 +168,9 @@ class _Placed:
 
     def __init__(self, first: AudioFrame, stream: AudioStream, zero: Fraction) -> None:
         self._rate_hz = first.sample_rate
-        self._channels = named(tuple(channel.name for channel in first.layout.channels))
+        names = tuple(channel.name for channel in first.layout.channels)
+        num_channels = first.layout.nb_channels
+        self._channels = named(names if len(names) == num_channels else ("",) * num_channels)
         self._layout = first.layout
         self._format = (first.format.name, first.layout.name, first.sample_rate)
         self._resampler = self._new_resampler()

@@ -20,6 +20,9 @@ MUXERS = {
 }
 """FFmpeg's names; its own guess for .m4v is a bare MPEG-4 stream."""
 
+USUAL_CHANNELS = (1, 2, 6, 8)
+"""Mono, stereo, 5.1, 7.1: layouts whose number of channels says which they are."""
+
 QUICKTIME = ("mp4", "mov", "m4v")
 """Containers with edit lists, which hide what lies before time 0."""
 
@@ -144,7 +147,10 @@ QUICKTIME_TAGS = {
 
 _SAMPLE_RATES = {"aac": 96000, "libopus": 48000}
 _BIT_RATES = {1: "128k", 2: "192k", 6: "448k", 8: "640k"}
-"""Near transparent for AAC and Opus; Opus takes at most 256 kbit/s for each channel."""
+"""Near transparent for AAC and Opus, which takes at most 256 kbit/s for each channel.
+
+More than eight channels are no loudspeakers and become one.
+"""
 
 _HARDWARE = tuple(f"{kind}_{by}" for kind in ("h264", "hevc") for by in ("nvenc", "qsv", "videotoolbox"))
 _VIDEO_OF_WEBM = ("libvpx", "libvpx-vp9", "libaom-av1", "libsvtav1")
@@ -166,16 +172,17 @@ def codec_name(decoder: str) -> str:
 def audio_encoder(container: str) -> str:
     """What sound is encoded with where a container cannot take it as it is.
 
-    AVI has no times for sound, so an encoder's delay could not be taken out again: it gets plain samples.
+    AVI has no times for sound and Matroska none before 0, so AAC's delay could not be taken out again: they
+    get plain or losslessly coded samples.
     """
-    return {"webm": "libopus", "avi": "pcm_s16le"}.get(container, "aac")
+    return {"webm": "libopus", "avi": "pcm_s16le", "mkv": "flac"}.get(container, "aac")
 
 
 def bit_rate(encoder: str, num_channels: int) -> str:
     """For an encoder and so many channels; empty where it has none."""
-    if encoder.startswith("pcm"):
+    if encoder == "flac" or encoder.startswith("pcm"):
         return ""
-    return next((rate for count, rate in _BIT_RATES.items() if num_channels <= count), _BIT_RATES[8])
+    return next((rate for count, rate in _BIT_RATES.items() if num_channels <= count), _BIT_RATES[1])
 
 
 def encoded_rate(encoder: str, sample_rate_hz: int) -> int | None:

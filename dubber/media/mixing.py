@@ -17,6 +17,7 @@ import soxr
 
 from dubber.errors import MediaError
 from dubber.media.decoding import SoundChunk, iterate_sound
+from dubber.media.formats import USUAL_CHANNELS
 from dubber.ops.channels import LAYOUTS, mix_matrix
 from dubber.types import Float32
 
@@ -25,9 +26,6 @@ FADE_S = 0.01
 
 MAX_RATE_HZ = 48000
 """What players and encoders take everywhere."""
-
-_USUAL_CHANNELS = (1, 2, 6, 8)
-"""Mono, stereo, 5.1, 7.1: layouts whose number of channels says which they are."""
 
 _BLOCK_SAMPLES = 1 << 16
 _LARGEST_WAV_BYTES = 2**32 - 2**16
@@ -109,7 +107,7 @@ def mix_sound(job: MixJob, wav: Path, scratch: Path) -> Mixed:
     formats = [_format(path) for path in heard if path != job.own or _has_sound(path)]
     rate_hz = min(max(rate for rate, _ in formats), MAX_RATE_HZ)
     num_wanted = max(count for _, count in formats)
-    wanted = LAYOUTS[next((n for n in _USUAL_CHANNELS if n >= num_wanted), _USUAL_CHANNELS[-1])]
+    wanted = LAYOUTS[next((n for n in USUAL_CHANNELS if n >= num_wanted), USUAL_CHANNELS[-1])]
     num_samples = round(job.duration_s * rate_hz)
     raw = scratch / "mix.w64"
     try:

@@ -69,7 +69,10 @@ def plan_audio(
     has_low_rate = info.codec == "mp3" and info.sample_rate_hz < _MIN_MP3_RATE_HZ
     # AVI tells no times of sound: what begins later would begin too early.
     has_no_times = container == "avi" and info.delay_s > 0
-    if may_copy and info.codec in formats.PLAYED_AUDIO[container] and not has_low_rate and not has_no_times:
+    # QuickTime spells other layouts out, which some decoders cannot read.
+    is_odd = container in formats.QUICKTIME and info.num_channels not in formats.USUAL_CHANNELS
+    is_refused = has_low_rate or has_no_times or is_odd
+    if may_copy and info.codec in formats.PLAYED_AUDIO[container] and not is_refused:
         return AudioPlan("copy", info, output_s, heard_s=cut_s)
     encoder = formats.audio_encoder(container)
     return AudioPlan(encoder, info, output_s, heard_s=cut_s)

@@ -35,6 +35,7 @@ _LETTERS: dict[Kind, str] = {
     "attachment": "t",
 }
 
+_MOST_CHANNELS = 8
 _LAYOUTS = "mono|stereo|5.1|7.1"
 """Channel layouts that all encoders take; others get the next larger one."""
 
@@ -294,6 +295,9 @@ def _encoded_audio(number: int, encoder: str, kind: tuple[str, int, int], ends: 
     if codec.startswith(("pcm_f32", "pcm_f64")):
         # Floating point may hold what is no number, which encoders refuse.
         chain.insert(0, "aeval=if(isnan(val(ch))+isinf(val(ch))\\,0\\,val(ch)):c=same")
+    if num_channels > _MOST_CHANNELS:  # no loudspeakers: microphones, whose mean is heard
+        mean = "+".join(f"{1 / num_channels:.6f}*c{number}" for number in range(num_channels))
+        chain.append(f"pan=mono|c0={mean}")
     if not encoder.startswith("pcm"):
         chain.append(f"aformat=channel_layouts={_LAYOUTS}")
     chain += ends
