@@ -44,8 +44,8 @@ SPEECH_ADVICE = "The second argument must hold the speech to be said."
 
 _CHUNK_SAMPLES = 1 << 16
 _MAX_PLAIN_CHANNELS = 2
-"""soundfile does not tell which loudspeaker a channel is for. From three on it matters; Vorbis and Opus have an
-order of their own, other files that of `LAYOUTS`.
+"""soundfile does not tell which loudspeaker a channel is for. From three on it matters; Vorbis and Opus have
+an order of their own, other files that of `LAYOUTS`.
 """
 _MIN_DELAY_S = 0.0005
 _MIN_GAP_S, _MAX_GAP_S = 0.1, 600.0
