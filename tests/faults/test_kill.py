@@ -16,7 +16,8 @@ from tests.faults.jobs import Job, dubber_command, faults_of_cache, make_jobs
 pytestmark = pytest.mark.slow
 
 WAITING = """
-import os, sys, threading, time
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 from dubber.engine.watchdog import Pulse
 stage, number = os.environ["WAIT_IN"].rsplit(":", 1)
 count = [0]
@@ -50,8 +51,8 @@ STAGES = {
     "deflicker": 24,
     "remux": 24,
 }
-"""Steps that a stage tells of, at least: its beginning, and its frames where it goes through them. What blends
-frames goes on inside `remux`.
+"""Steps that a stage tells of, at least: its beginning, and its frames where it goes through them. What
+blends frames goes on inside `remux`.
 """
 
 
