@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 SPEECH_ADVICE = "The second argument must hold the speech to be said."
 
 _CHUNK_SAMPLES = 1 << 16
+_MOST_PCM_CHANNELS = 6
 _MAX_PLAIN_CHANNELS = 2
 """soundfile does not tell which loudspeaker a channel is for. From three on it matters; Vorbis and Opus have
 an order of their own, other files that of `LAYOUTS`.
@@ -105,6 +106,11 @@ def audio_stream(container: InputContainer, path: Path) -> AudioStream:
     return next(chosen, tracks[0])
 
 
+def is_unreadable(codec: str, num_channels: int) -> bool:
+    """Whether PyAV up to 19.0 ends the process on QuickTime's sound: where it spells its own layout out."""
+    return codec.startswith("pcm_") and num_channels > _MOST_PCM_CHANNELS
+
+
 def zero_s(container: InputContainer) -> Fraction:
     """When time 0 is, on the container's clock."""
     picture_s = first_picture_s(container)
@@ -136,6 +142,10 @@ def _iterate_with_soundfile(file: soundfile.SoundFile, path: Path) -> Iterator[S
 def _iterate_with_av(path: Path) -> Iterator[SoundChunk]:
     with open_media(path) as container:
         stream = audio_stream(container, path)
+        is_quicktime = "mov" in container.format.name.split(",")
+        if is_quicktime and is_unreadable(stream.codec_context.name, stream.channels):
+            message = f"Uncompressed sound of {stream.channels} channels cannot be read from QuickTime files."
+            raise MediaError(message, where=str(path), advice="Convert the sound to WAV or FLAC.")
         placed: _Placed | None = None
         for frame in _decoded(container, stream, path):
             if placed is None:

@@ -20,6 +20,7 @@ from dubber.media import formats
 from dubber.media.audio import AudioInfo, audio_info
 from dubber.media.container import open_media
 from dubber.media.decoder import has_alpha_beside
+from dubber.media.decoding import is_unreadable
 from dubber.media.mux_command import AudioPlan, MuxJob, Words, chapters_text, mux_command
 from dubber.media.streams import Kind, SourceStreams, StreamPlan, cover_pictures
 
@@ -69,8 +70,8 @@ def plan_audio(
     has_low_rate = info.codec == "mp3" and info.sample_rate_hz < _MIN_MP3_RATE_HZ
     # AVI tells no times of sound: what begins later would begin too early.
     has_no_times = container == "avi" and info.delay_s > 0
-    # QuickTime spells other layouts out, which some decoders cannot read.
-    is_odd = container in formats.QUICKTIME and info.num_channels not in formats.USUAL_CHANNELS
+    # QuickTime spells the layout of plain samples out, which PyAV cannot read beyond 5.1.
+    is_odd = container in formats.QUICKTIME and is_unreadable(info.codec, info.num_channels)
     is_refused = has_low_rate or has_no_times or is_odd
     if may_copy and info.codec in formats.PLAYED_AUDIO[container] and not is_refused:
         return AudioPlan("copy", info, output_s, heard_s=cut_s)

@@ -8,6 +8,7 @@ import soundfile
 
 from dubber.errors import MediaError
 from dubber.media.audio import audio_duration_s, audio_info, open_speech, read_speech, read_wav, write_speech
+from dubber.media.mux import find_ffmpeg, run_ffmpeg
 from dubber.types import Speech, StoredFile
 from tests.conftest import real_clip
 from tests.media.clips import read_audio, tone, write_aac, write_clip, write_talk, write_tone
@@ -121,3 +122,13 @@ def test_missing_extracted_speech_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="cannot be read") as raised, open_speech(speech):
         pass
     assert raised.value.where.endswith("gone.wav")
+
+
+def test_quicktime_sound_that_would_end_the_process_is_refused(tmp_path: Path) -> None:
+    wav = write_tone(tmp_path / "eight.wav", 0.5, 48000, 8)
+    run_ffmpeg(
+        [find_ffmpeg(), "-loglevel", "error", "-i", str(wav), "-c", "copy", str(tmp_path / "eight.mov")]
+    )
+    with pytest.raises(MediaError, match="8 channels"):
+        read_audio(tmp_path / "eight.mov")
+    assert len(read_audio(wav)[0]) == 24000

@@ -48,6 +48,16 @@ def test_audio_is_copied_where_it_fits(codec: str, container: str, rate_hz: int,
     assert not plan_audio(AudioInfo(codec, rate_hz, 1, 3.0), container, 3.0, 4.0, may_copy=False).is_copied
 
 
+@pytest.mark.parametrize(("channels", "is_copied"), [(6, True), (7, False), (8, False)])
+def test_plain_samples_of_many_channels_are_not_copied_to_quicktime(
+    tmp_path: Path, video: Path, channels: int, is_copied: bool
+) -> None:
+    audio = write_tone(tmp_path / "a.wav", 1.0, 48000, channels)
+    muxed = mux(video, audio, tmp_path / "o.mov", heard_s=1.0, output_s=1.0)
+    assert muxed.is_audio_copied is is_copied
+    verify_output(tmp_path / "o.mov", Expected(25, 1.0, (48, 64)))
+
+
 def test_audio_is_cut_where_it_is_longer_than_what_is_heard() -> None:
     info = AudioInfo("aac", 44100, 1, 3.0)
     assert plan_audio(info, "mp4", 2.0, 2.0).heard_s == 2.0
