@@ -17,7 +17,15 @@ import soxr
 
 from dubber.errors import MediaError
 from dubber.media.container import check_readable, open_media
-from dubber.media.decoding import SPEECH_ADVICE, audio_stream, begin_s, iterate_sound, start_s, zero_s
+from dubber.media.decoding import (
+    SPEECH_ADVICE,
+    audio_stream,
+    begin_s,
+    iterate_sound,
+    num_channels_of,
+    start_s,
+    zero_s,
+)
 from dubber.media.formats import codec_name
 from dubber.ops.channels import mono_weights
 from dubber.types import Float32, Speech
@@ -299,7 +307,7 @@ def _described(container: InputContainer, path: Path) -> AudioInfo:
     return AudioInfo(
         codec=codec_name(stream.codec_context.name),
         sample_rate_hz=int(stream.codec_context.sample_rate or 0),
-        num_channels=int(stream.channels),
+        num_channels=num_channels_of(stream),
         duration_s=float("nan") if duration_s is None else duration_s,
         delay_s=float(max(begin_s(stream, zero) - zero, Fraction(0))),
         lead_s=float(zero - start_s(container)),

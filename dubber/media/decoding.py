@@ -10,6 +10,7 @@ Index letters: S samples, C channels.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -97,13 +98,27 @@ def audio_stream(container: InputContainer, path: Path) -> AudioStream:
     """The audio track that players choose: the default one, else the first.
 
     Raises:
-        MediaError: There is none.
+        MediaError: There is none, or PyAV cannot read it.
     """
     tracks = decodable(container.streams.audio)
     if not tracks:
         raise MediaError("The file has no audio stream.", where=str(path), advice=SPEECH_ADVICE)
     chosen = (track for track in tracks if track.disposition & av.stream.Disposition.default)
-    return next(chosen, tracks[0])
+    track = next(chosen, tracks[0])
+    num_channels = num_channels_of(track)
+    if "mov" in container.format.name.split(",") and is_unreadable(track.codec_context.name, num_channels):
+        message = f"Uncompressed sound of {num_channels} channels cannot be read from QuickTime files."
+        raise MediaError(message, where=str(path), advice="Convert the sound to WAV or FLAC.")
+    return track
+
+
+def num_channels_of(track: AudioStream) -> int:
+    """Channels of a track; of uncompressed sound by its bit rate, since asking PyAV may end the process."""
+    context = track.codec_context
+    bits = re.search(r"^pcm_[a-z]+(\d+)", context.name)
+    if bits is None or not context.bit_rate or not context.sample_rate:
+        return int(track.channels)
+    return round(context.bit_rate / (context.sample_rate * int(bits[1])))
 
 
 def is_unreadable(codec: str, num_channels: int) -> bool:
@@ -142,10 +157,6 @@ def _iterate_with_soundfile(file: soundfile.SoundFile, path: Path) -> Iterator[S
 def _iterate_with_av(path: Path) -> Iterator[SoundChunk]:
     with open_media(path) as container:
         stream = audio_stream(container, path)
-        is_quicktime = "mov" in container.format.name.split(",")
-        if is_quicktime and is_unreadable(stream.codec_context.name, stream.channels):
-            message = f"Uncompressed sound of {stream.channels} channels cannot be read from QuickTime files."
-            raise MediaError(message, where=str(path), advice="Convert the sound to WAV or FLAC.")
         placed: _Placed | None = None
         for frame in _decoded(container, stream, path):
             if placed is None:

@@ -17,6 +17,7 @@ import av
 from dubber.errors import ConfigError
 from dubber.media import formats
 from dubber.media.container import open_media, video_stream
+from dubber.media.decoding import num_channels_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -324,7 +325,7 @@ def _described(stream: Stream, kind: Kind) -> SourceStream:
         codec="" if kind == "attachment" else formats.codec_name(codec),
         language="" if language == "und" else language,
         title=stream.metadata.get("filename" if kind in ("attachment", "cover") else "title", ""),
-        num_channels=getattr(stream, "channels", 0) if kind == "audio" else 0,
+        num_channels=num_channels_of(stream) if stream.type == "audio" and context is not None else 0,
         sample_rate_hz=int(getattr(context, "sample_rate", 0) or 0) if kind == "audio" else 0,
         is_default=bool(stream.disposition & av.stream.Disposition.default),
     )
