@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import av
 
@@ -20,6 +20,7 @@ from dubber.media.container import open_media, video_stream
 from dubber.media.decoding import num_channels_of
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.stream import Stream
 
@@ -325,7 +326,7 @@ def _described(stream: Stream, kind: Kind) -> SourceStream:
         codec="" if kind == "attachment" else formats.codec_name(codec),
         language="" if language == "und" else language,
         title=stream.metadata.get("filename" if kind in ("attachment", "cover") else "title", ""),
-        num_channels=num_channels_of(stream) if stream.type == "audio" and context is not None else 0,
+        num_channels=num_channels_of(cast("AudioStream", stream)) if kind == "audio" and context else 0,
         sample_rate_hz=int(getattr(context, "sample_rate", 0) or 0) if kind == "audio" else 0,
         is_default=bool(stream.disposition & av.stream.Disposition.default),
     )
