@@ -103,12 +103,12 @@ def run(
     if dry_run:
         _show_plan(*_plan(dub_config, video, said, output, runtime), is_json=json, forced_from=from_stage)
         return
-    if until_stage is None:
-        _look_first(video, said, output, dub_config, runtime, is_overwrite=overwrite, is_strict=strict)
     if side_by_side is not None:
         _check_side_by_side(
             side_by_side, (video, *said.files), output, dub_config, until_stage, is_overwrite=overwrite
         )
+    if until_stage is None:
+        _look_first(video, said, output, dub_config, runtime, is_overwrite=overwrite, is_strict=strict)
     with progress_display(is_quiet=quiet) as progress:
         result = dub(
             video,
@@ -239,9 +239,10 @@ def _look_first(
     """
     from dubber import preflight
     from dubber.cli.check import show_findings
-    from dubber.output import default_output
+    from dubber.output import container_of, default_output
 
     output = output or default_output(video)
+    container_of(output)  # what was asked comes before what the files hold
     found = preflight.quick(
         preflight.Request(video, said, output, config, runtime, is_overwrite=is_overwrite)
     )
