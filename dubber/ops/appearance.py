@@ -46,7 +46,7 @@ NUM_OWN = _NUM_HOG + _NUM_COLOURS + 3 * len(_SHAPE_POINTS)
 """Numbers of a look without a recogniser's."""
 
 _COLOUR_WEIGHT, _SHAPE_WEIGHT = 4.0, 10.0
-"""Of 380 looks at 60 people in clips for training and development, these told most pairs from one clip, a
+"""Of 390 looks at people in clips for training and development, these told most pairs from one clip, a
 second apart, from pairs of two people.
 """
 
