@@ -209,6 +209,10 @@ class Store:
                 raise MediaError(
                     "The file is still being written.", where=str(path), advice="Wait until it is whole."
                 )
+        except UnicodeEncodeError as error:
+            name = os.fsencode(path).decode("utf-8", "replace")
+            message, advice = "The file's name is not valid UTF-8.", "Rename the file."
+            raise MediaError(message, where=name, advice=advice) from error
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise MediaError("There is no such file.", where=str(path), advice="Check the path.") from error
         except OSError as error:

@@ -322,3 +322,10 @@ def test_weights_are_verified(runtime: Runtime, tmp_path: Path) -> None:
         WeightsFolder(folder).open("w")
     with pytest.raises(WeightsError, match="No weights named"):
         WeightsFolder(folder).entry("v")
+
+
+def test_names_that_are_no_utf8_are_refused(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.wav")
+    path.write_bytes(b"x")
+    with pytest.raises(MediaError, match="UTF-8"):
+        Store(runtime.cache_dir).source_sha256(path)
