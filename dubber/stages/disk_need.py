@@ -16,6 +16,7 @@ from dubber.engine.plan import Node, Plan
 from dubber.engine.stage import Stage
 from dubber.engine.store import Store
 from dubber.stages.adapt import Adapt
+from dubber.stages.mix import Mix
 from dubber.stages.remux import Remux
 from dubber.stages.render import Render, RenderParams
 from dubber.stages.speech import ExtractSpeech
@@ -39,6 +40,12 @@ _FRAME_BYTES = {"timeline": 13, "translate": 125, "retime": 6}
 
 _SPEECH_BYTES_PER_S = 32_000
 """16 bit at 16 kHz."""
+
+_MIX_BYTES_PER_S = 48_000 * 2 * 3
+"""24 bit stereo at 48 kHz."""
+
+_MIX_SCRATCH_PER_S = 48_000 * 2 * 4
+"""Each voice, and their sum, in 32 bit."""
 
 _PAINTER_BYTES = 8_200_000
 """A painter that has learned somebody."""
@@ -183,6 +190,8 @@ def _kept_bytes(stage: Stage[Any], extent: _Extent) -> float:
         "track": _TRACK_BYTES * extent.num_source,
         "fit": _FIT_BYTES * extent.num_source,
         "speech": _SPEECH_BYTES_PER_S * extent.speech_s,
+        "lines": _SPEECH_BYTES_PER_S * extent.source_s,
+        "mix": _MIX_BYTES_PER_S * max(extent.out_s, extent.speech_s),
         "own_speech": _SPEECH_BYTES_PER_S * extent.source_s,
         "adapt": _PAINTER_BYTES,
     }.get(stage.name, 0)
@@ -194,6 +203,9 @@ def _scratch_bytes(stage: Stage[Any], extent: _Extent) -> float:
         return 2 * _PEOPLE_BYTES * extent.num_source
     if stage.name == "track":
         return _TRACK_BYTES * extent.num_source
+    if isinstance(stage, Mix):
+        num_voices = len({line.voice_index for line in stage.params.lines})
+        return (1 + num_voices) * _MIX_SCRATCH_PER_S * max(extent.out_s, extent.speech_s)
     if isinstance(stage, Adapt):
         lessons = min(stage.params.num_lessons, extent.num_source)
         return lessons * (1 + _NUM_EXEMPLARS) * 3 * extent.patch_px()
