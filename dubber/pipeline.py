@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,11 @@ class DubPlan:
     paintings: tuple[Painting, ...]
     frames: Ref[FrameStream]
     dubbed: Ref[DubbedVideo]
+
+    def of_speaker(self, number: int) -> DubPlan:
+        """The same plan as seen by one of the speakers, counting from 0, as if there were no others."""
+        person, painting = self.performances[number], self.paintings[number]
+        return replace(self, performances=(person,), paintings=(painting,))
 
     @property
     def speech(self) -> Ref[Speech]:

@@ -66,11 +66,14 @@ def export(dub_plan: DubPlan, runtime: Runtime, folder: Path) -> None:
     Args:
         dub_plan: A plan that was run.
         runtime: Names the cache.
-        folder: Made if absent; files of the same names are replaced.
+        folder: Made if absent; files of the same names are replaced. Of several speakers, the second one's
+            files go into its folder `speaker_2`, and so on.
 
     Raises:
         OutputFolderError: The folder cannot be written.
     """
+    for number in range(1, len(dub_plan.performances)):
+        export(dub_plan.of_speaker(number), runtime, folder / f"speaker_{number + 1}")
     run = Run(dub_plan.plan, runtime)
     clip, track, coeffs = run.peek(dub_plan.clip), run.peek(dub_plan.track), run.peek(dub_plan.coeffs)
     speech, timeline = run.peek(dub_plan.speech), run.peek(dub_plan.timeline)

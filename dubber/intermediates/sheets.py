@@ -96,10 +96,11 @@ def stage_sheet(
 
 
 def around(dub_plan: DubPlan, stage: str) -> tuple[Ref[Mouths], Ref[Mouths]]:
-    """The patches that a finishing stage takes, its last input, and those that it makes."""
-    nodes, made = dub_plan.plan.nodes, dub_plan.plan.index_of(stage)
-    taken = nodes[made].inputs[-1]
-    return Ref(nodes[taken].key, taken), Ref(nodes[made].key, made)
+    """The patches that a finishing stage takes and those that it makes, of the first speaker."""
+    return {
+        "teeth": (dub_plan.rendered, dub_plan.toothed),
+        "deflicker": (dub_plan.toothed, dub_plan.mouths),
+    }[stage]
 
 
 def check_sheet(output: Path, *, is_overwrite: bool) -> None:
