@@ -16,11 +16,13 @@ from dubber.engine.plan import Plan, Ref
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightsFolder, default_weights_dir
+from dubber.errors import ConfigError
 from dubber.outcome import DubResult, describe
 from dubber.output import check_encoding, check_output, container_of, default_output, publish
-from dubber.pipeline import plan_dub
+from dubber.pipeline import DubPlan, plan_dub
 from dubber.script import Script, whole
 from dubber.stages.disk_need import disk_need
+from dubber.types import Timeline
 
 
 def make_runtime(
@@ -105,7 +107,8 @@ def dub(
     target = dub_plan.dubbed.index if until_stage is None else _last_stored(plan, plan.index_of(until_stage))
     run.check_weights(target)
     if target > dub_plan.timeline.index:
-        run.get(dub_plan.timeline)  # cheap, and headers do not always tell how long a video is
+        # Cheap, and headers do not always tell how long a video is.
+        _check_lines(dub_plan.script, run.get(dub_plan.timeline))
     need = disk_need(plan, run.store, target, run.forced, keeps_all=runtime.keeps_all)
     output_bytes = need.output_bytes if until_stage is None else 0
     check_space([(runtime.cache_dir, need.cache_bytes), (output.parent, output_bytes)])
@@ -113,9 +116,43 @@ def dub(
     if until_stage is not None:
         run.get(Ref(plan.nodes[target].key, target))
         return DubResult(None, stages=tuple(run.reports), seconds=time.perf_counter() - started)
+    _check_speakers(run, dub_plan)
     dubbed = run.get(dub_plan.dubbed)
     publish(dubbed.file.path, output, is_overwrite=is_overwrite)
     return describe(run, dub_plan, dubbed, output, started)
+
+
+def _check_lines(script: Script, timeline: Timeline) -> None:
+    """Something of a script must lie within the film.
+
+    Raises:
+        ConfigError: Nothing does.
+    """
+    first_s = min(line.start_s for line in script.lines)
+    if first_s >= timeline.duration_s:
+        raise ConfigError(
+            f"The first line begins at {first_s:g} s; the film lasts {timeline.duration_s:.2f} s.",
+            where="--start, --script",
+            advice="Times are seconds from the film's first picture.",
+        )
+
+
+def _check_speakers(run: Run, dub_plan: DubPlan) -> None:
+    """Several speakers must be several people.
+
+    Raises:
+        ConfigError: Two of them are one.
+    """
+    names: dict[int, str] = {}
+    for who, person in zip(dub_plan.script.speakers, dub_plan.performances, strict=False):
+        number = int(run.get(person.track).identity_id_T.max())
+        if number in names:
+            raise ConfigError(
+                f"The speakers '{names[number]}' and '{who}' are the same person.",
+                where="--speaker",
+                advice="`dubber faces VIDEO` shows who is in the film.",
+            )
+        names[number] = who
 
 
 def _last_stored(plan: Plan, index: int) -> int:

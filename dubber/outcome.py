@@ -18,7 +18,6 @@ AUDIBLE_CUT_S = 0.1
 
 
 REASONS = {
-    WhyNot.USABLE: "something stands before the face",
     WhyNot.NO_FACE: "no face",
     WhyNot.OTHER_PERSON: "only other people",
     WhyNot.TOO_SMALL: "the face is too small",
@@ -136,15 +135,28 @@ def _warnings(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> list[str]:
     found += dubbed.left_out
     if dub_plan.script.keeps_rest and not dubbed.num_copied_frames:
         found.append(f"All pictures were encoded anew: {dubbed.why_not_copied}")
-    timeline = run.get(dub_plan.timeline)
+    found += _cut_speech(run, dub_plan)
+    return found
+
+
+def _cut_speech(run: Run, dub_plan: DubPlan) -> list[str]:
+    """What of the speech is not heard."""
+    timeline, script = run.get(dub_plan.timeline), dub_plan.script
+    if script.has_places:
+        last_s = max(line.end_s for line in script.lines)
+        lost_s = max(last_s - timeline.duration_s, 0.0)
+        return (
+            [f"The last {lost_s:.1f} s of the lines lie behind the film's end."]
+            if lost_s > AUDIBLE_CUT_S
+            else []
+        )
     said_s = max(run.get(person.speech).duration_s for person in dub_plan.performances)
     cut_s = said_s - timeline.audio_duration_s
-    if cut_s > AUDIBLE_CUT_S:
-        found.append(
-            f"The last {cut_s:.1f} s of the speech were cut off (--length {timeline.mode}); "
-            "auto, retime, loop, bounce and remap keep all of it."
-        )
-    return found
+    if cut_s <= AUDIBLE_CUT_S:
+        return []
+    others = "loop, bounce and remap" if script.num_speakers > 1 else "auto, retime, loop, bounce and remap"
+    said = f"The last {cut_s:.1f} s of the speech were cut off (--length {timeline.mode})"
+    return [f"{said}; {others} keep all of it."]
 
 
 def passed_through(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> tuple[PassedThrough, ...]:
@@ -159,9 +171,12 @@ def passed_through(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> tuple[Pa
     is_missed_N = np.zeros(timeline.num_frames, np.bool_)
     why_N = np.zeros(timeline.num_frames, np.int8)
     for person in dub_plan.performances:
-        is_asked_N = run.get(person.expression).is_asked_N & ~dubbed.is_dubbed_N
-        why_N = np.where(is_asked_N & ~is_missed_N, _why(run, person, retime), why_N)
-        is_missed_N |= is_asked_N
+        expression, why_person_N = run.get(person.expression), _why(run, person, retime)
+        is_lost_N = expression.is_asked_N & ~dubbed.is_dubbed_N
+        if len(dub_plan.performances) > 1:  # others may be dubbed meanwhile; who is silent is not missed
+            is_lost_N = expression.is_asked_N & ~expression.is_silent_N & (why_person_N != WhyNot.USABLE)
+        why_N = np.where(is_lost_N & ~is_missed_N, why_person_N, why_N)
+        is_missed_N |= is_lost_N
     return tuple(_ranges(timeline, is_missed_N, why_N))
 
 

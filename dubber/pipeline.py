@@ -12,7 +12,7 @@ from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Runtime
 from dubber.engine.store import Store
 from dubber.errors import ConfigError
-from dubber.script import Line, Script, check_voices, whole
+from dubber.script import Line, Script, check_files, whole
 from dubber.stages.adapt import Adapt
 from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
@@ -180,14 +180,15 @@ def plan_dub(
     """
     plan = Plan(runtime.weights, store or Store(runtime.cache_dir))
     script = said if isinstance(said, Script) else whole(said)
-    durations_s = [] if script.is_simple else check_voices(script)
+    durations_s = [] if script.is_simple else check_files(script)
     script = script.resolved(durations_s) if script.has_places else script
     video, voices = plan.source(video_path), tuple(plan.source(voice) for voice in script.voices)
 
     clip = plan.add(Demux(config.demux), video)
     heard = [plan.add(ExtractSpeech(config.speech), voice) for voice in voices]
-    speeches = [_speech_of(plan, script, speaker, heard) for speaker in range(script.num_speakers)]
-    timeline = plan.add(SetLength(_length(config, script)), clip, *speeches)
+    speeches = [_speech_of(plan, script, speaker, clip, heard) for speaker in range(script.num_speakers)]
+    throughout = [heard[voice] for voice in script.whole_voices] if script.has_places else []
+    timeline = plan.add(SetLength(_length(config, script)), clip, *speeches, *throughout)
 
     people = plan_people(plan, config.people, video, clip)
     own_speech = plan.add(ExtractOwnSpeech(), video)
@@ -259,7 +260,9 @@ def _paint(
     return Painting(adapted, rendered, toothed, mouths)
 
 
-def _speech_of(plan: Plan, script: Script, speaker: int, heard: list[Ref[Speech]]) -> Ref[Speech]:
+def _speech_of(
+    plan: Plan, script: Script, speaker: int, clip: Ref[Clip], heard: list[Ref[Speech]]
+) -> Ref[Speech]:
     """What a speaker says, where the film has it."""
     lines = script.lines_of(speaker)
     if not script.has_places:
@@ -269,7 +272,7 @@ def _speech_of(plan: Plan, script: Script, speaker: int, heard: list[Ref[Speech]
         PlacedLine(voice=used.index(line.voice), start_s=line.start_s, end_s=line.end_s, from_s=line.from_s)
         for line in lines
     ]
-    return plan.add(PlaceLines(PlaceParams(lines=tuple(placed))), *(heard[voice] for voice in used))
+    return plan.add(PlaceLines(PlaceParams(lines=tuple(placed))), clip, *(heard[voice] for voice in used))
 
 
 def _mix(config: DubConfig, script: Script, heard: Sequence[Line]) -> MixParams:
@@ -316,7 +319,8 @@ def _length(config: DubConfig, script: Script) -> LengthParams:
         ConfigError: The configuration wants otherwise.
     """
     mode = config.length.mode
-    if script.keeps_rest or (mode == "auto" and script.num_speakers > 1):
+    has_times = script.has_places or script.num_speakers > 1
+    if script.keeps_rest or (mode == "auto" and has_times):
         if mode not in ("auto", "silence"):
             raise ConfigError(
                 f"Where parts of a film are dubbed, `--length {mode}` cannot be.",

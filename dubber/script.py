@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dubber.errors import ConfigError, MediaError
+from dubber.ops.speaker import parse_speaker
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,9 +23,12 @@ else:
 MOST_BYTES = 16_000_000
 """A script of a day of talk is far smaller; what is larger is something else."""
 
+LONGEST_S = 1e6
+"""Times beyond some days are in another unit than seconds."""
+
 _FORM_ADVICE = (
     'A line is `[[line]]` with start = seconds, end = seconds, speaker = 1, audio = "file.wav"; see README, '
-    "Several speakers."
+    "Who says what, and when."
 )
 
 
@@ -56,15 +60,21 @@ class Script:
         speakers: Whose mouths move, each as `TrackParams.speaker` says it; empty: the one that the
             configuration names.
         lines: What they say.
-        keeps_rest: Whether picture and sound stay the film's own outside the lines; else mouths rest there.
+        whole_voices: Indices of the voices that are heard from their beginning to their end; of the others
+            only the lines are.
         bed: Sound to be heard under the voices.
     """
 
     voices: tuple[Path, ...]
     speakers: tuple[str, ...] = ()
     lines: tuple[Line, ...] = (Line(0, 0),)
-    keeps_rest: bool = False
+    whole_voices: tuple[int, ...] = (0,)
     bed: Path | None = None
+
+    @property
+    def keeps_rest(self) -> bool:
+        """Whether picture and sound stay the film's own outside the lines; else mouths rest there."""
+        return not self.whole_voices
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,8 +89,7 @@ class Script:
     @property
     def is_one_recording(self) -> bool:
         """Whether one file, from its beginning to its end, is all that is to be heard."""
-        is_in_place = all(line.start_s == line.from_s for line in self.lines)
-        return len(self.voices) == 1 and is_in_place and not self.keeps_rest and self.bed is None
+        return len(self.voices) == 1 and self.whole_voices == (0,) and self.bed is None
 
     @property
     def is_simple(self) -> bool:
@@ -119,19 +128,14 @@ class Script:
         return replace(self, lines=tuple(lines))
 
     def heard(self, durations_s: Sequence[float]) -> tuple[Line, ...]:
-        """What is to be heard of the voices: whole recordings, unless their lines were moved in time.
+        """What is to be heard of the voices.
 
         Args:
             durations_s: Seconds of each voice.
         """
-        heard: list[Line] = []
-        for voice, duration_s in enumerate(durations_s):
-            lines = [line for line in self.lines if line.voice == voice]
-            if not self.keeps_rest and all(line.start_s == line.from_s for line in lines):
-                heard.append(Line(0, voice, 0.0, duration_s))
-            else:
-                heard += dict.fromkeys(replace(line, speaker=0) for line in lines)
-        return tuple(heard)
+        whole = [Line(0, voice, 0.0, durations_s[voice]) for voice in self.whole_voices]
+        parts = [replace(line, speaker=0) for line in self.lines if line.voice not in self.whole_voices]
+        return tuple(dict.fromkeys([*whole, *parts]))
 
 
 def whole(audio: Path) -> Script:
@@ -155,18 +159,18 @@ def in_range(audio: Path, start_s: float | None, end_s: float | None) -> Script:
         raise ConfigError(
             f"There is nothing between {line.start_s:g} s and {line.end_s:g} s.", where="--start, --end"
         )
-    return Script((audio,), lines=(line,), keeps_rest=True)
+    return Script((audio,), lines=(line,), whole_voices=())
 
 
 def of_speakers(voices: Mapping[str, Path]) -> Script:
-    """Several people, each saying all of a recording of their own.
+    """Several people, each saying all of a recording.
 
     Args:
         voices: The recording of each speaker.
     """
-    files = tuple(voices.values())
-    lines = tuple(Line(number, number) for number in range(len(files)))
-    return Script(files, tuple(voices), lines)
+    files = tuple(dict.fromkeys(voices.values()))
+    lines = tuple(Line(number, files.index(file)) for number, file in enumerate(voices.values()))
+    return Script(files, tuple(voices), lines, tuple(range(len(files))))
 
 
 class _FileLine(BaseModel):
@@ -175,10 +179,10 @@ class _FileLine(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     speaker: int | str = 1
-    start: float = Field(ge=0)
-    end: float | None = Field(None, gt=0)
+    start: float = Field(ge=0, le=LONGEST_S)
+    end: float | None = Field(None, gt=0, le=LONGEST_S)
     audio: str | None = None
-    start_in_audio: float = Field(0.0, ge=0)
+    start_in_audio: float = Field(0.0, ge=0, le=LONGEST_S)
 
 
 class _File(BaseModel):
@@ -190,7 +194,7 @@ class _File(BaseModel):
     line: tuple[_FileLine, ...] = Field(min_length=1)
 
 
-def read_script(path: Path, audio: Path | None) -> Script:
+def read_script(path: Path, audio: Path | None, names: Mapping[str, str] | None = None) -> Script:
     """Read who says what when: TOML, JSON, or the RTTM that diarisation gives.
 
     Lines that name no audio take theirs from the same time of `audio`; if there is one, it is heard
@@ -200,9 +204,10 @@ def read_script(path: Path, audio: Path | None) -> Script:
     Args:
         path: The file; its suffix says which kind. Files it names lie in its folder or below.
         audio: The recording that diarised lines belong to.
+        names: Who the file's speakers are, each as `TrackParams.speaker` says it; goes before the file's own.
 
     Raises:
-        ConfigError: The file is missing, malformed, or a line has neither audio nor an end.
+        ConfigError: The file is missing or malformed, names nobody, or a line has no audio.
     """
     text = _text_of(path)
     document = _of_rttm(text, path) if path.suffix.lower() == ".rttm" else _parsed(text, path)
@@ -214,34 +219,46 @@ def read_script(path: Path, audio: Path | None) -> Script:
         raise ConfigError(
             f"The script's '{place}' is wrong: {first['msg']}.", where=str(path), advice=_FORM_ADVICE
         ) from error
-    return _assembled(file, path, audio)
+    return _assembled(file, path, audio, names or {})
 
 
-def _assembled(file: _File, path: Path, audio: Path | None) -> Script:
+def _assembled(file: _File, path: Path, audio: Path | None, names: Mapping[str, str]) -> Script:
     voices: dict[Path, int] = {} if audio is None else {audio: 0}
     speakers: dict[str, int] = {}
     lines = []
-    for number, said in enumerate(sorted(file.line, key=lambda each: each.start), 1):
+    for number, said in sorted(enumerate(file.line, 1), key=lambda pair: pair[1].start):
         where = f"{path}, line {number} (from {said.start:g} s)"
         if said.end is not None and said.end <= said.start:
             raise ConfigError(f"It ends at {said.end:g} s, before it begins.", where=where)
-        if said.audio is None and audio is None:
-            raise ConfigError("It names no audio, and none was given beside the script.", where=where)
         voice = audio if said.audio is None else _inside(path, said.audio, where)
-        assert voice is not None  # noqa: S101 - told to the type checker; checked two lines above
-        from_s = said.start if said.audio is None else said.start_in_audio
-        end_s = math.inf if said.end is None else said.end
-        name = str(file.speakers.get(str(said.speaker), said.speaker))
+        if voice is None:
+            raise ConfigError("It names no audio, and none was given beside the script.", where=where)
+        who = names.get(str(said.speaker)) or _who(path, file, str(said.speaker), where)
         lines.append(
             Line(
-                speakers.setdefault(name, len(speakers)),
+                speakers.setdefault(who, len(speakers)),
                 voices.setdefault(voice, len(voices)),
                 said.start,
-                end_s,
-                from_s,
+                math.inf if said.end is None else said.end,
+                said.start if said.audio is None else said.start_in_audio,
             )
         )
-    return Script(tuple(voices), tuple(speakers), tuple(lines), keeps_rest=audio is None)
+    return Script(tuple(voices), tuple(speakers), tuple(lines), () if audio is None else (0,))
+
+
+def _who(path: Path, file: _File, name: str, where: str) -> str:
+    """Whom a line's speaker is, as `TrackParams.speaker` says it.
+
+    Raises:
+        ConfigError: The name means nobody.
+    """
+    who = str(file.speakers.get(name, name))
+    try:
+        picture = parse_speaker(who).picture
+    except ConfigError as error:
+        advice = f"Say who it is: `--speaker {name}=1`, or a table [speakers] in the script."
+        raise ConfigError(f"The speaker '{who}' is nobody known.", where=where, advice=advice) from error
+    return who if picture is None else str(_inside(path, who, where))
 
 
 def _inside(path: Path, name: str, where: str) -> Path:
@@ -302,20 +319,24 @@ def _of_rttm(text: str, path: Path) -> dict[str, Any]:
                 "This is no SPEAKER record: type, file, channel, onset, duration, -, -, name.",
                 where=f"{path}, row {number}",
             ) from error
-        lines.append({"speaker": name, "start": start_s, "end": start_s + length_s})
+        if length_s != 0:
+            lines.append({"speaker": name, "start": start_s, "end": start_s + length_s})
     return {"line": lines}
 
 
-def check_voices(script: Script) -> list[float]:
-    """Seconds of each voice.
+def check_files(script: Script) -> list[float]:
+    """Find out whether all recordings can be read.
+
+    Returns:
+        Seconds of each voice.
 
     Raises:
-        MediaError: One is missing, or has no sound.
+        MediaError: A voice or the bed is missing, or has no sound.
     """
     from dubber.media.audio import audio_duration_s
 
-    durations_s = [audio_duration_s(voice) for voice in script.voices]
-    for voice, duration_s in zip(script.voices, durations_s, strict=True):
+    durations_s = [audio_duration_s(file) for file in script.files]
+    for file, duration_s in zip(script.files, durations_s, strict=True):
         if not duration_s > 0:
-            raise MediaError("The audio is empty.", where=str(voice))
-    return durations_s
+            raise MediaError("The audio is empty.", where=str(file))
+    return durations_s[: len(script.voices)]

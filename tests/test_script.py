@@ -72,6 +72,9 @@ def test_lines_with_their_own_audio(tmp_path: Path, kind: str) -> None:
     path.write_text(TOML if kind == "toml" else json.dumps(document))
     script = read_script(path, None)
     assert script.speakers == ("2", "640,360@1.5")
+    assert script.heard([9.0, 9.0]) == tuple(
+        Line(0, *part) for part in ((0, 1.0, 2.0, 0.0), (1, 4.0, math.inf, 1.5))
+    )
     assert script.voices == (tmp_path / "anna.wav", tmp_path / "takes" / "ben.wav")
     assert script.lines == (Line(0, 0, 1.0, 2.0, 0.0), Line(1, 1, 4.0, math.inf, 1.5))
     assert script.keeps_rest
@@ -93,6 +96,42 @@ def test_diarised_lines_of_one_recording(tmp_path: Path) -> None:
     assert not script.keeps_rest
 
 
+def test_names_of_diarised_speakers(tmp_path: Path) -> None:
+    path = tmp_path / "talk.rttm"
+    path.write_text(
+        "SPEAKER t 1 0 1 - - SPEAKER_00 - -\nSPEAKER t 1 1 0 - - X - -\nSPEAKER t 1 2 1 - - B - -\n"
+    )
+    with pytest.raises(ConfigError, match="nobody known") as caught:
+        read_script(path, tmp_path / "talk.wav")
+    assert "--speaker SPEAKER_00=1" in caught.value.advice
+    script = read_script(path, tmp_path / "talk.wav", {"SPEAKER_00": "2", "B": "longest"})
+    assert script.speakers == ("2", "longest")  # the line without length is none
+
+
+def test_a_named_line_is_heard_no_longer_than_it_lasts(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text('[[line]]\nstart = 0\nend = 2\naudio = "a.wav"')
+    script = read_script(path, tmp_path / "all.wav").resolved([10.0, 8.0])
+    assert script.heard([10.0, 8.0]) == (Line(0, 0, 0.0, 10.0), Line(0, 1, 0.0, 2.0))
+
+
+def test_pictures_of_people_lie_in_the_script_s_folder(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text('[speakers]\nanna = "anna.jpg"\n[[line]]\nspeaker = "anna"\nstart = 0\naudio = "a.wav"')
+    assert read_script(path, None).speakers == (str(tmp_path / "anna.jpg"),)
+    path.write_text(
+        '[speakers]\nanna = "../anna.jpg"\n[[line]]\nspeaker = "anna"\nstart = 0\naudio = "a.wav"'
+    )
+    with pytest.raises(ConfigError, match="outside"):
+        read_script(path, None)
+
+
+def test_one_recording_for_two_speakers_is_heard_once(tmp_path: Path) -> None:
+    script = of_speakers({"1": tmp_path / "a.wav", "2": tmp_path / "a.wav"})
+    assert script.voices == (tmp_path / "a.wav",)
+    assert script.heard([3.0]) == (Line(0, 0, 0.0, 3.0),)
+
+
 def test_a_line_behind_the_end_of_its_recording_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text('[[line]]\nstart = 0\naudio = "a.wav"\nstart_in_audio = 4')
@@ -111,6 +150,7 @@ def test_a_line_behind_the_end_of_its_recording_is_refused(tmp_path: Path) -> No
         ("a.toml", "line = []", "'line' is wrong"),
         ("a.toml", "[[line]]\nstart = -1", "'line.0.start' is wrong"),
         ("a.toml", "[[line]]\nstart = nan", "'line.0.start' is wrong"),
+        ("a.toml", "[[line]]\nstart = 1e17", "'line.0.start' is wrong"),
         ("a.toml", "[[line]]\nstart = 1\nfoo = 2", "'line.0.foo' is wrong"),
         ("a.toml", "[[line]]\nstart = 2\nend = 1", "before it begins"),
         ("a.toml", "[[line]]\nstart = 2", "names no audio"),

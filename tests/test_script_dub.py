@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dubber import DubConfig, dub, make_runtime
 from dubber.errors import ConfigError
 from dubber.media.audio import iterate_audio
-from dubber.script import Line, Script, in_range, of_speakers
+from dubber.script import Line, Script, in_range, of_speakers, read_script
 from tests.synth import make_clip, talking_sound, write_wav
 from tests.traps.make import ffmpeg
 
@@ -98,11 +98,37 @@ def test_a_line_behind_the_film_s_end_and_one_that_reaches_over_it(
     film: Path, cache: Path, tmp_path: Path
 ) -> None:
     said = voice(tmp_path, 1.0, 3)
-    script = Script((said,), lines=(Line(0, 0, 1.2, 2.2), Line(0, 0, 5.0, 6.0)), keeps_rest=True)
+    script = Script((said,), lines=(Line(0, 0, 1.2, 2.2), Line(0, 0, 5.0, 6.0)), whole_voices=())
     output = tmp_path / "dubbed.mp4"
     result = dub(film, script, output, config=EXEMPLAR, runtime=make_runtime(cache_dir=cache, device="cpu"))
     assert (result.num_frames, result.num_dubbed_frames) == (NUM_FRAMES, 10)
-    assert any("cut off" in warning for warning in result.warnings)
+    assert any("4.4 s of the lines lie behind the film's end" in warning for warning in result.warnings)
+
+
+def test_nothing_within_the_film(film: Path, cache: Path, tmp_path: Path) -> None:
+    script = in_range(voice(tmp_path, 1.0, 3), 100.0, None)
+    with pytest.raises(ConfigError, match="the film lasts"):
+        dub(film, script, tmp_path / "o.mp4", runtime=make_runtime(cache_dir=cache, device="cpu"))
+
+
+def test_two_names_of_one_person(film: Path, cache: Path, tmp_path: Path) -> None:
+    script = of_speakers({"1": voice(tmp_path, 1.6, 3), "largest": voice(tmp_path, 1.6, 4)})
+    with pytest.raises(ConfigError, match="same person"):
+        dub(film, script, tmp_path / "o.mp4", runtime=make_runtime(cache_dir=cache, device="cpu"))
+
+
+def test_diarised_speech_is_heard_throughout(film: Path, cache: Path, tmp_path: Path) -> None:
+    """Only one of its speakers has a line, and that ends early: film and sound go on."""
+    rttm = tmp_path / "talk.rttm"
+    rttm.write_text("SPEAKER talk 1 0.4 0.4 <NA> <NA> SPEAKER_00 <NA> <NA>\n")
+    said = voice(tmp_path, NUM_FRAMES / RATE, 3)
+    script = read_script(rttm, said, {"SPEAKER_00": "360,130@0.4"})
+    output = tmp_path / "dubbed.mp4"
+    result = dub(film, script, output, config=EXEMPLAR, runtime=make_runtime(cache_dir=cache, device="cpu"))
+    assert (result.num_frames, result.length_mode) == (NUM_FRAMES, "silence")
+    samples, wanted = heard(output), heard(said)
+    count = min(len(samples), len(wanted))
+    assert np.corrcoef(samples[:count], wanted[:count])[0, 1] > 0.97
 
 
 @pytest.mark.parametrize(
@@ -114,7 +140,7 @@ def test_a_line_behind_the_film_s_end_and_one_that_reaches_over_it(
 )
 def test_lengths_that_cannot_be(film: Path, tmp_path: Path, mode: str, script: Script) -> None:
     voices = tuple(voice(tmp_path, 1.0, seed) for seed, _ in enumerate(script.voices))
-    script = Script(voices, script.speakers, script.lines, script.keeps_rest)
+    script = Script(voices, script.speakers, script.lines, script.whole_voices)
     config = EXEMPLAR.with_overrides({"length.mode": mode})
     with pytest.raises(ConfigError, match=r"--length|retimed"):
         dub(film, script, tmp_path / "o.mp4", config=config, runtime=make_runtime(cache_dir=tmp_path / "c"))

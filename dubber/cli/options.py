@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -33,8 +32,8 @@ class Length(str, Enum):
 class AudioTrackUse(str, Enum):
     """What becomes of the film's own sound track."""
 
-    replace = "replace"
-    add = "add"
+    replaced = "replace"
+    added = "add"
 
 
 _WHO = "Who says what when"
@@ -104,7 +103,7 @@ Speakers = Annotated[
         metavar="WHO[=FILE]",
         help="Whose mouth: largest, longest, auto (whose lips go with the film's sound), a number as `dubber "
         "faces` prints it, X,Y@SECONDS, or a picture of the person. With =FILE what they say; repeat it for "
-        "several people.",
+        "several people. Beside --script NAME=WHO: whom a name in it means.",
         rich_help_panel=_WHO,
         show_default="largest",
     ),
@@ -296,7 +295,11 @@ def build_script(
     """
     from dubber import script as s
 
-    voices = dict(_who_says(speaker) for speaker in speakers or [] if "=" in speaker)
+    if script_file is not None and start is None and end is None:
+        names_of = dict(_pair(speaker, "NAME=WHO") for speaker in speakers or [])
+        return replace(s.read_script(script_file, audio, names_of), bed=bed), None
+    pairs = dict(_pair(speaker, "WHO=FILE") for speaker in speakers or [] if "=" in speaker)
+    voices = {who: Path(file) for who, file in pairs.items()}
     names = [speaker for speaker in speakers or [] if "=" not in speaker]
     is_ranged = start is not None or end is not None
     if len(names) > 1 or (names and voices) or len(voices) < len(speakers or []) - len(names):
@@ -305,8 +308,7 @@ def build_script(
             where="--speaker",
             advice="Say `--speaker 1=anna.wav --speaker 2=ben.wav`, or use `--script`.",
         )
-    ways = [bool(voices), script_file is not None, is_ranged]
-    if sum(ways) > 1 or (names and script_file is not None):
+    if sum([bool(voices), script_file is not None, is_ranged]) > 1:
         raise ConfigError(
             "`--speaker WHO=FILE`, `--script` and `--start/--end` exclude each other.",
             advice="A script can name speakers, files and times.",
@@ -315,8 +317,6 @@ def build_script(
         if audio is not None:
             raise ConfigError("There is AUDIO, and speech for each speaker too.", where=str(audio))
         made = s.of_speakers(voices)
-    elif script_file is not None:
-        made = s.read_script(script_file, audio)
     elif audio is None:
         raise ConfigError("There is no speech.", advice="Name a file with it: `dubber run VIDEO AUDIO`.")
     else:
@@ -324,11 +324,11 @@ def build_script(
     return replace(made, bed=bed), names[0] if names else None
 
 
-def _who_says(speaker: str) -> tuple[str, Path]:
-    who, _, file = speaker.partition("=")
-    if not who or not file:
-        raise ConfigError(f"'{speaker}' is not of the form WHO=FILE.", where="--speaker")
-    return who, Path(file)
+def _pair(speaker: str, form: str) -> tuple[str, str]:
+    first, _, second = speaker.partition("=")
+    if not first or not second:
+        raise ConfigError(f"'{speaker}' is not of the form {form}.", where="--speaker")
+    return first, second
 
 
 def seconds(text: str | None) -> float | None:
@@ -337,15 +337,17 @@ def seconds(text: str | None) -> float | None:
     Raises:
         ConfigError: It is none.
     """
+    from dubber import script as s
+
     if text is None:
         return None
     try:
         parts = [float(part) for part in text.split(":")]
     except ValueError:
         parts = []
-    if not 1 <= len(parts) <= 3 or not all(0 <= part < math.inf for part in parts):
+    if not 1 <= len(parts) <= 3 or not all(0 <= part <= s.LONGEST_S for part in parts):
         raise ConfigError(f"'{text}' is no time.", advice="Say seconds, such as 62.5, or 1:02.5.")
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
 
 
 def adapt_flags(adapt: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.errors import StageError
+from dubber.errors import ConfigError, StageError
 from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
 
 if TYPE_CHECKING:
@@ -134,9 +134,16 @@ class Remux(Stage[DubbedVideo]):
 
     def _encoder(self, clip: Clip) -> str:
         """The encoder to ask for: packets can be copied only beside others of their codec."""
-        if self.params.vcodec == "auto" and self.params.copies_packets:
-            return _SAME_CODEC.get(clip.codec, "auto")
-        return self.params.vcodec
+        from dubber.media.formats import check_container
+
+        if self.params.vcodec != "auto" or not self.params.copies_packets or clip.codec not in _SAME_CODEC:
+            return self.params.vcodec
+        codec = _SAME_CODEC[clip.codec]
+        try:
+            check_container(self.params.container, codec)
+        except ConfigError:
+            return "auto"
+        return codec
 
     def _encode(
         self,

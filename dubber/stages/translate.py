@@ -173,11 +173,11 @@ def _inputs(
 
 def in_ranges(times_s_N: Float64, ranges_s: tuple[tuple[float, float], ...]) -> Bool:
     """(N,) bool, times within any of the half-open ranges; all where there are none."""
-    if not ranges_s:
-        return np.ones(len(times_s_N), np.bool_)
-    starts_s, ends_s = np.array(ranges_s).T
-    is_within_NR = (times_s_N[:, None] >= starts_s) & (times_s_N[:, None] < ends_s)
-    return np.asarray(is_within_NR.any(axis=1), np.bool_)
+    is_within_N = np.full(len(times_s_N), not ranges_s)
+    for start_s, end_s in ranges_s:
+        first, last = np.searchsorted(times_s_N, [start_s, end_s])
+        is_within_N[first:last] = True
+    return is_within_N
 
 
 def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs, name: str) -> None:

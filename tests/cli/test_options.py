@@ -54,6 +54,8 @@ def test_a_script(tmp_path: Path) -> None:
     path.write_text("SPEAKER f 1 0 1 <NA> <NA> 2 <NA> <NA>\n")
     script, who = build_script(AUDIO, None, path, None, None, None)
     assert (script.speakers, who) == (("2",), None)
+    script, _ = build_script(AUDIO, ["2=longest"], path, None, None, None)
+    assert script.speakers == ("longest",)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,8 @@ def test_a_script(tmp_path: Path) -> None:
         (None, ["1="], None, None, "not of the form"),
         (None, ["1=a.wav"], None, "2", "exclude each other"),
         (AUDIO, None, Path("s.toml"), "2", "exclude each other"),
-        (AUDIO, ["1"], Path("s.toml"), None, "exclude each other"),
+        (AUDIO, ["1"], Path("s.toml"), None, "of the form NAME=WHO"),
+        (AUDIO, None, None, "1e9", "no time"),
     ],
 )
 def test_what_cannot_be_meant(
