@@ -146,10 +146,13 @@ def plan(
     script: o.ScriptFile = None,
     start: o.Start = None,
     end: o.End = None,
+    bed: o.Bed = None,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
     adapt: o.AdaptTime = None,
     translator: o.Translator = None,
+    tracker: o.Tracker = None,
+    deinterlace: o.Deinterlace = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     cache: o.CacheDir = None,
@@ -158,10 +161,12 @@ def plan(
 ) -> None:
     """Show which stages a run would do and which are in the cache; does no work."""
     set_up_logging(verbosity=0, is_quiet=False)
-    said, who = o.build_script(audio, speaker, script, start, end, None)
+    said, who = o.build_script(audio, speaker, script, start, end, bed)
     dub_config = o.build_config(
         config,
         settings,
+        demux__deinterlace=deinterlace,
+        people__backend=tracker,
         track__speaker=who,
         length__mode=length,
         render__renderer=renderer,
