@@ -18,6 +18,7 @@ import soxr
 from dubber.errors import MediaError
 from dubber.media.decoding import SoundChunk, iterate_sound
 from dubber.media.formats import USUAL_CHANNELS
+from dubber.media.open_files import OpenFiles
 from dubber.ops.channels import LAYOUTS, mix_matrix
 from dubber.types import Float32
 
@@ -169,12 +170,14 @@ class _Mixer:
         self._own = _Stream(job.own, rate_hz, wanted) if job.own is not None and has_own else None
         self._bed = None if job.bed is None else _Stream(job.bed, rate_hz, wanted)
         self._bed_gain = np.float32(10 ** (job.bed_gain_db / 20))
-        used = sorted({line.voice for line in job.lines})
-        voices = {
-            index: _Voice(job.voices[index], rate_hz, wanted, scratch / f"voice{index}.w64", stack)
-            for index in used
+        self._voices = {
+            number: _Voice(job.voices[number], rate_hz, wanted, scratch / f"voice{number}.w64")
+            for number in sorted({line.voice for line in job.lines})
         }
-        self._lines = [(line, voices[line.voice]) for line in job.lines]
+        self._files = stack.enter_context(
+            OpenFiles(lambda number: soundfile.SoundFile(self._voices[number].passing))
+        )
+        self._lines = [(line.voice, self._voices[line.voice].cut(line)) for line in job.lines]
 
     def block(self, start: int, count: int) -> Float32:
         """(count, D) float32."""
@@ -184,8 +187,9 @@ class _Mixer:
             block_SD += self._own.read(count) * (1 - gone_S)[:, None]
         if self._bed is not None:
             block_SD += self._bed.read(count) * self._bed_gain
-        for line, voice in self._lines:
-            voice.add(block_SD, start, line)
+        for number, cut in self._lines:
+            if cut.first < start + count and cut.last > start:
+                self._voices[number].add(block_SD, start, cut, self._files[number])
         return block_SD
 
 
@@ -209,12 +213,34 @@ class _Stream:
         return whole_SD[:count]
 
 
+@dataclass(frozen=True)
+class _Cut:
+    """A line, in samples of the mix.
+
+    Attributes:
+        first: Where it begins to be heard.
+        last: Where it has ended.
+        at: Middle of the fade at its begin.
+        until: Middle of the fade at its end.
+        offset: From samples of the recording to those of the mix.
+        begins_within: Whether the recording has begun before.
+        ends_within: Whether the recording goes on.
+    """
+
+    first: int
+    last: int
+    at: int
+    until: int
+    offset: int
+    begins_within: bool
+    ends_within: bool
+
+
 class _Voice:
     """A recording in a passing file at the mix's rate, for lines are taken from anywhere in it."""
 
-    def __init__(
-        self, path: Path, rate_hz: int, wanted: tuple[str, ...], passing: Path, stack: ExitStack
-    ) -> None:
+    def __init__(self, path: Path, rate_hz: int, wanted: tuple[str, ...], passing: Path) -> None:
+        self.passing = passing
         self._rate_hz = rate_hz
         pieces = _resampled(iterate_sound(path), rate_hz)
         first = next(pieces, None)
@@ -227,30 +253,33 @@ class _Voice:
             target.write(first.samples_SC)
             for piece in pieces:
                 target.write(piece.samples_SC)
-        self._file = stack.enter_context(soundfile.SoundFile(passing))
+            self._length = target.frames
 
-    def add(self, block_SD: Float32, start: int, line: PlacedLine) -> None:
-        """Add what a block that begins at a sample has of a line.
+    def cut(self, line: PlacedLine) -> _Cut:
+        """Where a line lies in the mix.
 
         A line that is cut out of its recording is faded over the cuts; a whole recording is left alone.
         """
-        length = self._file.frames
         at, begin, end = (round(s * self._rate_hz) for s in (line.at_s, line.from_s, line.until_s))
         fade = round(FADE_S / 2 * self._rate_hz)
-        begins_within, ends_within = begin > 0, end < length
+        begins_within, ends_within = begin > 0, end < self._length
         first = max(begin - fade, 0) if begins_within else 0
-        last = min(end + fade, length) if ends_within else length
-        offset = at - begin  # from samples of the recording to those of the mix
-        first, last = max(first + offset, start, 0), min(last + offset, start + len(block_SD))
+        last = min(end + fade, self._length) if ends_within else self._length
+        offset = at - begin
+        return _Cut(first + offset, last + offset, at, end + offset, offset, begins_within, ends_within)
+
+    def add(self, block_SD: Float32, start: int, cut: _Cut, file: soundfile.SoundFile) -> None:
+        """Add what a block that begins at a sample has of a line."""
+        first, last = max(cut.first, start, 0), min(cut.last, start + len(block_SD))
         if first >= last:
             return
-        self._file.seek(first - offset)
-        samples_SC = self._file.read(last - first, dtype="float32", always_2d=True)
-        seconds_S = (np.arange(first, last) - at) / self._rate_hz
-        if begins_within:
+        file.seek(first - cut.offset)
+        samples_SC = file.read(last - first, dtype="float32", always_2d=True)
+        seconds_S = (np.arange(first, last) - cut.at) / self._rate_hz
+        if cut.begins_within:
             samples_SC = samples_SC * _ramp(seconds_S).astype(np.float32)[:, None]
-        if ends_within:
-            left_S = (end - begin) / self._rate_hz - seconds_S
+        if cut.ends_within:
+            left_S = (cut.until - cut.at) / self._rate_hz - seconds_S
             samples_SC = samples_SC * _ramp(left_S).astype(np.float32)[:, None]
         block_SD[first - start : last - start] += samples_SC @ self._matrix_DC.T
 

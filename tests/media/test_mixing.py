@@ -10,6 +10,7 @@ from dubber.errors import MediaError
 from dubber.media import mixing
 from dubber.media.mixing import MixJob, PlacedLine, mix_sound, shares
 from dubber.types import Float32
+from tests.handles import few_handles
 from tests.media.clips import tone, write_clip, write_tone
 
 RATE = 48000
@@ -114,6 +115,19 @@ def test_recordings_that_are_not_numbers_or_not_there(tmp_path: Path) -> None:
     voice = write_steps(tmp_path / "v.wav", [0.5])
     mix_sound(MixJob(1.0, [voice], [], own=mute), tmp_path / "o.wav", tmp_path)
     assert not read(tmp_path / "o.wav").any()
+
+
+def test_few_of_many_voices_are_open_at_once(tmp_path: Path) -> None:
+    num_voices, rate_hz = 120, 8000
+    voices = []
+    for number in range(num_voices):
+        voices.append(tmp_path / f"{number}.wav")
+        soundfile.write(voices[-1], np.full(80, number / 500, np.float32), rate_hz, subtype="FLOAT")
+    lines = [PlacedLine(number, number / 100, 0.0, 0.01) for number in range(num_voices)]
+    with few_handles():
+        mix_sound(MixJob(num_voices / 100, voices, lines), tmp_path / "o.wav", tmp_path)
+    heard = read(tmp_path / "o.wav").reshape(num_voices, 80)
+    np.testing.assert_allclose(heard - np.arange(num_voices)[:, None] / 500, 0, atol=1e-6)
 
 
 def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from dubber.engine.stage import StageContext
 from dubber.media.audio import read_speech
 from dubber.stages.place import PlacedLine, PlaceLines, PlaceParams, end_of_lines_s, placed
 from dubber.types import Clip, ColorTags, Float32, Speech, StoredFile
+from tests.handles import few_handles
 from tests.synth import write_wav
 
 RATE_HZ = 16_000
@@ -98,19 +98,13 @@ def test_where_lines_end(script: tuple[PlacedLine, ...], film_s: float, end_s: f
 
 
 def test_few_of_many_voices_are_open_at_once(context: StageContext) -> None:
-    resource = pytest.importorskip("resource", reason="this system has no limit to lower")
     num_voices = 120
     script = lines(*((voice, voice / 100, voice / 100 + 0.01, 0.0) for voice in range(num_voices)))
     speeches = recorded(
         context, *(np.full(160, 0.1 + voice / 500, np.float32) for voice in range(num_voices))
     )
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(handle.name) for handle in Path("/dev/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 50, hard))
-    try:
+    with few_handles():
         made = PlaceLines(PlaceParams(lines=script)).run(context, film(2), *speeches)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     heard = read_speech(made).reshape(num_voices, 160)
     np.testing.assert_allclose(heard - np.arange(num_voices)[:, None] / 500, 0.1, atol=1e-4)
 
