@@ -21,9 +21,10 @@ MAX_ABSENCE_FRAMES = 60
 """A face that comes back later is another chain, even where the last one was."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Person:
-    identity: int
+    """Where one of those seen lately was seen last."""
+
     box_4: Float32
     frame_index: int
     shot_id: int
@@ -37,7 +38,8 @@ class FaceLinker:
     """
 
     def __init__(self) -> None:
-        self._people: list[_Person] = []
+        self._people: dict[int, _Person] = {}
+        self._num_chains = 0
 
     def link(self, observations: list[FaceObservation], frame_index: int, shot_id: int) -> list[int]:
         """Numbers of the chains that go on in a frame.
@@ -50,12 +52,17 @@ class FaceLinker:
         Returns:
             A number per observation, each at most once.
         """
+        self._people = {
+            identity: person
+            for identity, person in self._people.items()
+            if frame_index - person.frame_index <= MAX_ABSENCE_FRAMES
+        }
         pairs = sorted(
             (
-                (closeness, number, person.identity)
+                (closeness, number, identity)
                 for number, observation in enumerate(observations)
-                for person in self._people
-                if (closeness := _closeness(person, observation, frame_index, shot_id)) > 0
+                for identity, person in self._people.items()
+                if (closeness := _closeness(person, observation, shot_id)) > 0
             ),
             reverse=True,
         )
@@ -65,17 +72,14 @@ class FaceLinker:
                 identities[number] = identity
         for number, observation in enumerate(observations):
             if number not in identities:
-                identities[number] = len(self._people)
-                self._people.append(_Person(identities[number], observation.box_4, frame_index, shot_id))
-            person = self._people[identities[number]]
-            person.box_4, person.frame_index, person.shot_id = observation.box_4, frame_index, shot_id
+                identities[number] = self._num_chains
+                self._num_chains += 1
+            self._people[identities[number]] = _Person(observation.box_4, frame_index, shot_id)
         return [identities[number] for number in range(len(observations))]
 
 
-def _closeness(person: _Person, observation: FaceObservation, frame_index: int, shot_id: int) -> float:
+def _closeness(person: _Person, observation: FaceObservation, shot_id: int) -> float:
     """How well an observation continues a person; 0 where it does not."""
-    if frame_index - person.frame_index > MAX_ABSENCE_FRAMES:
-        return 0.0
     box_4 = observation.box_4
     overlap = box_iou(person.box_4, box_4)
     if shot_id != person.shot_id:

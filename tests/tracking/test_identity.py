@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dubber.tracking import identity
 from dubber.tracking.base import FaceObservation, box_iou
 from dubber.tracking.identity import MAX_ABSENCE_FRAMES, FaceLinker, cluster, together
 from dubber.types import Float32
@@ -50,6 +51,20 @@ def test_who_was_away_too_long_is_somebody_new() -> None:
     linker.link([face(0)], 0, 0)
     assert linker.link([face(0)], MAX_ABSENCE_FRAMES, 0) == [0]
     assert linker.link([face(0)], 2 * MAX_ABSENCE_FRAMES + 1, 0) == [1]
+
+
+def test_long_films_cost_no_more_for_each_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def count(one: Float32, other: Float32) -> float:
+        compared.append(1)
+        return box_iou(one, other)
+
+    monkeypatch.setattr(identity, "box_iou", count)
+    linker = FaceLinker()
+    for frame in range(300):
+        assert linker.link([face(200.0 * frame)], frame, 0) == [frame]
+    assert len(compared) <= 300 * MAX_ABSENCE_FRAMES
 
 
 def test_a_cut_needs_a_large_overlap() -> None:
