@@ -74,7 +74,10 @@ class CodedPlanes:
         share_y, share_x = self.layout.chroma_shares
         times_y, times_x = 2 // share_y, 2 // share_x
         difference = _difference(edited_hw[rows, columns], old_hw[rows, columns])
-        finer = _refined(difference, (times_y, times_x))
+        # Between an edited sample and its neighbour the difference fades out, but only where the edited one
+        # itself lies: samples that belong to another are left as they are.
+        is_edited = np.repeat(np.repeat(difference != 0, times_y, axis=0), times_x, axis=1)
+        finer = np.where(is_edited, _refined(difference, (times_y, times_x)), np.float32(0))
         height, width = self.planes[place].shape
         rows = slice(rows.start * times_y, min(rows.stop * times_y, height))
         columns = slice(columns.start * times_x, min(columns.stop * times_x, width))

@@ -16,7 +16,7 @@ from dubber.media.color import MATRIX_BT709, RANGE_LIMITED, YuvColor
 from dubber.media.formats import MATROSKA
 from dubber.media.frame import Frame
 from dubber.media.hdr import keeps_hdr
-from dubber.media.layout import PLAIN, kept_layout, losses, written_layout
+from dubber.media.layout import PLAIN, Kept, kept_layout, losses, written_layout
 from dubber.media.output import has_encoder
 from dubber.media.reader import probe, read_frames
 from dubber.media.writer import EncodeOptions, VideoWriter
@@ -67,20 +67,21 @@ def chosen_encoder(options: EncodeOptions, clip: Clip | None = None, container: 
     elif options.codec in FORMATS:
         options = _first_that_works(options, clip)
     if clip is not None and has_encoder(options.codec):
-        _say_what_is_lost(options.codec, clip, container)
+        _say_what_is_lost(options, clip, container)
     return options
 
 
-def encoding_losses(codec: str, clip: Clip, container: str) -> list[str]:
+def encoding_losses(codec: str, clip: Clip, container: str, kept: Kept = "compatible") -> list[str]:
     """What a clip's pictures lose by an encoder's format, in words; empty where nothing.
 
     Args:
         codec: FFmpeg's name of an encoder that is built in.
         clip: The pictures.
         container: Suffix of the output.
+        kept: `EncodeOptions.chroma`.
     """
     layout = kept_layout(clip)
-    written = written_layout(codec, layout)
+    written = written_layout(codec, layout, kept)
     if codec.startswith("libvpx") and container not in MATROSKA:  # their alpha lies beside the packets
         written = replace(written, has_alpha=False)
     said = losses(layout, written)
@@ -89,15 +90,19 @@ def encoding_losses(codec: str, clip: Clip, container: str) -> list[str]:
     return said
 
 
-def _say_what_is_lost(codec: str, clip: Clip, container: str) -> None:
-    said = encoding_losses(codec, clip, container)
+def _say_what_is_lost(options: EncodeOptions, clip: Clip, container: str) -> None:
+    said = encoding_losses(options.codec, clip, container, options.chroma)
     if not said:
         return
-    keepers = [
-        f"'{other}' (.{suffix})" for other, suffix in _KEEPERS if not encoding_losses(other, clip, suffix)
+    ways = [
+        f"--vcodec {other} (.{suffix})"
+        for other, suffix in _KEEPERS
+        if not encoding_losses(other, clip, suffix)
     ]
-    advice = f" To keep all, choose --vcodec {' or '.join(keepers)}." if keepers else ""
-    logger.warning("'%s' will write %s.%s", codec, ", ".join(said), advice)
+    if not encoding_losses(options.codec, clip, container, "source"):
+        ways.insert(0, "--chroma source (few players show it)")
+    advice = f" To keep all, choose {' or '.join(ways)}." if ways else ""
+    logger.warning("'%s' will write %s.%s", options.codec, ", ".join(said), advice)
 
 
 _KEEPERS = (
@@ -120,7 +125,7 @@ def _first_that_works(options: EncodeOptions, clip: Clip | None) -> EncodeOption
         if clip is None or not has_encoder(codec):
             return 0
         layout = kept_layout(clip)
-        return max(0, layout.depth - written_layout(codec, layout).depth)
+        return max(0, layout.depth - written_layout(codec, layout, options.chroma).depth)
 
     for codec in sorted(FORMATS[options.codec], key=depth_lost):
         candidate = replace(options, codec=codec)

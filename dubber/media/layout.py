@@ -12,6 +12,9 @@ from dubber.types import Clip
 
 Chroma = Literal["gray", "420", "422", "444"]
 
+Kept = Literal["compatible", "source"]
+"""What an encoder shall keep of a layout: what usual players show, or all it can."""
+
 _CHROMA_SAMPLES: dict[Chroma, int] = {"gray": 0, "420": 1, "422": 2, "444": 4}
 """Colour samples per 2x2 pixels: what is lost from more to less."""
 
@@ -126,12 +129,13 @@ def frame_bytes(clip: Clip) -> int:
     return view if layout.is_plain else view + layout.num_bytes(clip.size)
 
 
-def written_format(codec: str, layout: PixelLayout) -> str:
+def written_format(codec: str, layout: PixelLayout, kept: Kept = "compatible") -> str:
     """The format of an encoder that loses least of a layout, and adds least to it.
 
     Args:
         codec: FFmpeg's name of an encoder that is built in.
         layout: What is to be written.
+        kept: "compatible" leaves out formats of H.264 and HEVC that usual players refuse.
 
     Returns:
         FFmpeg's name of the format.
@@ -140,12 +144,31 @@ def written_format(codec: str, layout: PixelLayout) -> str:
     known = {name: held for name in offered if (held := _held_by(name, codec)) is not None}
     if not known:
         return PLAIN.name
+    played = _played_layouts(codec, layout, kept)
+    known = {name: held for name, held in known.items() if played is None or held in played} or known
     return min(known, key=lambda name: (*_loss(layout, known[name]), name in _HARDWARE_LAYOUTS))
 
 
-def written_layout(codec: str, layout: PixelLayout) -> PixelLayout:
+def _played_layouts(codec: str, layout: PixelLayout, kept: Kept) -> set[PixelLayout] | None:
+    """The formats of an encoder to choose from for a layout; None for all.
+
+    Phones, browsers and televisions decode H.264 in its High profile and HEVC in Main and Main 10; for more
+    than 8 bits many also know HEVC in 4:2:2. Almost none knows either without colour.
+    """
+    made = av.Codec(codec, "w").canonical_name
+    if made not in {"h264", "hevc"}:
+        return None
+    if kept == "source":
+        chromas: tuple[Chroma, ...] = ("420", "422", "444")
+        return {PixelLayout(chroma, depth, has_alpha=False) for chroma in chromas for depth in _DEPTHS}
+    if made == "h264" or layout.depth == PLAIN.depth:
+        return {PLAIN}
+    return {PLAIN, PixelLayout("420", 10, has_alpha=False), PixelLayout("422", 10, has_alpha=False)}
+
+
+def written_layout(codec: str, layout: PixelLayout, kept: Kept = "compatible") -> PixelLayout:
     """What of a layout an encoder keeps; see `written_format`."""
-    name = written_format(codec, layout)
+    name = written_format(codec, layout, kept)
     return layout_of(_HARDWARE_LAYOUTS.get(name, name))
 
 

@@ -18,7 +18,7 @@ from dubber.media.coded import planes_of_view
 from dubber.media.color import RANGE_FULL, RANGE_LIMITED, resolve_color
 from dubber.media.frame import Frame
 from dubber.media.hdr import hdr_options
-from dubber.media.layout import PLAIN, PixelLayout, kept_layout, layout_of, written_format
+from dubber.media.layout import PLAIN, Kept, PixelLayout, kept_layout, layout_of, written_format
 from dubber.media.output import AnyPacket, VideoOutput, check_encoder
 from dubber.media.view_curve import Coded, view_curve
 from dubber.types import Clip, HdrMetadata
@@ -45,11 +45,15 @@ class EncodeOptions:
             transparent, and, at the mouth, better than 16 at "medium" in less than half the time with 1.4
             times the bytes; elsewhere up to 0.6 dB of luma and 1.5 dB of chroma less, at 50 dB and more.
         preset: Speed for size, in the encoder's own words.
+        chroma: "compatible" writes H.264 and HEVC in formats that usual players show: 8 bit 4:2:0, deeper
+            footage in HEVC of 10 bit and at most 4:2:2. "source" keeps the finer colour and depth of the
+            footage where the encoder can. Other codecs keep all they can either way.
     """
 
     codec: str = "libx264"
     crf: int = 13
     preset: str = "veryfast"
+    chroma: Kept = "compatible"
 
 
 class VideoWriter(VideoOutput):
@@ -78,8 +82,8 @@ class VideoWriter(VideoOutput):
         options = options or EncodeOptions()
         rate = clip.frame_rate.limit_denominator(100_000)
         check_encoder(options.codec)
-        self._layout = kept_layout(clip)
-        self._format = written_format(options.codec, self._layout)
+        self._format = written_format(options.codec, kept_layout(clip), options.chroma)
+        self._layout = _coded_layout(clip, self._format)
         self._is_full_range = resolve_color(clip.color, clip.size).is_full_range
         self._curve = view_curve(self._layout.depth, clip.color.transfer, is_full_range=self._is_full_range)
         self._color = clip.color
@@ -208,6 +212,13 @@ class VideoWriter(VideoOutput):
             if hasattr(picture, name):  # absent from older versions of PyAV
                 setattr(picture, name, value)
         return picture
+
+
+def _coded_layout(clip: Clip, format_name: str) -> PixelLayout:
+    """The layout in which frames are given to an encoder: the view itself where that is what is written."""
+    layout = kept_layout(clip)
+    has_this_view = layout.depth == PLAIN.depth and layout.chroma != "gray"  # which edits may have coloured
+    return PLAIN if has_this_view and format_name == PLAIN.name else layout
 
 
 def _container(codec: str, *, has_alpha: bool) -> str:

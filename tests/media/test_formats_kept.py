@@ -189,7 +189,8 @@ def test_a_half_way_picture_mixes_the_coded_samples(tmp_path: Path) -> None:
 def test_hdr_metadata_and_depth_are_kept(tmp_path: Path, codec: str) -> None:
     path, clip = noisy_clip(tmp_path / "a.mkv", "yuv420p10le", color=PQ)
     clip = replace(clip, hdr=HDR)
-    with VideoWriter(tmp_path / "b.mp4", clip, clip.time_base, EncodeOptions(codec)) as writer:
+    options = EncodeOptions(codec, chroma="source" if codec == "libx264" else "compatible")
+    with VideoWriter(tmp_path / "b.mp4", clip, clip.time_base, options) as writer:
         for frame in read_frames(path, clip):
             writer.write(frame, frame.pts)
     again = probe(tmp_path / "b.mp4")
@@ -203,22 +204,62 @@ def test_hdr_metadata_and_depth_are_kept(tmp_path: Path, codec: str) -> None:
     ("codec", "pixel_format", "expected"),
     [
         ("libx264", "yuv420p", "yuv420p"),
-        ("libx264", "yuv422p10le", "yuv422p10le"),
-        ("libx265", "yuv444p12le", "yuv444p12le"),
-        ("libx265", "yuva444p10le", "yuv444p10le"),
-        ("libx264", "yuv420p12le", "yuv420p10le"),
+        ("libx264", "yuvj422p", "yuv420p"),
+        ("libx264", "pal8", "yuv420p"),
+        ("libx264", "yuv411p", "yuv420p"),
+        ("libx264", "gray", "yuv420p"),
+        ("libx264", "yuv420p10le", "yuv420p"),
+        ("libx265", "yuv444p", "yuv420p"),
+        ("libx265", "yuv420p10le", "yuv420p10le"),
+        ("libx265", "yuv422p10le", "yuv422p10le"),
+        ("libx265", "yuva444p12le", "yuv422p10le"),
+        ("libx265", "gray12le", "yuv420p10le"),
+        ("hevc_nvenc", "yuv420p10le", "p010le"),
+        ("hevc_nvenc", "yuv444p10le", "p010le"),
         ("prores_ks", "yuva444p12le", "yuva444p10le"),
         ("prores_ks", "yuv420p", "yuv422p10le"),
         ("ffv1", "yuv420p9le", "yuv420p10le"),
         ("ffv1", "gbrap10le", "yuva444p10le"),
         ("libvpx-vp9", "yuva420p", "yuva420p"),
         ("libsvtav1", "yuv444p", "yuv420p"),
-        ("libx265", "gray12le", "gray12le"),
         ("libvpx-vp9", "gray", "yuv420p"),
     ],
 )
 def test_the_format_that_loses_least_is_written(codec: str, pixel_format: str, expected: str) -> None:
     assert written_format(codec, layout_of(pixel_format)) == expected
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "expected"),
+    [
+        ("libx264", "yuvj422p", "yuv422p"),
+        ("libx264", "yuv422p10le", "yuv422p10le"),
+        ("libx264", "yuv420p12le", "yuv420p10le"),
+        ("libx264", "rgb24", "yuv444p"),
+        ("libx265", "yuv444p12le", "yuv444p12le"),
+        ("libx265", "yuva444p10le", "yuv444p10le"),
+        ("libx264", "gray", "yuv420p"),
+        ("libx265", "gray10le", "yuv420p10le"),
+    ],
+)
+def test_all_an_encoder_can_is_kept_where_asked(codec: str, pixel_format: str, expected: str) -> None:
+    assert written_format(codec, layout_of(pixel_format), "source") == expected
+
+
+@pytest.mark.parametrize("pixel_format", ["yuvj422p", "yuv444p", "yuva420p"])
+def test_h264_of_8_bit_is_what_all_players_show(tmp_path: Path, pixel_format: str) -> None:
+    """The view is what is written: the same bytes as of frames that carry nothing more."""
+    source = write_clip(tmp_path / "a.mkv", cfr(4), codec="ffv1", pixel_format=pixel_format.replace("j", ""))
+    clip = probe(source)
+    frames = list(read_frames(source, clip))
+    plain = replace(clip, pixel_format="yuv420p")
+    for name, each in (("rich", clip), ("plain", plain)):
+        with VideoWriter(tmp_path / f"{name}.mp4", each, clip.time_base) as writer:
+            for frame in frames:
+                writer.write(edited(frame), frame.pts)
+    assert (tmp_path / "rich.mp4").read_bytes() == (tmp_path / "plain.mp4").read_bytes()
+    with av.open(str(tmp_path / "rich.mp4")) as container:
+        assert container.streams.video[0].codec_context.profile in ("High", "Main")
 
 
 def test_losses_are_said() -> None:
@@ -266,7 +307,35 @@ def test_alpha_beside_the_packets_is_lost_in_mp4() -> None:
 
 def test_a_format_by_name_keeps_the_depth() -> None:
     clip = replace(clip_of(cfr(8), TIME_BASE, (96, 160)), pixel_format="yuv420p10le")
-    assert not encoding_losses(chosen_encoder(EncodeOptions("h264"), clip).codec, clip, "mp4")
+    assert not encoding_losses(chosen_encoder(EncodeOptions("hevc"), clip).codec, clip, "mp4")
+    options = chosen_encoder(EncodeOptions("h264", chroma="source"), clip)
+    assert not encoding_losses(options.codec, clip, "mp4", "source")
+
+
+def test_how_to_keep_the_colour_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    clip = replace(clip_of(cfr(3), TIME_BASE), pixel_format="yuvj422p")
+    with caplog.at_level(logging.WARNING):
+        chosen_encoder(EncodeOptions("auto"), clip)
+    assert "4:2:0 instead of 4:2:2" in caplog.text
+    assert "--chroma source" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        chosen_encoder(EncodeOptions("auto", chroma="source"), clip)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv422p10le", "yuv444p"])
+def test_colour_changes_only_below_edited_samples(tmp_path: Path, pixel_format: str) -> None:
+    path, clip = noisy_clip(tmp_path / "a.mkv", pixel_format, count=1)
+    frame = next(read_frames(path, clip))
+    u = frame.u.copy()
+    u[6:9, 6:9] = u[6:9, 6:9] // 2
+    assert frame.coded is not None
+    changed = frame.coded.lifted((frame.y, u, frame.v))[1] != frame.coded.planes[1]
+    rows, columns = np.nonzero(changed)
+    share_y, share_x = kept_layout(clip).chroma_shares
+    assert (rows.min(), rows.max() + 1) == (6 * 2 // share_y, 9 * 2 // share_y)
+    assert (columns.min(), columns.max() + 1) == (6 * 2 // share_x, 9 * 2 // share_x)
 
 
 @pytest.mark.parametrize("codec", ["prores_ks", "libvpx-vp9"])
@@ -286,12 +355,15 @@ def test_encoders_with_a_container_of_their_own(tmp_path: Path, codec: str) -> N
             assert np.abs(read[:height, :width].astype(int) - plane).mean() < tolerance
 
 
-def test_gray_stays_colourless_where_an_encoder_has_no_gray(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_gray_stays_colourless_where_no_gray_is_written(tmp_path: Path, codec: str) -> None:
     path, clip = noisy_clip(tmp_path / "a.mkv", "gray", count=2)
-    with VideoWriter(tmp_path / "b.mp4", clip, clip.time_base, EncodeOptions("mpeg4", crf=1)) as writer:
+    with VideoWriter(tmp_path / "b.mp4", clip, clip.time_base, EncodeOptions(codec, crf=1)) as writer:
         for frame in read_frames(path, clip):
             writer.write(edited(frame), frame.pts)
-    frame = next(read_frames(tmp_path / "b.mp4", probe(tmp_path / "b.mp4")))
+    again = probe(tmp_path / "b.mp4")
+    assert again.pixel_format == "yuv420p"
+    frame = next(read_frames(tmp_path / "b.mp4", again))
     assert np.abs(frame.u.astype(int) - 128).max() <= 1
     untouched = next(read_frames(path, clip)).y.astype(int)[24:]
     assert np.abs(frame.y[24:].astype(int) - untouched).mean() < 4  # not stretched to another range
