@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ def open_picture_writer(
     timeline: Timeline,
     options: EncodeOptions,
     is_changed_N: Bool,
+    *,
+    container: str = "mp4",
 ) -> tuple[VideoWriter | SplicedWriter, SplicePlan]:
     """A writer that copies what it can, else one that encodes everything.
 
@@ -37,8 +40,10 @@ def open_picture_writer(
         source: The file `clip` was probed from; None encodes everything.
         clip: What probing told.
         timeline: When the frames are shown, and which source frames they are.
-        options: How to encode what has changed.
+        options: How to encode what has changed. Beside copied packets it is encoded in the source's picture
+            format, whatever `options.chroma` says.
         is_changed_N: (N,) whether a frame differs from the source's.
+        container: Suffix of the finished film that the pictures are for.
 
     Returns:
         The writer, to be entered and given all N frames, and the plan, which tells how many of them are
@@ -47,10 +52,11 @@ def open_picture_writer(
     plan = SplicePlan((), "Copying packets was not asked for.")
     if source is not None:
         is_other_N = is_changed_N | ~_is_own_frame(clip, timeline)
-        plan = plan_splice(source, clip, is_other_N, options.codec)
+        plan = plan_splice(source, clip, is_other_N, options.codec, container)
         logger.info("%d of %d frames are copied. %s", plan.num_copied, len(is_other_N), plan.reason)
         if plan.num_copied:
-            return SplicedWriter(path, source, clip, timeline, options, plan), plan
+            spliced = replace(options, chroma="source")
+            return SplicedWriter(path, source, clip, timeline, spliced, plan), plan
     end_pts = timeline.end_pts - int(timeline.pts_N[0])
     return VideoWriter(path, clip, timeline.time_base, options, end_pts=end_pts), plan
 

@@ -142,7 +142,9 @@ def source_packets(source: Path, codec: str) -> Generator[SourcePacket]:
             )
 
 
-def plan_splice(source: Path, clip: Clip, is_changed_N: Bool, codec: str) -> SplicePlan:
+def plan_splice(
+    source: Path, clip: Clip, is_changed_N: Bool, codec: str, container: str = "mp4"
+) -> SplicePlan:
     """Find what can be copied.
 
     Args:
@@ -151,15 +153,17 @@ def plan_splice(source: Path, clip: Clip, is_changed_N: Bool, codec: str) -> Spl
         is_changed_N: (N,) whether an output frame differs from the source frame of the same index; frames
             behind the source's last count as changed.
         codec: FFmpeg's name of the encoder of what changed.
+        container: Suffix of the finished film.
 
     Returns:
         The plan.
     """
     is_changed_N = is_changed_N.copy()
     is_changed_N[clip.num_frames :] = True
-    reason = _refusal(clip, is_changed_N, codec)
-    if reason:
+    if reason := splice_refusal(clip, codec, container):
         return SplicePlan((), reason)
+    if is_changed_N.all():
+        return SplicePlan((), "All frames change.")
     try:
         frame_P, kind_P = _survey(source, clip)
     except (MediaError, ValueError) as error:
@@ -172,24 +176,36 @@ def plan_splice(source: Path, clip: Clip, is_changed_N: Bool, codec: str) -> Spl
     return SplicePlan(tuple(_with_gaps(copied, len(is_changed_N))))
 
 
-def _refusal(clip: Clip, is_changed_N: Bool, codec: str) -> str:
-    """Why a clip cannot be spliced, as far as its facts tell."""
+_APPLE_CONTAINERS = {"mp4", "mov", "m4v"}
+
+
+def splice_refusal(clip: Clip, codec: str, container: str) -> str:
+    """Why a clip cannot be spliced, as far as its facts tell; a sentence, empty where they do not forbid it.
+
+    Args:
+        clip: What probing told.
+        codec: FFmpeg's name of the encoder of what changed.
+        container: Suffix of the finished film.
+    """
     made = av.Codec(codec, "w").canonical_name
     if clip.codec not in CODECS:
         return f"Packets of '{clip.codec}' cannot be joined with others, only those of H.264 and HEVC."
+    if clip.codec == "hevc" and container in _APPLE_CONTAINERS:
+        # Two encodings need the sample entry hev1; Apple's players know hvc1 only.
+        return (
+            f"Apple's players do not open HEVC of two encodings in .{container}; choose .mkv or .ts for it."
+        )
     if made != clip.codec:
         return f"The source is {clip.codec}, the output {made}."
     if clip.rotation_deg:
         return "The source's pictures lie on their side; those of the output are upright."
     if any(side % 2 for side in clip.size):
         return "The source's size is odd; the output has one more row or column."
-    written = written_layout(codec, kept_layout(clip)).name
+    written = written_layout(codec, kept_layout(clip), "source").name
     if clip.pixel_format.replace("yuvj", "yuv") != written:  # "j" tells the range, not the layout
         return f"The source is {clip.pixel_format}, the output {written}."
     if clip.is_interlaced or clip.is_deinterlaced:
         return "The source is interlaced."
-    if is_changed_N.all():
-        return "All frames change."
     return ""
 
 

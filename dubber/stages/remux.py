@@ -166,7 +166,15 @@ class Remux(Stage[DubbedVideo]):
             raise StageError(f"{frames.num_frames} frames for a timeline of {timeline.num_frames}.")
         first_pts = int(timeline.pts_N[0])
         source = video.path if video is not None and self.params.copies_packets else None
-        opened, plan = open_picture_writer(path, source, clip, timeline, options, frames.is_dubbed_N)
+        opened, plan = open_picture_writer(
+            path,
+            source,
+            clip,
+            timeline,
+            options,
+            frames.is_dubbed_N,
+            container=self.params.container,
+        )
         with ctx.frames(timeline.num_frames), opened as writer, closing(frames.open()) as made:
             for frame in made:
                 if writer.num_written == timeline.num_frames:

@@ -36,6 +36,7 @@ from dubber.media.splice_plan import (
     copied_stretches,
     plan_splice,
     source_packets,
+    splice_refusal,
 )
 from dubber.media.writer import EncodeOptions, VideoWriter
 from dubber.stages.remux import Remux, RemuxParams
@@ -96,7 +97,7 @@ def splice(source: Path, *ranges: tuple[int, int], num_frames: int | None = None
         is_changed_N[start:stop] = True
     path = source.with_name("spliced.mp4")
     options = EncodeOptions(ENCODERS[clip.codec], crf)
-    writer, plan = open_picture_writer(path, source, clip, timeline, options, is_changed_N)
+    writer, plan = open_picture_writer(path, source, clip, timeline, options, is_changed_N, container="mkv")
     with writer:
         for n, frame in enumerate(read_frames(source, clip, 0, timeline.num_frames)):
             writer.write(frame, int(timeline.pts_N[n] - timeline.pts_N[0]))
@@ -378,6 +379,11 @@ def test_reasons(tmp_path: Path) -> None:
     assert "odd" in reason(replace(clip, size=(63, 96)))
     assert "yuv410p" in reason(replace(clip, pixel_format="yuv410p"))
     assert "interlaced" in reason(replace(clip, is_interlaced=True))
+    assert "Apple" in reason(replace(clip, codec="hevc"), "libx265")
+    assert "Apple" not in splice_refusal(replace(clip, codec="hevc"), "libx265", "mkv")
+    for kept in ("yuv422p10le", "yuvj444p"):
+        assert not splice_refusal(replace(clip, pixel_format=kept), "libx264", "mp4")
+    assert "gray" in reason(replace(clip, pixel_format="gray"))
     assert plan_splice(source, clip, ~none, "libx264").reason == "All frames change."
     every_sixth = np.arange(24) % 6 == 0
     assert "keyframe" in plan_splice(source, clip, every_sixth, "libx264").reason
@@ -498,7 +504,7 @@ def test_nal_units() -> None:
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
 def test_remux_copies_what_nobody_dubbed(context: StageContext, tmp_path: Path, container: str) -> None:
-    arguments = {"params": CLOSED} if container == "mp4" else {**HEVC, "params": OPEN}
+    arguments = {"params": CLOSED} if container in {"mp4", "mov"} else {**HEVC, "params": OPEN}
     source = film(tmp_path / "film.mp4", 60, **arguments)
     clip = probe(source)
     is_dubbed_N = np.isin(np.arange(60), np.arange(30, 34))
@@ -507,7 +513,7 @@ def test_remux_copies_what_nobody_dubbed(context: StageContext, tmp_path: Path, 
     stage = Remux(RemuxParams(container=container, vcodec=ENCODERS[clip.codec], copies_packets=True))
     made = stage.run(context, frames, speech, clip, timeline_of(clip), SourceFile(source, "0"))
     assert [path.name for path in context.entry_dir.iterdir()] == [f"dubbed.{container}"]
-    plan = plan_splice(source, clip, is_dubbed_N, made.video_codec)
+    plan = plan_splice(source, clip, is_dubbed_N, made.video_codec, container)
     assert made.num_copied_frames == plan.num_copied > 50
     assert made.why_not_copied == ""
     precision_s = Fraction(0) if container in {"mp4", "mov"} else Fraction(1, 900)
