@@ -113,6 +113,8 @@ CHAPTERS = ("mp4", "mov", "m4v", "mkv", "webm")
 TIMECODES = ("mp4", "mov", "m4v", "mkv", "webm")
 LANGUAGES = ("mp4", "m4v", "mkv", "webm", "ts")
 """Containers that can say any language; QuickTime knows about a hundred."""
+THREE_LETTERS = ("mp4", "m4v", "mov", "ts")
+"""Containers that say a language by its ISO 639-2 tag only; Matroska's tags may be any."""
 
 BIBLIOGRAPHIC = {
     "sqi": "alb",

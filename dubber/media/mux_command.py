@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dubber.media import formats
 from dubber.media.audio import AudioInfo
+from dubber.media.languages import is_three_letters
 from dubber.media.streams import Chapter, KeptStream, Kind, SourceStream, SourceStreams, StreamPlan
 
 LABEL = "Edited with dubber: the mouth was re-made to match other speech."
@@ -244,8 +245,10 @@ def _kept_streams(job: MuxJob) -> list[str]:
         arguments += [f"-map_metadata:s:{place}", f"2:s:{kept.stream.index}"]
         arguments += _kept_stream(job, kept, number, place)
         arguments += _cleared(f"s:{place}", _noise(job, kept))
-        if job.container == "mov" and kept.stream.language:
-            arguments += [f"-metadata:s:{place}", f"language={_language(job, kept.stream.language)}"]
+        if job.container in formats.THREE_LETTERS and kept.stream.language:
+            # Of a longer word FFmpeg would take the first letters.
+            tag = kept.stream.language if is_three_letters(kept.stream.language) else "und"
+            arguments += [f"-metadata:s:{place}", f"language={_language(job, tag)}"]
         if letter in "av":
             disposition = "attached_pic" if kept.stream.kind == "cover" else "-default"
             arguments += [f"-disposition:{place}", disposition]
@@ -272,9 +275,13 @@ def _kept_stream(job: MuxJob, kept: KeptStream, number: int, place: str) -> list
         kind = (stream.codec, stream.num_channels, stream.sample_rate_hz)
         return _encoded_audio(number, kept.codec, kind, [])
     arguments = [f"-c:{place}", kept.codec]
+    has_edits = job.container in formats.QUICKTIME
     if stream.kind == "subtitle" and 0 < lead_s <= _MAX_CLAMPED_S:
         return [*arguments, f"-bsf:{place}", "setts=pts=max(PTS\\,0):dts=max(DTS\\,0)"]
-    return [*arguments, f"-copypriorss:{place}", "0"] if stream.kind in ("subtitle", "data") else arguments
+    if stream.kind in ("subtitle", "data") or (stream.kind == "video" and not has_edits):
+        # Pictures go from their first keyframe on: FFmpeg copies none of those that need an earlier one.
+        return [*arguments, f"-copypriorss:{place}", "0"]
+    return arguments
 
 
 def _copied_audio(job: MuxJob, number: int, codec: str, lead_s: float) -> list[str]:

@@ -7,7 +7,7 @@ must be, and what cannot be kept is said in words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -18,6 +18,7 @@ from dubber.errors import ConfigError
 from dubber.media import formats
 from dubber.media.container import open_media, video_stream
 from dubber.media.decoding import num_channels_of
+from dubber.media.languages import is_three_letters, three_letters
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -45,7 +46,7 @@ class SourceStream:
         index: Its number in the file.
         kind: What it is for.
         codec: FFmpeg's name of the codec; empty where it has none.
-        language: ISO 639-2 tag; empty where the file has none.
+        language: ISO 639-2 tag, or, where the file's tag is of no such language, that; empty for none.
         title: As the file says; an attached file's name.
         num_channels: Of sound.
         sample_rate_hz: Of sound.
@@ -254,9 +255,11 @@ def plan_streams(
             left_out.append(f"The {stream} was left out: .{container} files cannot hold it.")
         else:
             kept.append(KeptStream(stream, codec))
+            if container in formats.THREE_LETTERS and not is_three_letters(stream.language or "und"):
+                left_out.append(f"The language of the {stream} was left out: it has no ISO 639-2 tag.")
             if codec != "copy":
                 converted.append(f"The {stream} became {codec}: .{container} files cannot hold it as it was.")
-    chapters = tuple(_moved(source, until_s)) if is_in_time and container in formats.CHAPTERS else ()
+    chapters = _chapters(source, container, until_s) if is_in_time else ()
     keeps_timecode = has_timecode and is_in_time and container in formats.TIMECODES
     reason = f".{container} files cannot hold them" if is_in_time else "the footage was retimed"
     if source.chapters and not chapters:
@@ -285,6 +288,25 @@ def codec_for(stream: SourceStream, container: str) -> str | None:
         return None
     held = {"video": formats.VIDEO, "cover": formats.COVERS, "data": formats.DATA}[stream.kind]
     return "copy" if stream.codec in held.get(container, ()) else None
+
+
+def _chapters(source: SourceStreams, container: str, until_s: float | None) -> tuple[Chapter, ...]:
+    """The chapters of the output.
+
+    QuickTime keeps them as a track of texts, which begins at 0 and has a text for each.
+    """
+    if container not in formats.CHAPTERS:
+        return ()
+    chapters = list(_moved(source, until_s))
+    if container not in formats.QUICKTIME or not chapters:
+        return tuple(chapters)
+    chapters = [
+        replace(chapter, title=chapter.title or f"Chapter {number}")
+        for number, chapter in enumerate(chapters, start=1)
+    ]
+    if chapters[0].start_s > 0:
+        chapters.insert(0, Chapter(0.0, chapters[0].start_s, "Beginning"))
+    return tuple(chapters)
 
 
 def _moved(source: SourceStreams, until_s: float | None) -> Iterator[Chapter]:
@@ -320,6 +342,7 @@ def _described(stream: Stream, kind: Kind) -> SourceStream:
     # Sound and pictures of codecs that are not built in have neither.
     codec = (context.name if context is not None else getattr(stream, "name", None)) or ""
     language = stream.metadata.get("language", "")
+    language = three_letters(language) or language
     return SourceStream(
         index=stream.index,
         kind=kind,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from dubber.errors import StageError
+from dubber.errors import MediaError, StageError
 from dubber.media import formats
-from dubber.media.container import open_media
+from dubber.media.decoding import iterate_sound
+from dubber.media.languages import is_three_letters
 from dubber.media.reader import probe
 from dubber.media.streams import Kind, SourceStreams, StreamPlan, source_streams
 
@@ -42,7 +44,7 @@ class Expected:
 
 
 def verify_output(path: Path, expected: Expected) -> None:
-    """Decode a finished file from end to end and compare it with what was to be made.
+    """Decode all pictures of a finished file and some sound and compare it with what was to be made.
 
     Args:
         path: The file.
@@ -66,12 +68,20 @@ def verify_output(path: Path, expected: Expected) -> None:
     if clip.size != expected.size:
         raise _wrong(path, f"has pictures of {clip.size} instead of {expected.size}")
     if expected.needs_audio:
-        with open_media(path) as container:
-            num_samples = sum(f.samples for f in container.decode(audio=0)) if container.streams.audio else 0
-        if num_samples == 0:
-            raise _wrong(path, "has no sound")
+        _check_sound(path)
     if expected.streams is not None:
         _check_streams(path, source_streams(path, Fraction(0)), expected.streams, expected.language)
+
+
+def _check_sound(path: Path) -> None:
+    """Some sound can be decoded; copied sound may be damaged in places, as the user's file is."""
+    try:
+        with closing(iterate_sound(path)) as chunks:
+            has_sound = any(len(chunk.samples_SC) for chunk in chunks)
+    except MediaError as error:
+        raise _wrong(path, f"has no sound ({error.message})") from error
+    if not has_sound:
+        raise _wrong(path, "has no sound")
 
 
 def _check_streams(path: Path, found: SourceStreams, plan: StreamPlan, language: str) -> None:
@@ -87,7 +97,7 @@ def _check_streams(path: Path, found: SourceStreams, plan: StreamPlan, language:
         tracks: tuple[Kind, Kind] = ("audio", "subtitle")
         spoken = Counter(_tag(each.stream.language) for each in plan.kept if each.stream.kind in tracks)
         spoken += Counter([_tag(language)])
-        del spoken[""]
+        spoken = Counter({tag: count for tag, count in spoken.items() if is_three_letters(tag)})
         if unspoken := spoken - Counter(_tag(stream.language) for stream in found.of(*tracks)):
             raise _wrong(path, f"lacks tracks of the languages {', '.join(unspoken)}")
     if len(found.chapters) != len(plan.chapters):

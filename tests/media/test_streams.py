@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dubber.errors import ConfigError, StageError
-from dubber.media.formats import CONTAINERS
-from dubber.media.mux import Muxed, mux, without
+from dubber.media.formats import BIBLIOGRAPHIC, CONTAINERS
+from dubber.media.mux import Muxed, find_ffmpeg, mux, run_ffmpeg, without
 from dubber.media.mux_command import Words
 from dubber.media.reader import probe
 from dubber.media.streams import (
@@ -22,7 +22,7 @@ from dubber.media.streams import (
     source_streams,
 )
 from dubber.media.verify import Expected, verify_output
-from tests.media.clips import read_audio, write_clip, write_talk, write_tone
+from tests.media.clips import read_audio, write_aac, write_clip, write_talk, write_tone
 from tests.media.rich_clips import FONT, write_rich
 from tests.media.test_reader import cfr
 
@@ -245,6 +245,123 @@ def test_an_output_that_lacks_something_is_noticed(folder: Path, rich_mkv: Path)
             verify_output(out, Expected(25, 1.0, (48, 64), language="pol", streams=wrong))
     with pytest.raises(StageError, match="jpn"):
         verify_output(out, Expected(25, 1.0, (48, 64), language="jpn", streams=plan))
+
+
+def write_odd(
+    path: Path, folder: Path, languages: dict[str, str], chapters: str = "", late_s: float = 0
+) -> Path:
+    """Pictures, tracks of odd languages, chapters; `late_s` after another video begins."""
+    video, sound = write_clip(folder / "odd.mp4", cfr(25)), write_aac(folder / "odd.m4a", 1.0)
+    (folder / "odd.txt").write_text(";FFMETADATA1\n" + chapters)
+    inputs = ["-i", str(sound), "-f", "ffmetadata", "-i", str(folder / "odd.txt")]
+    command = [
+        find_ffmpeg(),
+        "-y",
+        "-loglevel",
+        "error",
+        "-copyts",
+        "-itsoffset",
+        str(late_s),
+        "-i",
+        str(video),
+    ]
+    command += [
+        *inputs,
+        "-itsoffset",
+        "0",
+        "-i",
+        str(video),
+        "-map",
+        "0:v",
+        *["-map", "1:a"] * len(languages),
+    ]
+    command += ["-map", "3:v"] if late_s else []
+    for number, (language, title) in enumerate(languages.items()):
+        place = f"-metadata:s:a:{number}"
+        command += [place, f"language={language}", place, f"title={title}"]
+    run_ffmpeg(
+        [
+            *command,
+            "-map_chapters",
+            "2",
+            "-c",
+            "copy",
+            "-disposition:v",
+            "0",
+            "-disposition:v:0",
+            "default",
+            str(path),
+        ]
+    )
+    return path
+
+
+LANGUAGES = {"en": "eng", "pt-BR": "por", "FRA": "fre", "zh_Hant": "chi", "sw": "swa", "klingon": ""}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
+def test_languages_of_any_spelling_are_kept(tmp_path: Path, container: str) -> None:
+    source = write_odd(tmp_path / "odd.mkv", tmp_path, LANGUAGES)
+    out, muxed = dub(tmp_path, source, container)
+    found = [BIBLIOGRAPHIC.get(track.language, track.language) for track in streams_of(out).of("audio")]
+    lost = "klingon" if container == "mkv" else ""
+    assert found == ["pol", *(tag or lost for tag in LANGUAGES.values())]
+    said = [sentence for sentence in muxed.streams.left_out if "language" in sentence]
+    assert len(said) == (0 if container == "mkv" else 1)
+    assert all("klingon" in sentence for sentence in said)
+    if container == "mkv":  # Matroska's tags may be any, so nothing is lost
+        with av.open(str(out)) as file:
+            assert file.streams.audio[2].metadata["language"] == "pt-BR"
+
+
+CHAPTERS = "".join(
+    f"[CHAPTER]\nTIMEBASE=1/10\nSTART={start}\nEND={start + 2}\n{title}"
+    for start, title in ((2, "title=One\n"), (4, ""), (6, "title=Three\n"))
+)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+def test_late_and_untitled_chapters_are_kept(tmp_path: Path, container: str) -> None:
+    source = write_odd(tmp_path / "odd.mkv", tmp_path, {"eng": ""}, CHAPTERS)
+    out, _ = dub(tmp_path, source, container)
+    found = [(round(chapter.start_s, 1), chapter.title) for chapter in streams_of(out).chapters]
+    if container == "mkv":
+        assert found == [(0.2, "One"), (0.4, ""), (0.6, "Three")]
+    else:
+        assert found == [(0.0, "Beginning"), (0.2, "One"), (0.4, "Chapter 2"), (0.6, "Three")]
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_second_video_may_begin_before_the_first(tmp_path: Path, container: str) -> None:
+    source = write_odd(tmp_path / "odd.mkv", tmp_path, {"eng": ""}, late_s=0.5)
+    out, muxed = dub(tmp_path, source, container)
+    assert [each.stream.kind for each in muxed.streams.kept] == ["audio", "video"]
+    first_s = first_packets(out, "video")
+    if container == "mkv":  # from its first keyframe after the other's first picture on
+        assert first_s == pytest.approx([0.0, 24 * 0.04 - 0.5], abs=0.002)
+
+
+@pytest.mark.parametrize("codec", ["mp3", "aac"])
+def test_copied_sound_may_be_damaged_in_places(tmp_path: Path, codec: str) -> None:
+    speech = write_aac(tmp_path / f"s.{'mp3' if codec == 'mp3' else 'm4a'}", 1.0, codec=codec)
+    content = bytearray(speech.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 1500] = b"\x5a" * 1500
+    speech.write_bytes(content)
+    pictures, out = write_clip(tmp_path / "p.mp4", cfr(25)), tmp_path / "o.mkv"
+    assert mux(pictures, speech, out, heard_s=1.0, output_s=1.0).is_audio_copied
+    with av.open(str(out)) as file, pytest.raises(av.error.FFmpegError):
+        list(file.decode(audio=0))
+    verify_output(out, Expected(25, 1.0, (48, 64)))
+    silent = without_sound(out)
+    with pytest.raises(StageError, match="no sound"):
+        verify_output(silent, Expected(25, 1.0, (48, 64)))
+
+
+def without_sound(path: Path) -> Path:
+    silent = path.with_name("silent.mkv")
+    run_ffmpeg([find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(path), "-an", "-c", "copy", str(silent)])
+    return silent
 
 
 def test_the_bundled_ffmpeg_is_as_exact_with_opus(folder: Path, rich_mkv: Path) -> None:
