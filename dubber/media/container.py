@@ -34,6 +34,9 @@ OPEN_LIMIT_S, READ_LIMIT_S = 60.0, 60.0
 
 _GUARDS = {"max_pixels": str(MAX_PIXELS), "max_streams": str(MAX_STREAMS)}
 
+DECODER_GUARDS = {"max_pixels": str(MAX_PIXELS)}
+"""Options that every decoder of pictures gets."""
+
 AnyStream = TypeVar("AnyStream", "VideoStream", "AudioStream")
 
 _PIPE_ADVICE = "dubber reads its inputs several times: save it to a file first."
@@ -112,7 +115,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
     stream.thread_type = "NONE"
     # Pictures may turn out larger than the container says.
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.codec_context.options = dict(DECODER_GUARDS)
     return stream
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import av
 import av.error
 
-from dubber.media.container import open_media, video_stream
+from dubber.media.container import DECODER_GUARDS, open_media, video_stream
 from dubber.media.deinterlace import WARM_UP_FRAMES, deinterlaced
 from dubber.types import Clip
 
@@ -158,4 +158,5 @@ def _context(stream: VideoStream) -> VideoCodecContext:
     except ValueError:  # not built in
         return stream.codec_context
     context.thread_type = stream.thread_type
+    context.options = dict(DECODER_GUARDS)
     return context

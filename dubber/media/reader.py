@@ -61,7 +61,7 @@ def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
         check_moving(path, container.format.name)
         stream = video_stream(container, path)
         decoder = Decoder(container, stream)
-        decoder.context.options = _TIMES_ONLY
+        decoder.context.options = {**decoder.context.options, **_TIMES_ONLY}
         decoder.use_all_processors()  # nothing else can run before the frames are known
         first, last = None, None
         num_interlaced = 0

@@ -11,6 +11,7 @@ import pytest
 from dubber.errors import MediaError
 from dubber.media import reader
 from dubber.media.color import resolve_color
+from dubber.media.container import DECODER_GUARDS
 from dubber.media.frame import Frame
 from dubber.media.frame_maker import FrameMaker
 from dubber.media.reader import probe, read_frames, read_frames_at
@@ -262,6 +263,21 @@ def test_a_cut_file_whose_index_comes_first_is_refused(tmp_path: Path) -> None:
     assert probe(tmp_path / "f.mp4").num_frames == 30
     with pytest.raises(MediaError, match="cut off"):
         probe(tmp_path / "cut.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"), [("a.mkv", "libx264", "yuv420p"), ("a.webm", "libvpx-vp9", "yuva420p")]
+)
+def test_pictures_that_grow_too_large_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str, pixel_format: str
+) -> None:
+    path = write_clip(tmp_path / name, cfr(3), codec=codec, pixel_format=pixel_format)
+    clip = probe(path)
+    monkeypatch.setitem(DECODER_GUARDS, "max_pixels", "1000")  # they are of 48 x 64
+    with pytest.raises(MediaError, match="No frame"):
+        probe(path)
+    with pytest.raises(MediaError, match="no longer"):
+        next(read_frames(path, clip))
 
 
 def test_damage_in_the_middle_is_survived(tmp_path: Path) -> None:
