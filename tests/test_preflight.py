@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,34 +15,42 @@ from dubber.errors import ConfigError, MediaError, NoFaceError
 from dubber.media.reader import probe
 from dubber.media.sampling import pictures_at, spread_ticks
 from dubber.media.survey import survey
-from dubber.preflight import Preflight, Request, check, quick
+from dubber.preflight import Preflight, Request, check, faces, quick
 from dubber.preflight.cost import run_seconds
+from dubber.preflight.faces import FaceFacts, face_findings
 from dubber.preflight.findings import Finding, failure
 from dubber.preflight.speech import listened, speech_findings, speech_header
-from dubber.script import whole
+from dubber.script import Line, Script, of_speakers, whole
 from tests.media.clips import index_of, write_clip
 from tests.synth import make_clip, make_wall_clip, talking_sound, vfr_pts, write_wav
 
-FACELESS = range(30, 50)
-"""Of 75 frames at 25 fps: 1.2 s to 2 s."""
+NUM_FRAMES, FACELESS = 40, range(15, 28)
+"""At 25 fps: 1.6 s, of which 0.6 s to 1.12 s show nobody."""
 
 
 @pytest.fixture(scope="module")
 def gapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gapped") / "talk.mp4"
-    return make_clip(path, num_frames=75, size=(320, 320), faceless=FACELESS).path
+    return make_clip(path, num_frames=NUM_FRAMES, size=(240, 240), faceless=FACELESS).path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 s of anything."""
+    return write_clip(tmp_path_factory.mktemp("film") / "film.mp4", [512 * n for n in range(75)])
 
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_wav(tmp_path_factory.mktemp("voice") / "line.wav", talking_sound(3.0))
+    return write_wav(tmp_path_factory.mktemp("voice") / "line.wav", talking_sound(NUM_FRAMES / 25))
 
 
 @pytest.fixture
 def request_of(runtime: Runtime, tmp_path: Path):
-    def make(video: Path, audio: Path, **overrides: object) -> Request:
+    def make(video: Path, audio: Path | Script, **overrides: object) -> Request:
         config = DubConfig().with_overrides({key.replace("__", "."): v for key, v in overrides.items()})
-        return Request(video, whole(audio), tmp_path / "out.mp4", config, runtime)
+        said = audio if isinstance(audio, Script) else whole(audio)
+        return Request(video, said, tmp_path / "out.mp4", config, runtime)
 
     return make
 
@@ -59,7 +68,7 @@ def test_where_nobody_is_seen_is_told_with_its_time(request_of, gapped: Path, vo
     ((start_s, end_s),) = found.findings[0].ranges_s
     assert start_s == pytest.approx(FACELESS.start / 25, abs=0.05)
     assert end_s == pytest.approx(FACELESS.stop / 25, abs=0.05)
-    assert found.faces.usable_share == pytest.approx(1 - len(FACELESS) / 75, abs=0.03)
+    assert found.faces.usable_share == pytest.approx(1 - len(FACELESS) / NUM_FRAMES, abs=0.04)
     assert found.failure() is None
     assert found.voices[0].spoken_share is not None
     assert found.cost is not None
@@ -67,6 +76,7 @@ def test_where_nobody_is_seen_is_told_with_its_time(request_of, gapped: Path, vo
     assert found.cost.num_cached == 0
 
 
+@pytest.mark.usefixtures("few_samples")
 def test_nobody_at_all_is_exit_6(request_of, voice: Path, tmp_path: Path) -> None:
     found = check(request_of(make_wall_clip(tmp_path / "wall.mp4").path, voice))
     error = found.failure()
@@ -74,11 +84,19 @@ def test_nobody_at_all_is_exit_6(request_of, voice: Path, tmp_path: Path) -> Non
     assert error.exit_code == 6
 
 
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces, "NUM_SAMPLES", 4)
+    monkeypatch.setattr(faces, "NUM_ROUNDS", 0)
+
+
+@pytest.mark.usefixtures("few_samples")
 def test_small_faces_are_told_from_none(request_of, gapped: Path, voice: Path) -> None:
     found = check(request_of(gapped, voice, track__min_face_px=900.0))
     error = found.failure()
     assert isinstance(error, NoFaceError)
     assert found.faces is not None
+    assert found.faces.widest_px > 0
     assert f"{found.faces.widest_px:.0f} px" in error.message
 
 
@@ -134,7 +152,7 @@ def test_a_file_cut_off_is_seen_without_decoding(
 )
 def test_length_is_told(
     request_of,
-    gapped: Path,
+    film: Path,
     tmp_path: Path,
     mode: str,
     speech_s: float,
@@ -143,11 +161,72 @@ def test_length_is_told(
     warned: list,
 ) -> None:
     line = write_wav(tmp_path / "line.wav", talking_sound(speech_s))
-    found = quick(request_of(gapped, line, length__mode=mode))
+    found = quick(request_of(film, line, length__mode=mode))
     assert found.length is not None
     assert found.length.mode == told
     assert found.length.output_s == pytest.approx(output_s, abs=0.05)
     assert codes(found, "warning") == warned
+
+
+def lines_of(voice: Path, *times_s: tuple[float, float]) -> Script:
+    """Lines over the film's own sound."""
+    return Script((voice,), lines=tuple(Line(0, 0, *times) for times in times_s), whole_voices=())
+
+
+@pytest.mark.parametrize(
+    ("times_s", "behind_s"),
+    [([(0.5, 1.5)], 0.0), ([(2.5, 3.5), (9.0, 9.25)], 0.75), ([(2.5, 3.0), (1e6, 1e6 + 1)], 1.0)],
+    ids=["within", "over the end", "far away"],
+)
+def test_lines_behind_the_film_are_told(
+    request_of, film: Path, voice: Path, times_s: list, behind_s: float
+) -> None:
+    found = quick(request_of(film, lines_of(voice, *times_s)))
+    assert found.failure() is None
+    assert found.length is not None
+    assert (found.length.output_s, found.length.behind_s) == (3.0, pytest.approx(behind_s))
+    told = [finding.message for finding in found.findings if finding.code == "speech-cut-off"]
+    assert len(told) == (behind_s > 0)
+    assert all(f"{behind_s:.1f} s of the lines" in message for message in told)
+
+
+def test_no_line_within_the_film_is_an_error(request_of, film: Path, voice: Path) -> None:
+    found = quick(request_of(film, lines_of(voice, (4.0, 5.0), (7.0, 8.0))))
+    assert codes(found, "error") == ["lines-outside"]
+    assert isinstance(found.failure(), ConfigError)
+
+
+def test_speech_of_several_people_is_advised_what_they_may(request_of, film: Path, tmp_path: Path) -> None:
+    long = write_wav(tmp_path / "long.wav", talking_sound(4.0))
+    found = quick(request_of(film, of_speakers({"1": long, "2": long})))
+    (finding,) = (each for each in found.findings if each.code == "speech-cut-off")
+    assert "1.0 s of the speech" in finding.message
+    assert "retime" not in finding.advice
+
+
+@pytest.mark.parametrize("bed", ["absent.wav", "mute.mp4", "empty.wav"])
+def test_a_bed_that_cannot_be_heard_is_told_before_the_work(
+    request_of, film: Path, voice: Path, tmp_path: Path, bed: str
+) -> None:
+    write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    write_clip(tmp_path / "mute.mp4", [0, 512])
+    found = quick(request_of(film, replace(whole(voice), bed=tmp_path / bed)))
+    assert codes(found, "error") == ["bed"]
+    assert found.findings[0].where == str(tmp_path / bed)
+
+
+@pytest.mark.parametrize(
+    ("who", "speakers", "is_asked"),
+    [("largest", (), True), ("longest", (), False), ("2", (), False), ("largest", ("1", "2"), False)],
+)
+def test_who_speaks_is_asked_only_where_nobody_said_it(
+    who: str, speakers: tuple[str, ...], *, is_asked: bool
+) -> None:
+    seen = FaceFacts(9, 3.0, 1.0, 2, 90.0, 120.0, 10.0, ())
+    config = DubConfig().with_overrides({"track.speaker": who})
+    said = Script((Path("line.wav"),), speakers)
+    found = face_findings(seen, Path("talk.mp4"), 3.0, config, said)
+    assert [finding.code for finding in found] == (["several-people"] if is_asked else [])
 
 
 @pytest.mark.parametrize(
@@ -208,7 +287,7 @@ def test_survey_tells_uneven_times_gaps_and_rotation(tmp_path: Path) -> None:
     base = Fraction(1, 90000)
     pts = vfr_pts(50, Fraction(25), base)
     pts[30:] += 90000
-    facts, _ = survey(make_clip(tmp_path / "uneven.mp4", pts=pts, time_base=base, rotation_deg=90).path)
+    facts, _ = survey(write_clip(tmp_path / "uneven.mp4", pts.tolist(), time_base=base, rotation=270))
     assert facts.is_variable_rate
     assert facts.has_gaps
     assert facts.longest_frame_s > 1
@@ -243,7 +322,9 @@ def test_cost_follows_length_size_and_method(request_of, gapped: Path, voice: Pa
         config = DubConfig().with_overrides({"render.renderer": renderer})
         return run_seconds(stages, found.footage, found.length, None, config, speed)[0]
 
-    stages = ["demux", "people", "render", "remux"]
+    stages = ["demux", "people", "render", "adapt", "remux"]
     assert seconds([]) < seconds(["remux"]) < seconds(stages)
     assert seconds(stages, "copy") < seconds(stages, "exemplar") < seconds(stages)
+    assert seconds([*stages, "render", "adapt"]) > seconds([*stages, "render"]) + 30 > seconds(stages) + 30
+    stages.remove("adapt")
     assert seconds(stages, speed=2.0) == pytest.approx(seconds(stages) / 2)

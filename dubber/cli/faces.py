@@ -23,6 +23,8 @@ def faces(
         typer.Option("-o", "--output", help="A picture of them, a PNG file.", show_default="no picture"),
     ] = None,
     overwrite: o.Overwrite = False,
+    tracker: o.Tracker = None,
+    deinterlace: o.Deinterlace = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     cache: o.CacheDir = None,
@@ -33,7 +35,7 @@ def faces(
 ) -> None:
     """List the people in a video, the largest first, with the numbers that `--speaker` takes."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(config, settings)
+    dub_config = o.build_config(config, settings, demux__deinterlace=deinterlace, people__backend=tracker)
     from dubber.intermediates import check_sheet, write_sheet
     from dubber.intermediates.faces import faces_sheet, find_people
 

@@ -159,6 +159,9 @@ class _Checks:
         for voice in self._request.said.voices:
             with caught(self._found, "speech"):
                 self._voices.append(speech_header(voice))
+        if (bed := self._request.said.bed) is not None:
+            with caught(self._found, "bed"):
+                speech_header(bed)
 
     def _listen(self) -> None:
         for number, voice in enumerate(self._voices):
@@ -167,12 +170,12 @@ class _Checks:
                 self._found += speech_findings(self._voices[number])
 
     def _look_at_length(self, mode: LengthMode) -> None:
-        said = self._request.said
         if self._index is None:
             return
-        ends_s = [line.end_s for line in said.resolved([voice.duration_s for voice in self._voices]).lines]
-        self._length, self._timeline = matched_lengths(mode, self._index.clip, max(ends_s))
-        self._found += length_findings(self._length)
+        durations_s = [voice.duration_s for voice in self._voices]
+        said = self._request.said.resolved(durations_s)
+        self._length, self._timeline = matched_lengths(mode, self._index.clip, said, durations_s)
+        self._found += length_findings(self._length, said)
 
     def _look_at_output(self) -> None:
         request = self._request
@@ -198,7 +201,7 @@ class _Checks:
     def _look_at_plan(self) -> None:
         """Lengths, weights, and what is in the cache; only where all files can be read."""
         request = self._request
-        if self._footage is None or len(self._voices) < len(request.said.voices):
+        if self._footage is None or any(finding.code in ("speech", "bed") for finding in self._found):
             return
         store = _PatientStore(request.runtime.cache_dir)
         with caught(self._found, "plan"):
@@ -218,7 +221,8 @@ class _Checks:
         request, faces = self._request, None
         with caught(self._found, "faces"):
             faces = look_for_faces(request.video, self._footage, self._index, request.config)
-            self._found += face_findings(faces, request.video, self._footage.duration_s, request.config)
+            duration_s = self._footage.duration_s
+            self._found += face_findings(faces, request.video, duration_s, request.config, request.said)
         return faces
 
     def _cost(self, faces: FaceFacts | None) -> CostFacts | None:
@@ -226,7 +230,8 @@ class _Checks:
             return None
         made, store, need = self._planned
         missing = missing_stages(made.plan, store, made.dubbed.index, set())
-        stages = [made.plan.nodes[index].name for index in sorted(missing)]
+        nodes = [made.plan.nodes[index] for index in sorted(missing)]
+        stages = [node.stage.name for node in nodes if node.stage is not None]
         speed = machine_speed()
         wall_s, cpu_s = run_seconds(stages, self._footage, self._length, faces, self._request.config, speed)
         free = free_bytes(self._request.runtime.cache_dir)
@@ -235,7 +240,7 @@ class _Checks:
             seconds=float(f"{wall_s:.2g}"),
             cpu_s=float(f"{cpu_s:.2g}"),
             speed=round(speed, 2),
-            stages_to_run=tuple(stages),
+            stages_to_run=tuple(node.name for node in nodes),
             num_cached=sum(store.has(key) for key in kept),
             cache_bytes=need.cache_bytes,
             output_bytes=need.output_bytes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ class CostFacts:
 
 
 def run_seconds(
-    stages: Collection[str],
+    stages: Sequence[str],
     footage: VideoFacts,
     length: LengthFacts,
     faces: FaceFacts | None,
@@ -104,7 +104,7 @@ def run_seconds(
     """Estimate a run.
 
     Args:
-        stages: Names of the stages to run, one for each time.
+        stages: The names, as `Stage.name`, of the stages to run; again for each further speaker.
         footage: The video.
         length: The output's length.
         faces: How much of it can be dubbed; None: all.
@@ -126,7 +126,7 @@ def run_seconds(
         factor = _OF_HYBRID.get(config.render.renderer, 1.0) if name == "render" else 1.0
         cpu_s += factor * (cost.once_s + frames * frame_ms / 1e3)
     cpu_s /= speed
-    learning_s = 60 * _minutes(config, footage) if "adapt" in stages else 0.0
+    learning_s = 60 * _minutes(config, footage) * stages.count("adapt")
     wall_s = _START_S / speed + learning_s + cpu_s / min(os.cpu_count() or 1, _PARALLEL)
     return wall_s, cpu_s + learning_s
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 from uuid import uuid4
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "absent", "warning", "problem"]
 
-_NEEDED = (
-    "numpy",
-    "scipy",
-    "opencv-python",
-    "torch",
-    "mediapipe",
-    "av",
-    "silero-vad",
-    "librosa",
-    "soundfile",
-)
+_NEEDED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "cv2": "opencv-python",
+    "torch": "torch",
+    "mediapipe": "mediapipe",
+    "av": "av",
+    "silero_vad": "silero-vad",
+    "librosa": "librosa",
+    "soundfile": "soundfile",
+}
+"""Modules and the packages that bring them; others may too, such as opencv-python-headless."""
+
 _OPTIONAL = {
     "onnxruntime": "needed for `--tracker insightface` and `dubber eval --arcface`",
     "h5py": "needed to import Basel Face Models of 2017 and 2019",
@@ -104,16 +106,33 @@ def _problem(name: str, error: DubberError) -> Line:
 
 
 def _packages(runtime: Runtime) -> Iterator[Line]:  # noqa: ARG001 - all parts take it
-    for name in _NEEDED:
-        try:
-            yield Line(name, "ok", metadata.version(name))
-        except metadata.PackageNotFoundError:
-            missing = ToolMissingError("It is not installed.", advice=f"Run `pip install {name}`.")
-            yield _problem(name, missing)
-    for name, purpose in _OPTIONAL.items():
-        has_it = util.find_spec(name) is not None
-        text = metadata.version(name) if has_it else f"not installed ({purpose})"
-        yield Line(name, "ok" if has_it else "absent", text, "" if has_it else f"pip install {name}")
+    owners = metadata.packages_distributions()
+    for module, package in _NEEDED.items():
+        if util.find_spec(module) is None:
+            missing = ToolMissingError("It is not installed.", advice=f"Run `pip install {package}`.")
+            yield _problem(package, missing)
+        else:
+            yield Line(package, "ok", _version(module, owners))
+    for module, purpose in _OPTIONAL.items():
+        if util.find_spec(module) is None:
+            yield Line(module, "absent", f"not installed ({purpose})", f"pip install {module}")
+        else:
+            yield Line(module, "ok", _version(module, owners))
+
+
+def _version(module: str, owners: Mapping[str, Sequence[str]]) -> str:
+    """The version of an installed module, and who brings it where that has another name.
+
+    Args:
+        module: Its name.
+        owners: Packages that bring each module.
+    """
+    brought = []
+    for package in sorted(set(owners.get(module, ()))):
+        with suppress(metadata.PackageNotFoundError):
+            is_same = package.replace("_", "-").lower() == module.replace("_", "-")
+            brought.append(metadata.version(package) + ("" if is_same else f" ({package})"))
+    return ", ".join(brought) or str(getattr(import_module(module), "__version__", "of unknown version"))
 
 
 def _trackers(runtime: Runtime) -> Iterator[Line]:  # noqa: ARG001 - all parts take it

@@ -2,7 +2,7 @@
 
 A single picture is looked at as the tracker looks at the first one of a shot. Tracking follows a face through
 pictures in which it would not be found anew, so a run may do a little better than what is said here; and it
-dubs one person only, so that with several people it may do less.
+dubs the people it is told to only, so that it may do less where others are seen.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dubber.types import WhyNot
 if TYPE_CHECKING:
     from dubber.config import DubConfig
     from dubber.media.survey import SeekIndex, VideoFacts
+    from dubber.script import Script
     from dubber.tracking.base import FaceTracker, Picture
     from dubber.types import Int64
 
@@ -225,13 +226,23 @@ _SAYINGS = {
 }
 
 
-def said(reason: str) -> str:
+def in_words(reason: str) -> str:
     """A reason in words."""
     return _SAYINGS[WhyNot[reason.upper()]]
 
 
-def face_findings(facts: FaceFacts, video: Path, duration_s: float, config: DubConfig) -> list[Finding]:
-    """What the user may not have meant."""
+def face_findings(
+    facts: FaceFacts, video: Path, duration_s: float, config: DubConfig, said: Script
+) -> list[Finding]:
+    """What the user may not have meant.
+
+    Args:
+        facts: The faces.
+        video: The file.
+        duration_s: Its length.
+        config: Who speaks where the script does not say it.
+        said: The script.
+    """
     if not facts.num_sampled:
         message = "No picture could be looked at in time: the video decodes slowly."
         return [Finding("warning", "not-looked-at", message, str(video))]
@@ -240,7 +251,8 @@ def face_findings(facts: FaceFacts, video: Path, duration_s: float, config: DubC
     found = []
     if facts.usable_share < 1 - _TELLING_SHARE:
         found.append(_passing(facts, video))
-    if facts.most_at_once > 1 and config.track.speaker in _GUESSED:
+    is_chosen = bool(said.speakers) or config.track.speaker != type(config.track)().speaker
+    if facts.most_at_once > 1 and not is_chosen:
         found.append(
             Finding(
                 "warning",
@@ -256,15 +268,11 @@ def face_findings(facts: FaceFacts, video: Path, duration_s: float, config: DubC
     return found
 
 
-_GUESSED = ("largest", "longest")
-"""Speakers that are chosen without being told."""
-
-
 def _passing(facts: FaceFacts, video: Path) -> Finding:
     seconds: dict[str, float] = {}
     for part in facts.passes_through:
         seconds[part.reason] = seconds.get(part.reason, 0.0) + part.end_s - part.start_s
-    reasons = ", ".join(f"{said(reason)} (about {total:.1f} s)" for reason, total in seconds.items())
+    reasons = ", ".join(f"{in_words(reason)} (about {total:.1f} s)" for reason, total in seconds.items())
     return Finding(
         "warning",
         "passes-through",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dubber.errors import ConfigError
 from dubber.outcome import AUDIBLE_CUT_S
 from dubber.preflight.findings import Finding
+from dubber.script import Script
+from dubber.stages.place import PlacedLine, end_of_lines_s
 from dubber.types import Clip, LengthMode, Timeline
 
 TELLING_STRETCH = 1.5
 """Footage stretched or shortened by more than this looks slowed down or hurried."""
+
+
+_TIMES_ADVICE = "Times are seconds from the film's first picture."
 
 
 @dataclass(frozen=True)
@@ -21,10 +28,11 @@ class LengthFacts:
         asked: The mode asked for, by the user or because lines have their places in the film.
         mode: What it comes to; "silence" is every frame, one to one.
         video_s: Length of the video.
-        speech_s: Length of the speech.
+        speech_s: Length of the speech, or where its last line ends that can be heard.
         output_s: Length of the output.
         num_frames: Frames of the output.
         unheard_s: Seconds of the speech that are cut off.
+        behind_s: Seconds of lines, all together, behind the output's end.
     """
 
     asked: LengthMode
@@ -34,19 +42,25 @@ class LengthFacts:
     output_s: float
     num_frames: int
     unheard_s: float
+    behind_s: float
 
 
-def matched_lengths(mode: LengthMode, clip: Clip, speech_s: float) -> tuple[LengthFacts, Timeline]:
+def matched_lengths(
+    mode: LengthMode, clip: Clip, said: Script, durations_s: Sequence[float]
+) -> tuple[LengthFacts, Timeline]:
     """Match the lengths as a run will.
 
     Args:
         mode: As planned.
         clip: The video, as surveyed.
-        speech_s: Length of the speech, > 0.
+        said: The script, resolved.
+        durations_s: Seconds of each voice, > 0.
     """
     from dubber.ops.timeline import make_timeline
 
+    speech_s = _speech_s(clip, said, durations_s)
     made = make_timeline(mode, clip.pts_T, clip.end_pts, clip.time_base, Fraction(speech_s))
+    end_s = max(made.duration_s, made.audio_duration_s)
     facts = LengthFacts(
         asked=mode,
         mode=made.mode,
@@ -55,21 +69,64 @@ def matched_lengths(mode: LengthMode, clip: Clip, speech_s: float) -> tuple[Leng
         output_s=round(made.duration_s, 3),
         num_frames=made.num_frames,
         unheard_s=round(max(speech_s - made.audio_duration_s, 0.0), 3),
+        behind_s=round(sum(max(line.end_s - max(line.start_s, end_s), 0.0) for line in said.lines), 3),
     )
     return facts, made
 
 
-def length_findings(facts: LengthFacts) -> list[Finding]:
-    """What the user may not have meant."""
+def _speech_s(clip: Clip, said: Script, durations_s: Sequence[float]) -> float:
+    """Length of what is said, as it is put together for a run."""
+    whole_s = [durations_s[voice] for voice in said.whole_voices]
+    if not said.has_places:
+        return max(whole_s)
+    lines = [
+        PlacedLine(voice=line.voice, start_s=line.start_s, end_s=line.end_s, from_s=line.from_s)
+        for line in said.lines
+    ]
+    return max(end_of_lines_s(lines, clip.duration_s), *whole_s, 0.0)
+
+
+def length_findings(facts: LengthFacts, said: Script) -> list[Finding]:
+    """What the user may not have meant.
+
+    Args:
+        facts: The lengths.
+        said: The script, resolved.
+    """
     found: list[Finding] = []
-    if facts.unheard_s > AUDIBLE_CUT_S:
+    first_s = min(line.start_s for line in said.lines)
+    if first_s >= facts.output_s:
+        outside = ConfigError(
+            f"No line lies within the film: the first one begins at {first_s:g} s, the film lasts "
+            f"{facts.output_s:.2f} s.",
+            where="--start, --script",
+            advice=_TIMES_ADVICE,
+        )
+        return [Finding.of_error("lines-outside", outside)]
+    if facts.unheard_s > AUDIBLE_CUT_S and not said.keeps_rest:
+        others = (
+            "loop, bounce and remap"
+            if said.num_speakers > 1 or said.has_places
+            else "auto, retime, loop, bounce and remap"
+        )
         found.append(
             Finding(
                 "warning",
                 "speech-cut-off",
                 f"The last {facts.unheard_s:.1f} s of the speech will be cut off (--length {facts.mode}).",
                 "--length",
-                "auto, retime, loop, bounce and remap keep all of it.",
+                f"{others} keep all of it.",
+            )
+        )
+    elif facts.behind_s > AUDIBLE_CUT_S:
+        found.append(
+            Finding(
+                "warning",
+                "speech-cut-off",
+                f"{facts.behind_s:.1f} s of the lines lie behind the film's end, at {facts.output_s:.2f} s; "
+                "they will not be heard.",
+                "--start, --end, --script",
+                _TIMES_ADVICE,
             )
         )
     factor = facts.speech_s / facts.video_s if facts.video_s else 1.0

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dubber.errors import WeightsError
+from dubber.errors import MediaError, WeightsError
 from dubber.preflight.findings import Finding
 from dubber.types import Bool, Float32, Float64
 
@@ -60,11 +60,13 @@ def speech_header(path: Path) -> SpeechFacts:
     """What the file's header says.
 
     Raises:
-        MediaError: Missing, without audio, or damaged.
+        MediaError: Missing, without audio, empty, or damaged.
     """
     from dubber.media.audio import audio_info
 
     info = audio_info(path)
+    if not info.duration_s > 0:
+        raise MediaError("The audio is empty.", where=str(path))
     return SpeechFacts(path, info.codec, info.sample_rate_hz, info.num_channels, info.duration_s)
 
 

@@ -13,11 +13,18 @@ from typer.testing import CliRunner
 from dubber.cli.app import app
 from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightsFolder, default_weights_dir
+from dubber.preflight import doctor
 from dubber.preflight.doctor import Line, examine
 
 
 def lines_of(runtime: Runtime) -> dict[str, Line]:
     return {line.name: line for line in examine(runtime)}
+
+
+@pytest.fixture
+def no_trial_encodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a second."""
+    monkeypatch.setattr(doctor, "_encoders", lambda _: iter(()))
 
 
 def test_this_installation_is_all_right(tmp_path: Path) -> None:
@@ -30,6 +37,7 @@ def test_this_installation_is_all_right(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists(), "looking at a cache made one"
 
 
+@pytest.mark.usefixtures("no_trial_encodes")
 def test_what_is_broken_is_named_with_its_code(runtime: Runtime, tmp_path: Path) -> None:
     weights = shutil.copytree(default_weights_dir(), tmp_path / "weights")
     name, entry = next(iter(WeightsFolder(weights).manifest.items()))
@@ -41,6 +49,7 @@ def test_what_is_broken_is_named_with_its_code(runtime: Runtime, tmp_path: Path)
     assert all(lines[problem].advice for problem in problems)
 
 
+@pytest.mark.usefixtures("no_trial_encodes")
 def test_leftovers_are_counted_and_home_is_not_shown(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,3 +61,26 @@ def test_leftovers_are_counted_and_home_is_not_shown(
     assert "5 B" in lines["unfinished"].text
     assert lines["cache"].text.startswith("~/")
     assert not any(str(tmp_path) in line.text for line in lines.values())
+
+
+def test_a_module_counts_whatever_package_brings_it(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As onnxruntime-gpu and opencv-python-headless do; others may leave no record."""
+    for module in ("fakeruntime", "fakebare"):
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").write_text('__version__ = "1.2"\n', encoding="utf-8")
+    record = tmp_path / "fakeruntime_gpu-1.2.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: fakeruntime-gpu\nVersion: 1.2\n")
+    (record / "top_level.txt").write_text("fakeruntime\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(doctor, "_NEEDED", {"fakebare": "fake-bare", "fakegone": "fake-gone"})
+    monkeypatch.setattr(doctor, "_OPTIONAL", {"fakeruntime": "for speed", "fakenone": "for more"})
+    lines = {line.name: (line.state, line.text) for line in doctor._packages(runtime)}
+    assert lines == {
+        "fake-bare": ("ok", "1.2"),
+        "fake-gone": ("problem", "It is not installed."),
+        "fakeruntime": ("ok", "1.2 (fakeruntime-gpu)"),
+        "fakenone": ("absent", "not installed (for more)"),
+    }
