@@ -69,11 +69,12 @@ class SoundChunk:
     channels: tuple[str, ...]
 
 
-def iterate_sound(path: Path) -> Generator[SoundChunk]:
-    """The sound of a file's default audio track, chunk by chunk.
+def iterate_sound(path: Path, track: int | None = None) -> Generator[SoundChunk]:
+    """The sound of one of a file's audio tracks, chunk by chunk.
 
     Args:
         path: Audio file or video with sound.
+        track: Number of the audio track, counting from 0; None for the one that players choose.
 
     Yields:
         Pieces that follow each other without gap.
@@ -82,6 +83,9 @@ def iterate_sound(path: Path) -> Generator[SoundChunk]:
         MediaError: Missing, without audio, or not decodable.
     """
     check_readable(path)
+    if track is not None:
+        yield from _iterate_with_av(path, track)
+        return
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, RuntimeError, OSError):
@@ -94,15 +98,38 @@ def iterate_sound(path: Path) -> Generator[SoundChunk]:
     yield from _iterate_with_av(path)
 
 
-def audio_stream(container: InputContainer, path: Path) -> AudioStream:
-    """The audio track that players choose: the default one, else the first.
+def has_audio_stream(path: Path) -> bool:
+    """Whether a file has sound at all, be it readable or not.
+
+    Raises:
+        MediaError: The file cannot be read.
+    """
+    with open_media(path) as container:
+        return len(container.streams.audio) > 0
+
+
+def audio_stream(container: InputContainer, path: Path, number: int | None = None) -> AudioStream:
+    """An audio track.
+
+    Args:
+        container: The file, open.
+        path: Its path.
+        number: Of the track, counting from 0; None for the one that players choose: the default one, else
+            the first.
 
     Raises:
         MediaError: There is none, or PyAV cannot read it.
     """
-    tracks = decodable(container.streams.audio)
-    if not tracks:
+    every = container.streams.audio
+    if not every:
         raise MediaError("The file has no audio stream.", where=str(path), advice=SPEECH_ADVICE)
+    if number is not None and number >= len(every):
+        advice = f"It has {len(every)} audio tracks; they are counted from 0."
+        raise MediaError(f"The file has no audio track {number}.", where=str(path), advice=advice)
+    tracks = decodable(every if number is None else [every[number]])
+    if not tracks:
+        advice = "Convert the sound to WAV or FLAC."
+        raise MediaError("The audio is of a kind that cannot be decoded.", where=str(path), advice=advice)
     chosen = (track for track in tracks if track.disposition & av.stream.Disposition.default)
     track = next(chosen, tracks[0])
     num_channels = num_channels_of(track)
@@ -154,9 +181,9 @@ def _iterate_with_soundfile(file: soundfile.SoundFile, path: Path) -> Iterator[S
         raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE) from error
 
 
-def _iterate_with_av(path: Path) -> Iterator[SoundChunk]:
+def _iterate_with_av(path: Path, track: int | None = None) -> Iterator[SoundChunk]:
     with open_media(path) as container:
-        stream = audio_stream(container, path)
+        stream = audio_stream(container, path, track)
         placed: _Placed | None = None
         for frame in _decoded(container, stream, path):
             if placed is None:

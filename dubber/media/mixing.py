@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from dubber.errors import MediaError
-from dubber.media.decoding import SoundChunk, iterate_sound
+from dubber.media.decoding import SoundChunk, has_audio_stream, iterate_sound
 from dubber.media.formats import USUAL_CHANNELS
 from dubber.media.open_files import OpenFiles
 from dubber.ops.channels import LAYOUTS, mix_matrix
@@ -60,6 +60,7 @@ class MixJob:
         voices: Recordings of speech.
         lines: What is heard of them.
         own: The video, whose sound is heard outside of `ranges`; None for silence there.
+        own_track: Number of its audio track, counting from 0; None for the one that players choose.
         ranges: (start, end) in seconds.
         bed: Music and noises, heard throughout; None for none.
         bed_gain_db: By which the bed is louder.
@@ -69,6 +70,7 @@ class MixJob:
     voices: Sequence[Path]
     lines: Sequence[PlacedLine]
     own: Path | None = None
+    own_track: int | None = None
     ranges: Sequence[tuple[float, float]] = ()
     bed: Path | None = None
     bed_gain_db: float = 0.0
@@ -102,10 +104,12 @@ def mix_sound(job: MixJob, wav: Path, scratch: Path) -> Mixed:
         scratch: A folder for passing files; 4 bytes for each sample of the mix and of the voices.
 
     Raises:
-        MediaError: A recording is missing, has no sound or cannot be decoded.
+        MediaError: A recording is missing, has no sound or cannot be decoded; or the video has sound that
+            cannot be decoded, or no such track.
     """
-    heard = [path for path in (*job.voices, job.own, job.bed) if path is not None]
-    formats = [_format(path) for path in heard if path != job.own or _has_sound(path)]
+    formats = [_format(path) for path in (*job.voices, job.bed) if path is not None]
+    if job.own is not None and has_audio_stream(job.own):
+        formats.append(_format(job.own, job.own_track))
     rate_hz = min(max(rate for rate, _ in formats), MAX_RATE_HZ)
     num_wanted = max(count for _, count in formats)
     wanted = LAYOUTS[next((n for n in USUAL_CHANNELS if n >= num_wanted), USUAL_CHANNELS[-1])]
@@ -166,8 +170,9 @@ class _Mixer:
         self, job: MixJob, rate_hz: int, wanted: tuple[str, ...], scratch: Path, stack: ExitStack
     ) -> None:
         self._job, self._rate_hz, self._num_wanted = job, rate_hz, len(wanted)
-        has_own = job.own is not None and _has_sound(job.own)
-        self._own = _Stream(job.own, rate_hz, wanted) if job.own is not None and has_own else None
+        self._own = None
+        if job.own is not None and has_audio_stream(job.own):
+            self._own = _Stream(job.own, rate_hz, wanted, job.own_track)
         self._bed = None if job.bed is None else _Stream(job.bed, rate_hz, wanted)
         self._bed_gain = np.float32(10 ** (job.bed_gain_db / 20))
         self._voices = {
@@ -196,8 +201,8 @@ class _Mixer:
 class _Stream:
     """A recording at the mix's rate and channels, read from its start on; silence follows it."""
 
-    def __init__(self, path: Path, rate_hz: int, wanted: tuple[str, ...]) -> None:
-        self._pieces = _resampled(_mixed_down(path, wanted), rate_hz)
+    def __init__(self, path: Path, rate_hz: int, wanted: tuple[str, ...], track: int | None = None) -> None:
+        self._pieces = _resampled(_mixed_down(path, wanted, track), rate_hz)
         self._rest_SD: Float32 = np.zeros((0, len(wanted)), np.float32)
 
     def read(self, count: int) -> Float32:
@@ -291,8 +296,8 @@ def _ramp(
     return np.clip(seconds_S / FADE_S + 0.5, 0, 1)
 
 
-def _mixed_down(path: Path, wanted: tuple[str, ...]) -> Iterator[SoundChunk]:
-    for chunk in iterate_sound(path):
+def _mixed_down(path: Path, wanted: tuple[str, ...], track: int | None) -> Iterator[SoundChunk]:
+    for chunk in iterate_sound(path, track):
         samples_SD = chunk.samples_SC @ mix_matrix(chunk.channels, wanted).T
         yield SoundChunk(np.asarray(samples_SD, np.float32), chunk.rate_hz, wanted)
 
@@ -315,19 +320,11 @@ def _resampled(chunks: Iterator[SoundChunk], rate_hz: int) -> Iterator[SoundChun
         yield SoundChunk(tail_SC, rate_hz, channels)
 
 
-def _format(path: Path) -> tuple[int, int]:
+def _format(path: Path, track: int | None = None) -> tuple[int, int]:
     """A recording's sample rate and number of channels."""
-    for chunk in iterate_sound(path):
+    for chunk in iterate_sound(path, track):
         return chunk.rate_hz, len(chunk.channels)
     raise MediaError("The audio is empty.", where=str(path))
-
-
-def _has_sound(path: Path) -> bool:
-    try:
-        _format(path)
-    except MediaError:
-        return False
-    return True
 
 
 def _write_pcm(raw: Path, wav: Path, gain: float) -> None:

@@ -86,6 +86,7 @@ def mux(
     *,
     heard_s: float,
     output_s: float,
+    may_copy: bool = True,
     source: SourceStreams | None = None,
     streams: StreamPlan | None = None,
     words: Words | None = None,
@@ -98,6 +99,8 @@ def mux(
         output: The file to make; its suffix names the container.
         heard_s: Seconds of the audio that are heard.
         output_s: Seconds the output lasts.
+        may_copy: Whether the audio goes in untouched where it can; False for plain samples of our own, which
+            nobody asked to have in full size.
         source: The file that the pictures come from.
         streams: What is kept of it.
         words: What the output says of itself.
@@ -113,7 +116,7 @@ def mux(
         video=video,
         audio=audio,
         output=output,
-        sound=plan_audio(info, container, heard_s, output_s),
+        sound=plan_audio(info, container, heard_s, output_s, may_copy=may_copy),
         source=source,
         streams=streams or StreamPlan(),
         words=words or Words(),

@@ -43,6 +43,7 @@ class MixParams(Params):
     Attributes:
         lines: Pieces of the recordings.
         keeps_own: Whether the video's own sound is heard outside of `ranges`.
+        own_track: Which of its audio tracks that is, counting from 0; None for the one players choose.
         ranges: (start, end) in seconds of the output.
         has_bed: Whether there is a bed: music and noises, heard throughout.
         bed_gain_db: By which the bed is louder.
@@ -50,6 +51,7 @@ class MixParams(Params):
 
     lines: tuple[Line, ...] = ()
     keeps_own: bool = False
+    own_track: int | None = Field(None, ge=0)
     ranges: tuple[tuple[float, float], ...] = ()
     has_bed: bool = False
     bed_gain_db: float = Field(0.0, ge=-120, le=40)
@@ -59,7 +61,7 @@ class Mix(Stage[Sound]):
     """Mixes lines of speech, the video's own sound and a bed to one file."""
 
     name: ClassVar[str] = "mix"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     output_type: ClassVar[type] = Sound
 
     params: MixParams
@@ -77,7 +79,7 @@ class Mix(Stage[Sound]):
 
         Raises:
             ConfigError: There is no such recording, or the video's own sound no longer fits its frames.
-            MediaError: A file is missing or cannot be decoded.
+            MediaError: A file is missing or cannot be decoded, or the video has no such track.
         """
         from dubber.media.mixing import MixJob, PlacedLine, mix_sound
 
@@ -91,6 +93,7 @@ class Mix(Stage[Sound]):
             voices=[voice.path for voice in others],
             lines=[PlacedLine(*_values(line)) for line in self.params.lines],
             own=own.path if self.params.keeps_own else None,
+            own_track=self.params.own_track,
             ranges=self.params.ranges,
             bed=None if bed is None else bed.path,
             bed_gain_db=self.params.bed_gain_db,

@@ -59,7 +59,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -103,6 +103,7 @@ class Remux(Stage[DubbedVideo]):
                 output,
                 heard_s=audio.duration_s if isinstance(audio, Sound) else timeline.audio_duration_s,
                 output_s=timeline.duration_s,
+                may_copy=not isinstance(audio, Sound),
                 source=source,
                 streams=streams,
                 words=Words(params.audio_language, params.audio_title, params.is_labelled),

@@ -9,6 +9,7 @@ import soundfile
 from dubber.errors import MediaError
 from dubber.media import mixing
 from dubber.media.mixing import MixJob, PlacedLine, mix_sound, shares
+from dubber.media.mux import find_ffmpeg, run_ffmpeg
 from dubber.types import Float32
 from tests.handles import few_handles
 from tests.media.clips import tone, write_clip, write_tone
@@ -115,6 +116,30 @@ def test_recordings_that_are_not_numbers_or_not_there(tmp_path: Path) -> None:
     voice = write_steps(tmp_path / "v.wav", [0.5])
     mix_sound(MixJob(1.0, [voice], [], own=mute), tmp_path / "o.wav", tmp_path)
     assert not read(tmp_path / "o.wav").any()
+
+
+def test_the_chosen_track_of_the_film_is_heard(tmp_path: Path) -> None:
+    film, tracks = tmp_path / "film.mkv", (tone(1.0, RATE), np.full(RATE, 0.25, np.float32))
+    command = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(write_clip(tmp_path / "p.mp4", [0, 512]))]
+    for number, samples in enumerate(tracks):
+        soundfile.write(tmp_path / f"{number}.wav", samples, RATE)
+        command += ["-i", str(tmp_path / f"{number}.wav")]
+    run_ffmpeg([*command, "-map", "0", "-map", "1", "-map", "2", "-c", "copy", str(film)])
+    for track, expected in ((None, 0), (0, 0), (1, 1)):
+        mix_sound(MixJob(1.0, [], [], own=film, own_track=track), tmp_path / "o.wav", tmp_path)
+        np.testing.assert_allclose(read(tmp_path / "o.wav")[:, 0], tracks[expected], atol=1e-3)
+    with pytest.raises(MediaError, match="no audio track 2"):
+        mix_sound(MixJob(1.0, [], [], own=film, own_track=2), tmp_path / "o.wav", tmp_path)
+
+
+def test_sound_of_the_film_that_cannot_be_read_is_not_taken_for_silence(tmp_path: Path) -> None:
+    film = tmp_path / "film.mov"
+    sound, pictures = write_tone(tmp_path / "s.wav", 1.0, RATE, 8), write_clip(tmp_path / "p.mp4", [0, 512])
+    command = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(pictures), "-i", str(sound)]
+    run_ffmpeg([*command, "-c", "copy", str(film)])
+    voice = write_steps(tmp_path / "v.wav", [0.5])
+    with pytest.raises(MediaError, match="of 8 channels cannot be read"):
+        mix_sound(MixJob(1.0, [voice], [], own=film), tmp_path / "o.wav", tmp_path)
 
 
 def test_few_of_many_voices_are_open_at_once(tmp_path: Path) -> None:
