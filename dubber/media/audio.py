@@ -302,8 +302,8 @@ def audio_info(path: Path) -> AudioInfo:
 
 def _described(container: InputContainer, path: Path) -> AudioInfo:
     stream = audio_stream(container, path)
-    zero = zero_s(container)
-    duration_s = _duration_s(container, stream)
+    zero = zero_s(container, path)
+    duration_s = _duration_s(container, stream, zero)
     return AudioInfo(
         codec=codec_name(stream.codec_context.name),
         sample_rate_hz=int(stream.codec_context.sample_rate or 0),
@@ -316,8 +316,7 @@ def _described(container: InputContainer, path: Path) -> AudioInfo:
     )
 
 
-def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
-    zero = zero_s(container)
+def _duration_s(container: InputContainer, stream: AudioStream, zero: Fraction) -> float | None:
     if stream.duration is not None and stream.time_base is not None:
         return max(0.0, float(stream.duration * stream.time_base + begin_s(stream, zero) - zero))
     if not container.duration:

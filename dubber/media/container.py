@@ -6,7 +6,6 @@ import logging
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -119,12 +118,9 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def first_picture_s(container: InputContainer) -> Fraction | None:
-    """When a player would show the first picture, on the container's clock; None where there is no video."""
-    for stream in _moving(container)[:1]:
-        if stream.start_time is not None and stream.time_base is not None:
-            return stream.start_time * stream.time_base
-    return None
+def has_video(container: InputContainer) -> bool:
+    """Whether there is a video stream; cover pictures of music files do not count."""
+    return bool(_moving(container))
 
 
 def _moving(container: InputContainer) -> list[VideoStream]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
 
-from dubber.media.container import DECODER_GUARDS, open_media, video_stream
+from dubber.media.container import DECODER_GUARDS, has_video, open_media, video_stream
 from dubber.media.deinterlace import WARM_UP_FRAMES, deinterlaced
 from dubber.types import Clip
 
@@ -47,7 +49,7 @@ class Decoder:
         """Decode with several threads; to be asked before the first frame."""
         self.context.thread_type = "AUTO"
 
-    def frames(self) -> Iterator[tuple[int, VideoFrame]]:
+    def frames(self) -> Generator[tuple[int, VideoFrame]]:
         """Frames with their timestamps, strictly increasing, from where the decoder stands."""
         previous: int | None = None
         for frame in self._decoded():
@@ -122,6 +124,37 @@ def decoded_from(
         for pts, picture in deinterlaced(frames, stream) if clip.is_deinterlaced else frames:
             if pts >= clip.pts_T[start]:
                 yield pts, picture
+
+
+def first_picture_s(path: Path) -> Fraction | None:
+    """When the first picture that decodes is shown, on the file's clock: where a `Clip` of the file begins.
+
+    Where a recording begins in the middle of a group of pictures, that is later than its first packet.
+
+    Args:
+        path: Any file FFmpeg can read.
+
+    Returns:
+        Seconds; None where there is no video, or nothing of it decodes.
+
+    Raises:
+        MediaError: It cannot be read.
+    """
+    state = path.stat()
+    return _first_picture_s(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _first_picture_s(path: Path, num_bytes: int, changed_ns: int) -> Fraction | None:  # noqa: ARG001 - the key
+    with open_media(path) as container:
+        if not has_video(container):
+            return None
+        stream = video_stream(container, path)
+        with closing(Decoder(container, stream).frames()) as frames:
+            first = next(frames, None)
+        if first is None or stream.time_base is None:
+            return None
+        return first[0] * stream.time_base
 
 
 @contextmanager

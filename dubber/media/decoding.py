@@ -1,8 +1,8 @@
 """Decoding sound of any kind in chunks: soundfile where it knows the file, PyAV for the rest, also videos.
 
-Time 0 of the samples is the first picture of a video, in other files the start of the file: where the sound
-begins later, silence comes first; where it begins earlier, that much is left out. Gaps in its timestamps
-become silence, so that what follows stays in its place.
+Time 0 of the samples is the first picture of a video that decodes, in other files the start of the file:
+where the sound begins later, silence comes first; where it begins earlier, that much is left out. Gaps in its
+timestamps become silence, so that what follows stays in its place.
 
 Index letters: S samples, C channels.
 """
@@ -27,9 +27,9 @@ from dubber.media.container import (
     INCOMPLETE_ADVICE,
     check_readable,
     decodable,
-    first_picture_s,
     open_media,
 )
+from dubber.media.decoder import first_picture_s
 from dubber.ops.channels import named
 from dubber.types import Float32
 from dubber.units import seconds_to_samples
@@ -153,9 +153,9 @@ def is_unreadable(codec: str, num_channels: int) -> bool:
     return codec.startswith("pcm_") and num_channels > _MOST_PCM_CHANNELS
 
 
-def zero_s(container: InputContainer) -> Fraction:
+def zero_s(container: InputContainer, path: Path) -> Fraction:
     """When time 0 is, on the container's clock."""
-    picture_s = first_picture_s(container)
+    picture_s = first_picture_s(path)
     return start_s(container) if picture_s is None else picture_s
 
 
@@ -187,7 +187,7 @@ def _iterate_with_av(path: Path, track: int | None = None) -> Iterator[SoundChun
         placed: _Placed | None = None
         for frame in _decoded(container, stream, path):
             if placed is None:
-                placed = _Placed(frame, stream, zero_s(container))
+                placed = _Placed(frame, stream, zero_s(container, path))
             for chunk in placed.add(frame):
                 if len(chunk.samples_SC):
                     yield chunk

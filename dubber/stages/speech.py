@@ -16,7 +16,7 @@ class ExtractSpeech(Stage[Speech]):
     """Decodes and resamples the speech; what is muxed in the end is the user's own file."""
 
     name: ClassVar[str] = "speech"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     output_type: ClassVar[type] = Speech
 
     def __init__(self, params: SpeechParams | None = None) -> None:
@@ -45,7 +45,7 @@ class ExtractOwnSpeech(Stage[Speech]):
     """What the person says in the video itself, to learn from; empty where there is no sound."""
 
     name: ClassVar[str] = "own_speech"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     output_type: ClassVar[type] = Speech
 
     def __init__(self, params: SpeechParams | None = None) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -9,6 +10,7 @@ import soundfile
 from dubber.errors import MediaError
 from dubber.media.audio import audio_duration_s, audio_info, open_speech, read_speech, read_wav, write_speech
 from dubber.media.mux import find_ffmpeg, run_ffmpeg
+from dubber.media.reader import probe
 from dubber.types import Speech, StoredFile
 from tests.conftest import real_clip
 from tests.media.clips import read_audio, tone, write_aac, write_clip, write_talk, write_tone
@@ -46,6 +48,27 @@ def test_speech_is_16_khz(tmp_path: Path, rate_hz: int) -> None:
     assert abs(num_samples - 24000) <= 1
     assert len(samples) == num_samples
     assert np.abs(samples[800:-800] - tone(1.5, 16000)[800 : num_samples - 800]).max() < 0.01
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_sound_keeps_its_place_where_the_first_packets_do_not_decode(tmp_path: Path, suffix: str) -> None:
+    """A recording cut from a broadcast: it begins in the middle of a group of pictures."""
+    whole = write_talk(tmp_path / "whole.mkv", tmp_path, picture_s=0.0, sound_s=0.0, onset_s=0.7)
+    path = tmp_path / f"cut.{suffix}"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        outputs = [target.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.dts is not None and packet.pts * packet.time_base >= 0.2:
+                packet.stream = outputs[packet.stream.index]
+                target.mux(packet)
+    clip = probe(path)
+    first_s = float(clip.pts_T[0] * clip.time_base)
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        assert first_s - float(stream.start_time * stream.time_base) > 0.2
+    samples, rate = read_audio(path)
+    assert int(np.argmax(np.abs(samples) > 0.1)) / rate == pytest.approx(0.7 - 12 / 25, abs=0.005)
+    assert audio_info(path).zero_s == pytest.approx(first_s, abs=1e-6)
 
 
 @pytest.mark.parametrize(
