@@ -38,6 +38,9 @@ _NAMES: dict[Kind, str] = {
 }
 
 
+_RETIMED = "the footage was retimed; `--length silence` and `--length cut_off` keep the times of its frames"
+
+
 @dataclass(frozen=True)
 class SourceStream:
     """A stream of the source.
@@ -238,7 +241,7 @@ def plan_streams(
     Args:
         source: The video's file.
         container: One of `formats.CONTAINERS`.
-        is_in_time: Whether the output's frames are the source's, one by one from the first.
+        is_in_time: Whether the output's frames are the source's, one by one from the first; more may follow.
         replaced: The audio track that the new speech stands for; None keeps all.
         until_s: Where the output ends before the source does, its end in seconds; else None.
     """
@@ -250,7 +253,7 @@ def plan_streams(
         if stream == replaced or stream.kind == "timecode":
             continue
         if not is_in_time and stream.kind not in ("cover", "attachment"):
-            left_out.append(f"The {stream} was left out: the footage was retimed, and it no longer fits.")
+            left_out.append(f"The {stream} was left out: {_RETIMED}.")
         elif (codec := codec_for(stream, container)) is None:
             left_out.append(f"The {stream} was left out: .{container} files cannot hold it.")
         else:
@@ -261,7 +264,7 @@ def plan_streams(
                 converted.append(f"The {stream} became {codec}: .{container} files cannot hold it as it was.")
     chapters = _chapters(source, container, until_s) if is_in_time else ()
     keeps_timecode = has_timecode and is_in_time and container in formats.TIMECODES
-    reason = f".{container} files cannot hold them" if is_in_time else "the footage was retimed"
+    reason = f".{container} files cannot hold them" if is_in_time else _RETIMED
     if source.chapters and not chapters:
         left_out.append(f"The {len(source.chapters)} chapters were left out: {reason}.")
     if has_timecode and not keeps_timecode:

@@ -222,14 +222,13 @@ def kept_streams(
     replaced = None
     if params.audio_track == "replace":
         replaced = replaced_stream(source, params.replaced_track)
-    is_in_time = timeline.num_frames <= clip.num_frames and np.array_equal(
-        timeline.source_index_N, np.arange(timeline.num_frames)
-    )
+    num_first = min(timeline.num_frames, clip.num_frames)  # what repeats the footage may follow
+    is_in_time = np.array_equal(timeline.source_index_N[:num_first], np.arange(num_first))
     is_cut = timeline.num_frames < clip.num_frames
     plan = plan_streams(
         source,
         params.container,
-        is_in_time=is_in_time and np.array_equal(timeline.pts_N, clip.pts_T[: timeline.num_frames]),
+        is_in_time=is_in_time and np.array_equal(timeline.pts_N[:num_first], clip.pts_T[:num_first]),
         replaced=replaced,
         until_s=timeline.duration_s if is_cut else None,
     )

@@ -16,8 +16,9 @@ from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame
 from dubber.media.reader import probe, read_frames, read_frames_at
 from dubber.media.streams import source_streams
+from dubber.ops.timeline import make_timeline
 from dubber.stages.remux import Remux, RemuxParams
-from dubber.types import Bool, Clip, Sound, SourceFile, StoredFile, Timeline
+from dubber.types import Bool, Clip, LengthMode, Sound, SourceFile, StoredFile, Timeline
 from tests.media.clips import index_of, read_audio, write_clip, write_tone
 from tests.media.rich_clips import write_rich
 from tests.media.test_reader import VFR, cfr
@@ -168,6 +169,25 @@ def test_streams_that_do_not_fit_are_told(
     assert len(dubbed.kept) == 2
     assert len(dubbed.left_out) == 4
     assert all(sentence in caplog.text for sentence in dubbed.left_out)
+    assert all("`--length silence`" in sentence for sentence in dubbed.left_out)
+
+
+@pytest.mark.parametrize("mode", ["loop", "bounce"])
+def test_footage_that_is_repeated_keeps_its_streams(
+    context: StageContext, tmp_path: Path, mode: LengthMode
+) -> None:
+    path = write_rich(tmp_path / "rich.mkv", tmp_path, ticks=cfr(25))
+    clip, audio = probe(path), SourceFile(write_tone(tmp_path / "a.wav", 1.6), "0")
+    timeline = make_timeline(mode, clip.pts_T, clip.end_pts, clip.time_base, Fraction(8, 5))
+    assert timeline.num_frames == 40
+    frames = FrameStream(all_dubbed(40), lambda: read_frames_at(path, clip, timeline.source_index_N))
+    inputs = (frames, audio, clip, timeline, SourceFile(path, "0"))
+    dubbed = Remux(RemuxParams(container="mkv")).run(context, *inputs)
+    assert len(dubbed.kept) == 5
+    assert dubbed.left_out == ()
+    found = source_streams(dubbed.file.path, Fraction(0))
+    assert [chapter.title for chapter in found.chapters] == ["One = 1", "Zwei; ž"]
+    assert found.chapters[1].end_s == pytest.approx(1.0, abs=0.03)
 
 
 def test_sound_that_was_mixed_is_heard_to_its_end(
