@@ -108,6 +108,16 @@ def has_audio_stream(path: Path) -> bool:
         return len(container.streams.audio) > 0
 
 
+def is_heard(path: Path) -> bool:
+    """Whether any sound of a file's default audio track can be decoded; damaged pieces do not matter.
+
+    Raises:
+        MediaError: Missing, without audio, or not decodable.
+    """
+    with open_media(path) as container:
+        return any(frame.samples for frame in _decoded(container, audio_stream(container, path), path))
+
+
 def audio_stream(container: InputContainer, path: Path, number: int | None = None) -> AudioStream:
     """An audio track.
 
