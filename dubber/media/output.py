@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,7 @@ class VideoOutput:
             ConfigError: There is no such encoder, or it refuses the container.
         """
         check_encoder(codec)
+        quieten(codec)
         self.path = path
         self.num_written = 0
         self._container = av.open(
@@ -88,6 +90,15 @@ class VideoOutput:
         except BaseException:
             self.discard()
             raise
+
+
+def quieten(codec: str) -> None:
+    """Keep an encoder from writing to the user's terminal past all logging; to be called before it opens.
+
+    SVT-AV1 hears only this: its errors are still told, unless the user's environment says otherwise.
+    """
+    if codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")
 
 
 def check_encoder(codec: str) -> None:

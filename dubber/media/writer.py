@@ -19,7 +19,7 @@ from dubber.media.color import RANGE_FULL, RANGE_LIMITED, resolve_color
 from dubber.media.frame import Frame
 from dubber.media.hdr import hdr_options
 from dubber.media.layout import PLAIN, Kept, PixelLayout, kept_layout, layout_of, written_format
-from dubber.media.output import AnyPacket, VideoOutput, check_encoder
+from dubber.media.output import AnyPacket, VideoOutput, check_encoder, quieten
 from dubber.media.view_curve import Coded, view_curve
 from dubber.types import Clip, HdrMetadata
 
@@ -30,6 +30,11 @@ NUM_THREADS = 4
 machine."""
 
 _HEVC_ENCODERS = {"libx265", "hevc_nvenc", "hevc_qsv", "hevc_videotoolbox"}
+
+_X265_UNTIMED = 2
+"""Films so short get decoding times from memory nobody wrote: x265 sets its delay with the third picture. Two
+pictures are decoded as they are shown.
+"""
 
 _ODD_SIZE_CODECS = {"libvpx-vp9", "libaom-av1", "mpeg4", "ffv1"}
 """Encoders that take odd sizes in 4:2:0; the others get one more column or row, a repeat of the last."""
@@ -165,6 +170,8 @@ class VideoWriter(VideoOutput):
         except av.error.FFmpegError as error:
             raise _refused(self.stream.codec_context.name, error) from error
         for packet in packets:
+            if self.stream.codec_context.name == "libx265" and self.num_written <= _X265_UNTIMED:
+                packet.dts = packet.pts
             if packet.pts is None or packet.dts is None:
                 raise StageError("The encoder gave a packet without a time.", where=str(self.path))
             if self._held_packet is None:
@@ -236,6 +243,7 @@ def check_settings(options: EncodeOptions) -> None:
         ConfigError: It is not built in, lacks its hardware, or refuses the settings.
     """
     check_encoder(options.codec)
+    quieten(options.codec)
     context = cast("av.VideoCodecContext", av.CodecContext.create(options.codec, "w"))
     context.height, context.width = _TRIAL_SIZE
     context.pix_fmt = written_format(options.codec, PLAIN)

@@ -4,12 +4,13 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from dubber.errors import ConfigError
 from dubber.media.reader import probe, read_frames
-from dubber.media.writer import EncodeOptions, VideoWriter
+from dubber.media.writer import EncodeOptions, VideoWriter, check_settings
 from dubber.types import ColorTags
 from tests.media.clips import clip_of, frame, index_of
 from tests.media.test_reader import VFR, cfr
@@ -106,3 +107,30 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
     ):
         writer.write(frame(0, (32, 32)), 0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_encoders_say_nothing_past_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    monkeypatch.setenv("SVT_LOG", "1")  # restored at the end
+    monkeypatch.delenv("SVT_LOG")
+    clip = clip_of([0, 512], Fraction(1, 12800), (64, 96))
+    check_settings(EncodeOptions(codec))
+    with VideoWriter(tmp_path / "w.mp4", clip, clip.time_base, EncodeOptions(codec)) as writer:
+        for index, pts in enumerate([0, 512]):
+            writer.write(frame(index, clip.size), pts)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("size", [(64, 96), (128, 128)])
+def test_hevc_of_few_pictures_has_sound_times(tmp_path: Path, count: int, size: tuple[int, int]) -> None:
+    ticks = cfr(count)
+    clip = clip_of(ticks, Fraction(1, 12800), size)
+    with VideoWriter(tmp_path / "w.mp4", clip, clip.time_base, EncodeOptions("libx265")) as writer:
+        for index, pts in enumerate(ticks):
+            writer.write(frame(index, size), pts)
+    with av.open(str(tmp_path / "w.mp4")) as container:
+        times = [(packet.dts, packet.pts) for packet in container.demux(video=0) if packet.size]
+    assert times == [(pts, pts) for pts in ticks]
