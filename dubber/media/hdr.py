@@ -23,6 +23,12 @@ then whether there are primaries, and luminances. Source: libavutil/mastering_di
 _CONTENT_LIGHT = struct.Struct("=2I")
 """AVContentLightMetadata: MaxCLL, MaxFALL."""
 
+_SIZE = struct.Struct("@N")
+_RPU_HEADER = struct.Struct("=4xB5xB")
+"""AVDOVIMetadata begins with where its AVDOVIRpuDataHeader lies, of which these are vdr_rpu_profile and
+bl_video_full_range_flag. Source: libavutil/dovi_meta.h.
+"""
+
 _DYNAMIC = {"DOVI_RPU_BUFFER": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
 
 
@@ -54,6 +60,24 @@ def dynamic_metadata(frame: VideoFrame) -> str:
     """The name of metadata that changes from scene to scene, which encoders here cannot write; "" if none."""
     kinds = _side_data(frame)
     return next((name for kind, name in _DYNAMIC.items() if kind in kinds), "")
+
+
+def dolby_vision_profile(frame: VideoFrame) -> int | None:
+    """Which Dolby Vision a frame is.
+
+    Returns:
+        5 where its base layer shows right in no other player, 0 for other profiles, None where it is none.
+
+    Source: `ff_dovi_guess_profile_hevc` in libavcodec/dovi_rpu.c.
+    """
+    metadata = _side_data(frame).get("DOVI_METADATA", b"")
+    if len(metadata) < _SIZE.size:
+        return None
+    (offset,) = _SIZE.unpack_from(metadata)
+    if offset + _RPU_HEADER.size > len(metadata):
+        return None
+    profile, is_full_range = _RPU_HEADER.unpack_from(metadata, offset)
+    return 5 if profile == 0 and is_full_range else 0
 
 
 def _side_data(frame: VideoFrame) -> dict[str, bytes]:

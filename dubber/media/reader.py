@@ -16,7 +16,7 @@ from dubber.media.container import INCOMPLETE_ADVICE, open_media, video_stream
 from dubber.media.decoder import Decoder, decoded_from
 from dubber.media.frame import Frame
 from dubber.media.frame_maker import FrameMaker
-from dubber.media.hdr import dynamic_metadata, hdr_metadata
+from dubber.media.hdr import dolby_vision_profile, dynamic_metadata, hdr_metadata
 from dubber.media.layout import frame_bytes
 from dubber.types import Clip, ColorTags, Int32, Int64
 
@@ -48,7 +48,8 @@ def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
 
     Args:
         path: Any file FFmpeg can read.
-        deinterlaces: Reading shall make whole pictures of fields; their times are the frames' own.
+        deinterlaces: Reading shall make whole pictures of fields, if any frame is flagged to hold them; their
+            times are the frames' own.
 
     Returns:
         The clip; `color` tells what the frames of `read_frames` mean, so RGB footage is tagged as what it is
@@ -75,7 +76,10 @@ def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
             message = "No frame of the video can be decoded."
             raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE)
         check_complete(path, stream)
+        check_shown(path, first)
         _say_what_is_lost(path, first, decoder)
+        if deinterlaces and not num_interlaced:
+            logger.info("%s: no frame is flagged as interlaced; nothing is deinterlaced.", path.name)
         return clip_of(
             container,
             stream,
@@ -83,7 +87,7 @@ def probe(path: Path, *, deinterlaces: bool = False) -> Clip:
             ticks,
             _end_pts(ticks, last, stream),
             is_interlaced=2 * num_interlaced > len(ticks),
-            is_deinterlaced=deinterlaces,
+            is_deinterlaced=deinterlaces and num_interlaced > 0,
         )
 
 
@@ -144,6 +148,22 @@ def check_moving(path: Path, container_format: str) -> None:
         "ffmpeg -i PICTURE -pix_fmt yuv420p VIDEO.mp4"
     )
     raise MediaError("This is a picture or an animation, not a video.", where=str(path), advice=advice)
+
+
+def check_shown(path: Path, first: VideoFrame) -> None:
+    """Refuse pictures whose colours only their metadata explain, which cannot be written again.
+
+    Args:
+        path: The file.
+        first: Its first picture.
+
+    Raises:
+        MediaError: It is Dolby Vision without a base layer that other players show.
+    """
+    if dolby_vision_profile(first) == 5:
+        advice = "Export it as HDR10, HLG or SDR (in Dolby Vision: profile 8) and dub that."
+        message = "This is Dolby Vision of profile 5: without its metadata the colours are wrong."
+        raise MediaError(message, where=str(path), advice=advice)
 
 
 def _say_what_is_lost(path: Path, first: VideoFrame, decoder: Decoder) -> None:

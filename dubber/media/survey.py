@@ -21,7 +21,7 @@ import numpy as np
 from dubber.errors import MediaError
 from dubber.media.container import INCOMPLETE_ADVICE, open_media, video_stream
 from dubber.media.decoder import Decoder
-from dubber.media.reader import check_complete, check_moving, clip_of
+from dubber.media.reader import check_complete, check_moving, check_shown, clip_of
 from dubber.types import Clip, ColorTags, Int64
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ def survey(path: Path) -> tuple[VideoFacts, SeekIndex]:
             message = "No frame of the video can be decoded."
             raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE)
         first_tick, picture = first
+        check_shown(path, picture)
         times = _packet_times(container, stream, first_tick, path)
         ticks = times.all_ticks(container, stream, first_tick)
         is_interlaced = bool(picture.interlaced_frame)

@@ -13,7 +13,8 @@ class DemuxParams(Params):
     """How the video is read.
 
     Attributes:
-        deinterlace: Make whole pictures of interlaced footage's fields, one per frame.
+        deinterlace: Make whole pictures of interlaced footage's fields, one per frame; progressive footage
+            stays as it is.
     """
 
     deinterlace: bool = False
@@ -23,7 +24,7 @@ class Demux(Stage[Clip]):
     """Decodes the video once and notes the exact time of every frame."""
 
     name: ClassVar[str] = "demux"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     output_type: ClassVar[type] = Clip
 
     params: DemuxParams

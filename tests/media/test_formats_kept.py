@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import struct
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
+from dubber.errors import MediaError
 from dubber.media.encoders import chosen_encoder, encoding_losses
 from dubber.media.frame import Frame
 from dubber.media.layout import frame_bytes, kept_layout, layout_of, losses, written_format
 from dubber.media.mux import mux
-from dubber.media.reader import cache_capacity, probe, read_frames
+from dubber.media.reader import cache_capacity, check_shown, probe, read_frames
 from dubber.media.view_curve import TRANSFER_HLG, TRANSFER_PQ, Coded, view_curve
 from dubber.media.writer import EncodeOptions, VideoWriter, coded_size
 from dubber.stages.compositor import halfway_frame
@@ -260,6 +263,33 @@ def test_h264_of_8_bit_is_what_all_players_show(tmp_path: Path, pixel_format: st
     assert (tmp_path / "rich.mp4").read_bytes() == (tmp_path / "plain.mp4").read_bytes()
     with av.open(str(tmp_path / "rich.mp4")) as container:
         assert container.streams.video[0].codec_context.profile in ("High", "Main")
+
+
+class SideData:
+    """As PyAV gives it."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.type = SimpleNamespace(name=name)
+        self._data = data
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+
+@pytest.mark.parametrize(("rpu_profile", "is_full_range", "is_refused"), [(0, 1, True), (1, 0, False)])
+def test_dolby_vision_that_only_its_metadata_explain_is_refused(
+    rpu_profile: int, is_full_range: int, is_refused: bool
+) -> None:
+    """AVDOVIMetadata with its AVDOVIRpuDataHeader at byte 40."""
+    header = struct.pack("=BxH10B", 2, 18, rpu_profile, 0, 0, 0, 23, 1, is_full_range, 10, 10, 12)
+    metadata = struct.pack("@N", 40).ljust(40, b"\0") + header
+    picture = SimpleNamespace(side_data=[SideData("DOVI_METADATA", metadata)])
+    if is_refused:
+        with pytest.raises(MediaError, match="profile 5") as raised:
+            check_shown(Path("film.mp4"), picture)  # type: ignore[arg-type]
+        assert "HDR10" in raised.value.advice
+    else:
+        check_shown(Path("film.mp4"), picture)  # type: ignore[arg-type]
 
 
 def test_losses_are_said() -> None:
