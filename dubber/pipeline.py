@@ -291,6 +291,7 @@ def _mix(config: DubConfig, script: Script, heard: Sequence[Line]) -> MixParams:
         update={
             "lines": lines,
             "keeps_own": script.keeps_rest,
+            "own_track": config.remux.replaced_track,
             "ranges": ranges,
             "has_bed": script.bed is not None,
         }

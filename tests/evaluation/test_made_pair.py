@@ -40,6 +40,7 @@ def test_a_video_beside_itself_is_perfect(filmed: SyntheticClip, runtime: Runtim
     assert (found["rendered_opening_correlation"], found["rendered_av_lag_frames"]) == (pytest.approx(1), 0)
 
 
+@pytest.mark.slow
 def test_a_video_that_is_two_frames_late_and_scaled(
     filmed: SyntheticClip, runtime: Runtime, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def evaluate(
     )
 
 
+@pytest.mark.slow
 def test_variants_are_measured_on_every_clip_that_can_be(manifest: Path, runtime: Runtime) -> None:
     document = evaluate(manifest, runtime, [EXEMPLAR, COPY])
     warped, copied = document["variants"]

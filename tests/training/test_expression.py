@@ -109,6 +109,7 @@ def test_it_learns_finds_late_sound_and_resumes_to_the_same_weights(
     assert same(net, again)
 
 
+@pytest.mark.slow
 def test_voices_are_forgotten_and_the_mouth_is_not(
     tmp_path: Path, clips: list[TalkingClip], model: SimpleNamespace
 ) -> None:
@@ -143,6 +144,7 @@ def test_one_speaker_has_no_identity_to_remove(
     assert not any(name.startswith("remover") for name in net.to_arrays())
 
 
+@pytest.mark.slow
 def test_all_steps_are_announced(tmp_path: Path, clips: list[TalkingClip], model: SimpleNamespace) -> None:
     class Count:
         total = done = 0
@@ -244,6 +246,7 @@ def test_the_weights_tell_what_taught_them(clips: list[TalkingClip]) -> None:
     assert "--translator conv" in entry["recipe"]
 
 
+@pytest.mark.slow
 def test_a_teacher_s_clips_are_learned_from_whatever_their_split(runtime: Runtime, tmp_path: Path) -> None:
     make_clip(tmp_path / "own.mp4", num_frames=40, seed=1)
     make_clip(tmp_path / "made.mp4", num_frames=30, seed=2)

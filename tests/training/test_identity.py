@@ -78,6 +78,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     return Course(net, before, after)
 
 
+@pytest.mark.slow
 def test_a_fresh_probe_knows_the_voices_before_and_not_after(course: Course) -> None:
     assert course.before > 0.95
     assert course.after == pytest.approx(0.5, abs=0.2)

@@ -140,6 +140,7 @@ def test_variants_share_a_folder_unless_they_hear_other_sounds() -> None:
     }
 
 
+@pytest.mark.slow
 def test_no_variant_reads_the_others_networks(
     tmp_path: Path, talking: TalkingClip, model: LinearFaceModel
 ) -> None:
