@@ -180,7 +180,7 @@ def _write_script(name: str) -> Callable[[Path], object]:
     texts = {
         "toml": f'[speakers]\n1 = "largest"\n\n{toml}\n{toml}',
         "json": json.dumps({"speakers": {"1": "largest"}, "line": [line, line]}),
-        "rttm": "SPEAKER film 1 0.50 1.50 <NA> <NA> ann <NA> <NA>\n" * 2,
+        "rttm": "SPEAKER film 1 0.50 1.50 <NA> <NA> 1 <NA> <NA>\n" * 2,
     }
     return lambda folder: (folder / f"script.{name}").write_text(texts[name])
 
