@@ -82,8 +82,8 @@ def stream_findings(video: Path, clip: Clip, timeline: Timeline, config: DubConf
     from dubber.stages.remux import kept_streams
 
     _, plan = kept_streams(config.remux, video, clip, timeline)
-    is_retimed = timeline.mode not in ("silence", "cut_off")
-    advice = "`--length silence` keeps frames as they are." if is_retimed else "A .mkv file holds most."
+    # Sentences on what no longer fits the time say themselves what would keep it.
+    advice = "" if timeline.mode in ("retime", "remap") else "A .mkv file holds most."
     return [
         *(Finding("warning", "stream-left-out", text, str(video), advice) for text in plan.left_out),
         *(Finding("info", "stream-converted", text, str(video)) for text in plan.converted),
