@@ -162,17 +162,22 @@ def lines_of(voice: Path, *times_s: tuple[float, float]) -> Script:
 
 
 @pytest.mark.parametrize(
-    ("times_s", "behind_s"),
-    [([(0.5, 1.5)], 0.0), ([(2.5, 3.5), (9.0, 9.25)], 0.75), ([(2.5, 3.0), (1e6, 1e6 + 1)], 1.0)],
+    ("times_s", "behind_s", "asked_share"),
+    [
+        ([(0.5, 1.5)], 0.0, 1 / 3),
+        ([(2.5, 3.5), (9.0, 9.25)], 0.75, 1 / 6),
+        ([(2.5, 3.0), (1e6, 1e6 + 1)], 1.0, 1 / 6),
+    ],
     ids=["within", "over the end", "far away"],
 )
 def test_lines_behind_the_film_are_told(
-    request_of, film: Path, voice: Path, times_s: list, behind_s: float
+    request_of, film: Path, voice: Path, times_s: list, behind_s: float, asked_share: float
 ) -> None:
     found = quick(request_of(film, lines_of(voice, *times_s)))
     assert found.failure() is None
     assert found.length is not None
     assert (found.length.output_s, found.length.behind_s) == (3.0, pytest.approx(behind_s))
+    assert found.length.asked_share == pytest.approx(asked_share, abs=1e-3)
     told = [finding.message for finding in found.findings if finding.code == "speech-cut-off"]
     assert len(told) == (behind_s > 0)
     assert all(f"{behind_s:.1f} s of the lines" in message for message in told)
@@ -314,5 +319,7 @@ def test_cost_follows_length_size_and_method(request_of, gapped: Path, voice: Pa
     assert seconds([]) < seconds(["remux"]) < seconds(stages)
     assert seconds(stages, "copy") < seconds(stages, "exemplar") < seconds(stages)
     assert seconds([*stages, "render", "adapt"]) > seconds([*stages, "render"]) + 30 > seconds(stages) + 30
+    part = replace(found.length, asked_share=0.1)
+    assert run_seconds(stages, found.footage, part, None, DubConfig(), 1.0)[0] < seconds(stages)
     stages.remove("adapt")
     assert seconds(stages, speed=2.0) == pytest.approx(seconds(stages) / 2)

@@ -116,7 +116,7 @@ def run_seconds(
     """
     if not stages:
         return _CACHED_S, _CACHED_S
-    share = 1.0 if faces is None or not faces.num_sampled else faces.usable_share
+    share = length.asked_share * (1.0 if faces is None or not faces.num_sampled else faces.usable_share)
     megapixels = footage.num_pixels / 1e6
     cpu_s = 0.0
     for name in stages:

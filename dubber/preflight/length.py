@@ -33,6 +33,7 @@ class LengthFacts:
         num_frames: Frames of the output.
         unheard_s: Seconds of the speech that are cut off.
         behind_s: Seconds of lines, all together, behind the output's end.
+        asked_share: Share of the output in which a speaker's mouth is to be made, 0..1, the mean of all.
     """
 
     asked: LengthMode
@@ -43,6 +44,7 @@ class LengthFacts:
     num_frames: int
     unheard_s: float
     behind_s: float
+    asked_share: float
 
 
 def matched_lengths(
@@ -70,6 +72,7 @@ def matched_lengths(
         num_frames=made.num_frames,
         unheard_s=round(max(speech_s - made.audio_duration_s, 0.0), 3),
         behind_s=round(sum(max(line.end_s - max(line.start_s, end_s), 0.0) for line in said.lines), 3),
+        asked_share=round(_asked_share(said, made.duration_s), 3),
     )
     return facts, made
 
@@ -84,6 +87,13 @@ def _speech_s(clip: Clip, said: Script, durations_s: Sequence[float]) -> float:
         for line in said.lines
     ]
     return max(end_of_lines_s(lines, clip.duration_s), *whole_s, 0.0)
+
+
+def _asked_share(said: Script, duration_s: float) -> float:
+    if not said.keeps_rest:
+        return 1.0
+    within_s = sum(max(min(line.end_s, duration_s) - line.start_s, 0.0) for line in said.lines)
+    return min(within_s / (duration_s * said.num_speakers), 1.0)
 
 
 def length_findings(facts: LengthFacts, said: Script) -> list[Finding]:
