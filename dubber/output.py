@@ -78,7 +78,7 @@ def check_encoding(config: DubConfig) -> None:
     from dubber.media.writer import EncodeOptions, check_settings
 
     remux = config.remux
-    wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset)
+    wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset, remux.chroma)
     options = chosen_encoder(wanted, container=remux.container)
     check_container(remux.container, options.codec, remux.crf)
     check_settings(options)

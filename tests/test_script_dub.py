@@ -102,7 +102,7 @@ def test_a_line_behind_the_film_s_end_and_one_that_reaches_over_it(
     output = tmp_path / "dubbed.mp4"
     result = dub(film, script, output, config=EXEMPLAR, runtime=make_runtime(cache_dir=cache, device="cpu"))
     assert (result.num_frames, result.num_dubbed_frames) == (NUM_FRAMES, 10)
-    assert any("4.4 s of the lines lie behind the film's end" in warning for warning in result.warnings)
+    assert any("1.6 s of lines lie behind the film's end" in warning for warning in result.warnings)
 
 
 def test_nothing_within_the_film(film: Path, cache: Path, tmp_path: Path) -> None:

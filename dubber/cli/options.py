@@ -36,6 +36,13 @@ class AudioTrackUse(str, Enum):
     added = "add"
 
 
+class ChromaKept(str, Enum):
+    """How much of the footage's colour sampling the output has."""
+
+    compatible = "compatible"
+    source = "source"
+
+
 _WHO = "Who says what when"
 _METHOD = "Method"
 _ENCODING = "Encoding"
@@ -195,9 +202,20 @@ VideoCodec = Annotated[
     str | None,
     typer.Option(
         "--vcodec",
-        help="FFmpeg encoder; h264 or hevc: the format's fastest that works here, hardware before software.",
+        help="FFmpeg encoder; auto: x264, x265 for deeper footage; h264 or hevc: the format's fastest that "
+        "works here, hardware before software.",
         rich_help_panel=_ENCODING,
-        show_default="libx264",
+        show_default="auto",
+    ),
+]
+Chroma = Annotated[
+    ChromaKept | None,
+    typer.Option(
+        "--chroma",
+        help="compatible: what players take; source: the footage's colour sampling and depth, as far as the "
+        "encoder can.",
+        rich_help_panel=_ENCODING,
+        show_default="compatible",
     ),
 ]
 ConfigFile = Annotated[

@@ -49,6 +49,7 @@ def run(
     crf: o.Crf = None,
     preset: o.Preset = None,
     vcodec: o.VideoCodec = None,
+    chroma: o.Chroma = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     from_stage: Annotated[
@@ -96,6 +97,7 @@ def run(
         remux__crf=crf,
         remux__preset=preset,
         remux__vcodec=vcodec,
+        remux__chroma=chroma,
     )
     from dubber.dubbing import dub
 

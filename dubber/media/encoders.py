@@ -47,7 +47,15 @@ _TICKS_PER_FRAME = 512
 
 
 def chosen_encoder(options: EncodeOptions, clip: Clip | None = None, container: str = "mp4") -> EncodeOptions:
-    """Put an encoder in the place of "auto" or of a format's name, and say what it will lose of a clip.
+    """`encoder_for`, and say what it will lose of the clip."""
+    options = encoder_for(options, clip, container)
+    if clip is not None and has_encoder(options.codec):
+        _say_what_is_lost(options, clip, container)
+    return options
+
+
+def encoder_for(options: EncodeOptions, clip: Clip | None = None, container: str = "mp4") -> EncodeOptions:
+    """Put an encoder in the place of "auto" or of a format's name.
 
     Args:
         options: Where `codec` is one of `FORMATS`, its encoders are tried in turn, those that keep the clip's
@@ -66,8 +74,6 @@ def chosen_encoder(options: EncodeOptions, clip: Clip | None = None, container: 
         options = replace(options, codec=_AUTO.get(container, _AUTO_ELSEWHERE)[is_deep])
     elif options.codec in FORMATS:
         options = _first_that_works(options, clip)
-    if clip is not None and has_encoder(options.codec):
-        _say_what_is_lost(options, clip, container)
     return options
 
 

@@ -47,13 +47,13 @@ def footage_findings(facts: VideoFacts, clip: Clip, video: Path, config: DubConf
 
 def _losses(clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
     """What the output's pictures cannot hold of the video's."""
-    from dubber.media.encoders import chosen_encoder, encoding_losses
+    from dubber.media.encoders import encoder_for, encoding_losses
     from dubber.media.writer import EncodeOptions
 
     remux = config.remux
-    wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset)
-    codec = chosen_encoder(wanted, container=remux.container).codec
-    if not (lost := encoding_losses(codec, clip, remux.container)):
+    wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset, remux.chroma)
+    codec = encoder_for(wanted, clip, remux.container).codec
+    if not (lost := encoding_losses(codec, clip, remux.container, remux.chroma)):
         return []
     return [
         Finding(
@@ -61,7 +61,8 @@ def _losses(clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
             "picture-loses",
             f"The output will have {', '.join(lost)}: '{codec}' keeps no more.",
             str(video),
-            "Choose another encoder: `--vcodec libx265` for 10 bit, `prores_ks` with .mov for alpha.",
+            "`--chroma source` keeps what the encoder can, though few players take it; or choose another: "
+            "`--vcodec libx265` for 10 bit, `prores_ks` with .mov for alpha.",
         )
     ]
 

@@ -61,7 +61,7 @@ class Mix(Stage[Sound]):
     """Mixes lines of speech, the video's own sound and a bed to one file."""
 
     name: ClassVar[str] = "mix"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     output_type: ClassVar[type] = Sound
 
     params: MixParams

@@ -31,6 +31,8 @@ class RemuxParams(Params):
         vcodec: FFmpeg's name of a video encoder; "auto" for x264 or, where the footage is deeper than 8 bit,
             x265 (what WebM takes, in WebM); "h264" or "hevc" for the first of that format's that works here,
             hardware before software.
+        chroma: "compatible": H.264 is 8 bit 4:2:0 and HEVC at most 10 bit 4:2:2, which players take;
+            "source": the depth and colour sampling of the footage, as far as the encoder can.
         crf: Constant quality on the encoder's scale; lower is better.
         preset: Speed for size, in x264's words.
         is_labelled: Whether the file's metadata say that it was edited.
@@ -45,6 +47,7 @@ class RemuxParams(Params):
 
     container: Literal["mp4", "mov", "m4v", "mkv", "webm", "avi", "ts"] = "mp4"
     vcodec: str = "auto"
+    chroma: Literal["compatible", "source"] = "compatible"
     crf: int = Field(13, ge=0, le=63)
     preset: str = "veryfast"
     is_labelled: bool = True
@@ -59,7 +62,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -89,7 +92,9 @@ class Remux(Stage[DubbedVideo]):
 
         frames, audio, clip, timeline, video = _inputs(*inputs)
         params = self.params
-        wanted = EncodeOptions(self._encoder(clip), params.crf, params.preset)
+        codec = self._encoder(clip)
+        chroma = params.chroma if codec == params.vcodec else "source"  # beside copied packets: theirs
+        wanted = EncodeOptions(codec, params.crf, params.preset, chroma)
         options = chosen_encoder(wanted, clip, params.container)
         check_container(params.container, options.codec, params.crf)
         source, streams = (None, None) if video is None else kept_streams(params, video.path, clip, timeline)
@@ -136,10 +141,13 @@ class Remux(Stage[DubbedVideo]):
     def _encoder(self, clip: Clip) -> str:
         """The encoder to ask for: packets can be copied only beside others of their codec."""
         from dubber.media.formats import check_container
+        from dubber.media.splice_plan import splice_refusal
 
         if self.params.vcodec != "auto" or not self.params.copies_packets or clip.codec not in _SAME_CODEC:
             return self.params.vcodec
         codec = _SAME_CODEC[clip.codec]
+        if splice_refusal(clip, codec, self.params.container):
+            return "auto"
         try:
             check_container(self.params.container, codec)
         except ConfigError:
