@@ -143,13 +143,9 @@ def _cut_speech(run: Run, dub_plan: DubPlan) -> list[str]:
     """What of the speech is not heard."""
     timeline, script = run.get(dub_plan.timeline), dub_plan.script
     if script.has_places:
-        last_s = max(line.end_s for line in script.lines)
-        lost_s = max(last_s - timeline.duration_s, 0.0)
-        return (
-            [f"The last {lost_s:.1f} s of the lines lie behind the film's end."]
-            if lost_s > AUDIBLE_CUT_S
-            else []
-        )
+        end_s = timeline.duration_s
+        lost_s = sum(max(line.end_s - max(line.start_s, end_s), 0.0) for line in script.lines)
+        return [f"{lost_s:.1f} s of lines lie behind the film's end."] if lost_s > AUDIBLE_CUT_S else []
     said_s = max(run.get(person.speech).duration_s for person in dub_plan.performances)
     cut_s = said_s - timeline.audio_duration_s
     if cut_s <= AUDIBLE_CUT_S:
