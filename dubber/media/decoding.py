@@ -251,13 +251,14 @@ class _Placed:
         if frame_format != self._format:  # as broadcasts do between programmes
             self._format, self._resampler = frame_format, self._new_resampler()
         for plain in self._resampler.resample(frame):
-            samples_SC = np.asarray(plain.to_ndarray().T, np.float32)
+            samples_SC = np.asarray(plain.to_ndarray().reshape(-1, len(self._channels)), np.float32)
             num_early = max(-self._position, 0)
             self._position += len(samples_SC)
             yield self._chunk(samples_SC[num_early:])
 
     def _new_resampler(self) -> av.AudioResampler:
-        return av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate_hz)
+        # Interleaved: of planar samples PyAV counts a plane too many from eight channels on, and reads it.
+        return av.AudioResampler(format="flt", layout=self._layout, rate=self._rate_hz)
 
     def _wanted(self, frame: AudioFrame) -> int:
         seconds = self._default_s

@@ -8,7 +8,15 @@ import pytest
 import soundfile
 
 from dubber.errors import MediaError
-from dubber.media.audio import audio_duration_s, audio_info, open_speech, read_speech, read_wav, write_speech
+from dubber.media.audio import (
+    audio_duration_s,
+    audio_info,
+    iterate_audio,
+    open_speech,
+    read_speech,
+    read_wav,
+    write_speech,
+)
 from dubber.media.mux import find_ffmpeg, run_ffmpeg
 from dubber.media.reader import probe
 from dubber.types import Speech, StoredFile
@@ -155,3 +163,21 @@ def test_quicktime_sound_that_would_end_the_process_is_refused(tmp_path: Path) -
     with pytest.raises(MediaError, match="8 channels"):
         read_audio(tmp_path / "eight.mov")
     assert len(read_audio(wav)[0]) == 24000
+
+
+@pytest.mark.parametrize(("layout", "num_channels"), [("6.1", 7), ("7.1", 8), ("hexadecagonal", 16)])
+def test_many_channels_of_planar_samples(tmp_path: Path, layout: str, num_channels: int) -> None:
+    path = tmp_path / "many.mkv"
+    times_s = np.arange(8_000) / 16_000
+    tone = np.sin(2 * np.pi * 440 * times_s).astype(np.float32) / 2
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("wavpack", rate=16_000, layout=layout)
+        stream.codec_context.format = "fltp"
+        samples = np.ascontiguousarray(np.repeat(tone[:, None], num_channels, 1).reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+        frame.sample_rate, frame.pts = 16_000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    found = np.concatenate([chunk for chunk, _ in iterate_audio(path)])
+    assert abs(len(found) - len(tone)) < 200
+    assert np.corrcoef(found[: len(tone)], tone[: len(found)])[0, 1] > 0.99
