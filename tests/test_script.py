@@ -159,6 +159,8 @@ def test_a_line_behind_the_end_of_its_recording_is_refused(tmp_path: Path) -> No
         ("a.toml", '[[line]]\nstart = 2\naudio = "a\\u0000b"', "no file name"),
         ("a.rttm", "SPEAKER talk 1 x 1 <NA> <NA> 1", "no SPEAKER record"),
         ("a.rttm", "SPEAKER talk 1 0 1", "no SPEAKER record"),
+        ("a.rttm", "SPEAKER talk 1 0 1 - - " + "x" * 9999, "nobody known"),
+        ("a.toml", '[[line]]\nstart = 2\nspeaker = "a\\u0000.jpg"\naudio = "a.wav"', "nobody known"),
         ("a.rttm", "nothing", "'line' is wrong"),
         ("a.rttm", "SPEAKER talk 1 nan 1 <NA> <NA> 1", "'line.0.start' is wrong"),
     ],
@@ -166,8 +168,9 @@ def test_a_line_behind_the_end_of_its_recording_is_refused(tmp_path: Path) -> No
 def test_what_is_wrong_is_said_with_the_place(tmp_path: Path, name: str, text: str, says: str) -> None:
     path = tmp_path / name
     path.write_text(text)
+    audio = tmp_path / "all.wav" if "nobody" in says else None
     with pytest.raises(ConfigError) as caught:
-        read_script(path, None)
+        read_script(path, audio)
     assert says in str(caught.value)
     assert name in caught.value.where
     assert caught.value.advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,9 @@ class Speaker:
     picture: Path | None = None
 
 
+_LONGEST_NAME = 4096
+"""Bytes of a path on Linux, with room to spare elsewhere."""
+
 _WORDS = {"largest": Speaker("largest"), "longest": Speaker("longest"), "auto": Speaker("auto")}
 
 
@@ -63,6 +67,13 @@ def parse_speaker(text: str) -> Speaker:
     if place := _PLACE.fullmatch(word):
         x, y, time_s = (float(value) for value in place.groups())
         return Speaker("place", place_px=(x, y), time_s=time_s)
-    if word == REFERENCE or (Path(word).suffix and "@" not in word) or Path(word).is_file():
+    if word == REFERENCE or _is_picture(word):
         return Speaker("reference", picture=Path(word))
     raise ConfigError(f"'{text}' names nobody.", where="speaker", advice=_ADVICE)
+
+
+def _is_picture(word: str) -> bool:
+    """Whether a word is a file's name, by its suffix or because there is such a file."""
+    if "\0" in word or len(os.fsencode(word)) > _LONGEST_NAME:
+        return False
+    return bool(Path(word).suffix and "@" not in word) or os.path.isfile(word)  # noqa: PTH113 - never raises
