@@ -184,7 +184,8 @@ def begin_s(stream: AudioStream, default_s: Fraction) -> Fraction:
 def _iterate_with_soundfile(file: soundfile.SoundFile, path: Path) -> Iterator[SoundChunk]:
     rate_hz, channels = int(file.samplerate), named(("",) * file.channels)
     try:
-        for block in file.blocks(_CHUNK_SAMPLES, dtype="float32", always_2d=True):
+        # Until nothing comes: `blocks` goes by the length that the header claims, be it of years.
+        while len(block := file.read(_CHUNK_SAMPLES, dtype="float32", always_2d=True)):
             yield SoundChunk(np.asarray(block, np.float32), rate_hz, channels)
     except soundfile.LibsndfileError as error:
         message = f"The audio cannot be decoded to its end ({error})."
