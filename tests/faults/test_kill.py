@@ -127,7 +127,6 @@ def test_an_interrupt_in_each_stage_ends_at_once_with_130(
         assert process.returncode == 130, said
         assert "Interrupted" in said
         assert not (tmp_path / "dubbed.mp4").exists()
-        assert not list(tmp_path.glob("cache/tmp/*"))
     with pytest.raises(ProcessLookupError):  # no ffmpeg, nothing of its session is left
         os.killpg(process.pid, 0)
     check_next(job, tmp_path, wanted)
