@@ -42,7 +42,7 @@ def test_progressive_footage_is_not_deinterlaced(
     context: StageContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     video = SourceFile(write_clip(tmp_path / "v.mp4", cfr(6)), "0")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="dubber"):
         clip = Demux(DemuxParams(deinterlace=True)).run(context, video)
     assert "nothing is deinterlaced" in caplog.text
     plain = Demux().run(context, video)
