@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,13 @@ def context(runtime: Runtime, tmp_path: Path) -> StageContext:
     entry.mkdir()
     work.mkdir()
     return StageContext(runtime=runtime, entry_dir=entry, work_dir=work, stage_name="test")
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A command that sets up logging within a test does so for that test alone."""
+    logger = logging.getLogger("dubber")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    yield
+    logger.setLevel(before[0])
+    logger.propagate, logger.handlers = before[1], before[2]
