@@ -104,7 +104,7 @@ def dubbed(name: str, folder: Path) -> Found:
     except DubberError as error:
         assert not output.exists()
         return Found(error.exit_code, str(error))
-    run, plan = None, plan_dub(config, clip, speech, runtime=runtime)
+    plan = plan_dub(config, clip, speech, runtime=runtime)
     run = Run(plan.plan, runtime)
     source, made = probe(clip), probe(output)
     count = min(source.num_frames, made.num_frames)
@@ -148,12 +148,20 @@ def main() -> None:
             found = dubbed(name, Path(folder))
         low, high = hard.dubbed
         wanted = f"exit {hard.exit_code}" if hard.exit_code else f"{low:.0%}-{high:.0%}"
-        print(
-            f"{name} | {hard.says} | {found.exit_code} | {found.dubbed:.0%} ({wanted}) | {len(found.passed)} | "
-            f"{found.frames[0]} -> {found.frames[1]} | {found.time_error_s * 1e3:.3f} ms | {found.is_same_color} "
-            f"| {found.outside_db:.1f} dB | {found.seconds:.0f} s | {found.message}",
-            flush=True,
-        )
+        cells = [
+            name,
+            hard.says,
+            str(found.exit_code),
+            f"{found.dubbed:.0%} ({wanted})",
+            str(len(found.passed)),
+            "{} -> {}".format(*found.frames),
+            f"{found.time_error_s * 1e3:.3f} ms",
+            str(found.is_same_color),
+            f"{found.outside_db:.1f} dB",
+            f"{found.seconds:.0f} s",
+            found.message,
+        ]
+        print(" | ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

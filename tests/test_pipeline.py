@@ -241,7 +241,8 @@ def test_intermediates_are_files_to_look_at(case: Case, dubbed: Path, tmp_path: 
     assert len(rows) == NUM_FRAMES + 1
 
 
-# In the middle of looking for people; in the middle of the patches; between the last of them and the encode's end.
+# In the middle of looking for people; in the middle of the patches; between the last of them and the
+# encode's end.
 @pytest.mark.parametrize(
     ("stage", "num_frames", "first_made"),
     [("people", 6, "people"), ("render", 20, "render"), ("remux", NUM_FRAMES, "teeth")],

@@ -89,6 +89,7 @@ def test_what_was_is_restored_when_the_last_one_ends() -> None:
     assert (sys.getswitchinterval(), os.environ.get("OPENBLAS_NUM_THREADS")) == before
 
 
+@pytest.mark.slow
 def test_torch_keeps_its_own_number() -> None:
     code = (
         "from dubber.engine.device import library_threads\n"

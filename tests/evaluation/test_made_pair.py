@@ -29,6 +29,7 @@ def compare(made: Path, filmed: Path, runtime: Runtime) -> dict[str, float]:
     return {**document["metrics"], "frames": document["frames"], "lost": document["frames_without_partner"]}
 
 
+@pytest.mark.slow
 def test_a_video_beside_itself_is_perfect(filmed: SyntheticClip, runtime: Runtime) -> None:
     found = compare(filmed.path, filmed.path, runtime)
     assert (found["frames"], found["lost"]) == (30, 0)

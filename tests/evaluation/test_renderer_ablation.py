@@ -67,6 +67,7 @@ def test_variants_are_measured_on_every_clip_that_can_be(manifest: Path, runtime
     assert "| wall | " in page
 
 
+@pytest.mark.slow
 def test_short_clips_can_be_left_out(manifest: Path, runtime: Runtime) -> None:
     document = evaluate(manifest, runtime, [COPY], min_seconds=1.5)
     assert [clip["clip"] for clip in document["variants"][0]["clips"]] == ["talk"]
@@ -74,6 +75,7 @@ def test_short_clips_can_be_left_out(manifest: Path, runtime: Runtime) -> None:
         evaluate(manifest, runtime, [COPY], min_seconds=60)
 
 
+@pytest.mark.slow
 def test_a_variant_without_weights_says_so(
     manifest: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

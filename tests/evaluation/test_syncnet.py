@@ -107,6 +107,7 @@ def passing_net() -> SyncNet:
 
 
 @pytest.mark.parametrize("late", [-3, 4])
+@pytest.mark.slow
 def test_a_network_that_knows_finds_the_shift(late: int) -> None:
     rng = np.random.default_rng(0)
     loud_S = np.repeat(10 ** rng.uniform(-2, 0, 64), 640)

@@ -81,6 +81,7 @@ def test_a_stage_that_is_off_has_no_sheet(finished: Dub) -> None:
         draw(finished, "deflicker", finished.replan({"deflicker.is_on": False}))
 
 
+@pytest.mark.slow
 def test_the_null_twin_has_sheets_too(finished: Dub) -> None:
     """It makes no patches; what is shown is the film's own mouth, which finishing leaves alone."""
     copied = finished.replan({"render.renderer": "copy"})

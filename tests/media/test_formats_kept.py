@@ -369,6 +369,7 @@ def test_colour_changes_only_below_edited_samples(tmp_path: Path, pixel_format: 
 
 
 @pytest.mark.parametrize("codec", ["prores_ks", "libvpx-vp9"])
+@pytest.mark.slow
 def test_encoders_with_a_container_of_their_own(tmp_path: Path, codec: str) -> None:
     pixel_format = {"prores_ks": "yuv422p10le", "libvpx-vp9": "yuva420p"}[codec]
     path, clip = noisy_clip(tmp_path / "a.mkv", pixel_format, count=5)

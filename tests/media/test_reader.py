@@ -311,6 +311,7 @@ def test_closing_early_closes_the_file(long_clip: tuple[Path, Clip]) -> None:
     assert num_open() == 0
 
 
+@pytest.mark.slow
 def test_real_clip_whose_edit_list_hides_its_first_keyframe() -> None:
     path = real_clip("dev/interview_1080.mp4")
     clip = probe(path)

@@ -269,6 +269,7 @@ def test_sources_of_other_containers(tmp_path: Path, suffix: str, arguments: dic
 
 
 @pytest.mark.parametrize("arguments", [{"params": CLOSED}, {**HEVC, "params": OPEN}], ids=["h264", "hevc"])
+@pytest.mark.slow
 def test_the_file_survives_copying(tmp_path: Path, arguments: dict[str, str]) -> None:
     ticks = [512 * n + 97 * (n % 5) for n in range(60)]
     spliced = splice(film(tmp_path / "film.mp4", 60, ticks=ticks, **arguments), (30, 34))
@@ -503,6 +504,7 @@ def test_nal_units() -> None:
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
+@pytest.mark.slow
 def test_remux_copies_what_nobody_dubbed(context: StageContext, tmp_path: Path, container: str) -> None:
     arguments = {"params": CLOSED} if container in {"mp4", "mov"} else {**HEVC, "params": OPEN}
     source = film(tmp_path / "film.mp4", 60, **arguments)

@@ -138,6 +138,7 @@ def test_a_timecode_is_kept(folder: Path, rich_mp4: Path, container: str) -> Non
     assert any("timecode" in sentence for sentence in muxed.streams.left_out) is (container == "avi")
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(folder: Path, rich_mkv: Path, rich_mp4: Path) -> None:
     for source, container in ((rich_mkv, "mkv"), (rich_mp4, "mp4")):
         made = [dub(folder, source, container)[0].read_bytes() for _ in range(2)]
@@ -195,6 +196,7 @@ def test_a_shorter_output_ends_all_streams(folder: Path, rich_mkv: Path) -> None
     ("picture_s", "sound_s", "container"),
     [(0.2, 0.0, "mp4"), (0.2, 0.0, "ts"), (0.0, 0.3, "avi"), (0.0, 0.3, "mkv"), (3.0, 3.1, "webm")],
 )
+@pytest.mark.slow
 def test_kept_sound_stays_in_its_place(
     tmp_path: Path, picture_s: float, sound_s: float, container: str
 ) -> None:
@@ -300,6 +302,7 @@ LANGUAGES = {"en": "eng", "pt-BR": "por", "FRA": "fre", "zh_Hant": "chi", "sw": 
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
+@pytest.mark.slow
 def test_languages_of_any_spelling_are_kept(tmp_path: Path, container: str) -> None:
     source = write_odd(tmp_path / "odd.mkv", tmp_path, LANGUAGES)
     out, muxed = dub(tmp_path, source, container)

@@ -53,6 +53,7 @@ def test_it_learns(losses: PaintingLosses) -> None:
 
 
 @pytest.mark.parametrize("adversarial", [0.0, 0.1])
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, adversarial: float) -> None:
     losses = PaintingLosses(adversarial=adversarial)
     whole = taught(tmp_path / "whole", losses)

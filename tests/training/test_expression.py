@@ -271,6 +271,7 @@ def test_a_teacher_s_clips_are_learned_from_whatever_their_split(runtime: Runtim
     assert weights.entry("expression_conv").sha256 != WeightsFolder(out).entry("expression_conv").sha256
 
 
+@pytest.mark.slow
 def test_other_clips_are_another_training(runtime: Runtime, tmp_path: Path) -> None:
     """As many clips and the same names: yesterday's checkpoints are not theirs."""
     manifest, trained = tmp_path / "clips.csv", []

@@ -62,6 +62,7 @@ def learned() -> LinearFaceModel:
     return train_face_model(made_tracks(), num_identity=8, num_expression=10)
 
 
+@pytest.mark.slow
 def test_a_made_world_is_explained_by_as_many_components(learned: LinearFaceModel) -> None:
     faces = align_to(made_tracks(seed=1), learned.mean_V3.astype(np.float64), 60)
     assert lips_share(learned, faces) > 0.95

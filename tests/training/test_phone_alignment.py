@@ -45,12 +45,14 @@ def test_known_words_are_found_where_they_were_said(spoken: PhoneClip) -> None:
     assert np.median(errors_s) < 0.015
 
 
+@pytest.mark.slow
 def test_what_was_heard_before_changes_nothing(spoken: PhoneClip) -> None:
     once = heard_phones(spoken.samples_S)
     heard_phones(np.zeros(SAMPLE_RATE_HZ, np.float32))
     assert heard_phones(spoken.samples_S) == once
 
 
+@pytest.mark.slow
 def test_long_speech_is_cut_in_pauses(spoken: PhoneClip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phone_alignment, "_LONGEST_PIECE_S", 4.0)
     many_S = np.concatenate([spoken.samples_S, np.zeros(8000, np.float32)] * 2)

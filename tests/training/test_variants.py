@@ -242,6 +242,7 @@ def test_a_damaged_face_model_stops_it_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_unknown_variants_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no variant 'louder'") as raised:
         variant_settings("louder")
