@@ -61,6 +61,8 @@ def load_artefact(output_type: type[T], folder: Path) -> T:
         hint = hints[field.name]
         if field.name in arrays:
             items[field.name] = arrays[field.name]
+        elif field.name not in values:
+            raise ValueError(f"the entry lacks '{field.name}'")
         elif hint is StoredFile:
             items[field.name] = StoredFile(inside(folder, values[field.name][0]))
         elif _is_file_hint(hint):
