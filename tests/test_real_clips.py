@@ -11,29 +11,15 @@ from dubber import DubConfig, dub, make_runtime
 from dubber.engine.execute import Run
 from dubber.evaluation.metrics import psnr_db
 from dubber.media.reader import probe, read_frames
-from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.pipeline import plan_dub
-from dubber.types import Mouths
 from tests.conftest import REAL_CLIPS, real_clip
+from tests.traps.measure import mouth_box
 
 CLIPS = sorted(str(path.relative_to(REAL_CLIPS)) for path in (REAL_CLIPS / "dev").rglob("*.mp4"))
-GROWTH, MARGIN_PX = 0.25, 8
-"""How far beyond the landmarks' box the compositor moves the jaw; see `dubber.stages.compositor`."""
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CLIPS, reason="real clips are not here (set DUBBER_TEST_CLIPS)"),
 ]
-
-
-def mouth_box(mouths: Mouths, n: int) -> tuple[slice, slice]:
-    """The box of a frame in which pixels may change."""
-    points = np.concatenate([mouths.landmarks_NM2[n], mouths.source_landmarks_NM2[n]])
-    points = apply_similarity(invert_similarity(mouths.similarity_N23[n]), points)
-    low, high = points.min(0), points.max(0)
-    margin = GROWTH * (high - low) + MARGIN_PX
-    low, high = np.maximum(np.floor(low - margin * [1, 0]), 0).astype(int), np.ceil(high + margin).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
 
 
 @pytest.mark.parametrize("renderer", ["exemplar", "copy"])
