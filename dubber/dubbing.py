@@ -20,6 +20,7 @@ from dubber.errors import ConfigError
 from dubber.outcome import DubResult, describe
 from dubber.output import check_encoding, check_output, container_of, default_output, publish
 from dubber.pipeline import DubPlan, plan_dub
+from dubber.provenance import Provenance
 from dubber.script import Script, whole
 from dubber.stages.disk_need import disk_need
 from dubber.types import Timeline
@@ -65,6 +66,7 @@ def dub(
     config: DubConfig | None = None,
     runtime: Runtime | None = None,
     progress: Progress | None = None,
+    provenance: Provenance | None = None,
     is_overwrite: bool = False,
     from_stage: str | None = None,
     until_stage: str | None = None,
@@ -79,6 +81,7 @@ def dub(
         config: Parameters of the stages.
         runtime: Device, cache and weights; see `make_runtime`.
         progress: Is told how far the run is.
+        provenance: What the output says of itself beyond that it was edited.
         is_overwrite: Replace an existing output.
         from_stage: Make this stage and all after it again, whatever the cache holds.
         until_stage: Stop after this stage; no output is written.

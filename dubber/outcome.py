@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,6 +113,45 @@ def describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, sta
         stages=tuple(run.reports),
         seconds=time.perf_counter() - started,
     )
+
+
+def result_document(result: DubResult) -> dict[str, Any]:
+    """A result as JSON takes it: what `--json` prints."""
+    return {
+        "output": None if result.output is None else str(result.output),
+        "frames": result.num_frames,
+        "duration_s": round(result.duration_s, 3),
+        "frame_rate": round(result.frame_rate, 3),
+        "length": result.length_mode,
+        "usable_faces": result.num_dubbed_frames,
+        "copied_frames": result.num_copied_frames,
+        "fit_residual_px": None if result.output is None else round(result.fit_residual_px, 3),
+        "renderer": result.renderer or None,
+        "crop_size_px": result.crop_size_px or None,
+        "adaptation_gain_db": _rounded(result.adaptation_gain_db),
+        "warnings": list(result.warnings),
+        "passed_through": [
+            {"start_s": each.start_s, "end_s": each.end_s, "why": each.why.name.lower()}
+            for each in result.passed_through
+        ],
+        "seconds": round(result.seconds, 3),
+        "fps": round(result.num_frames / result.seconds, 2) if result.seconds else 0.0,
+        "cache_hits": [report.name for report in result.stages if report.is_hit],
+        "stages": [
+            {
+                "name": report.name,
+                "seconds": round(report.seconds, 3),
+                "cpu_seconds": round(report.cpu_s, 3),
+                "is_hit": report.is_hit,
+                "key": report.key,
+            }
+            for report in result.stages
+        ],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _warnings(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> list[str]:

@@ -17,7 +17,6 @@ from dubber.cli.console import (
     show_error,
     show_table,
 )
-from dubber.cli.run import result_document
 from dubber.errors import BatchFailedError
 
 if TYPE_CHECKING:
@@ -99,6 +98,8 @@ def _row(result: JobResult) -> list[str]:
 
 
 def _document(result: JobResult) -> dict[str, object]:
+    from dubber.outcome import result_document
+
     return {
         "video": str(result.job.video),
         "audio": str(result.job.audio),

@@ -13,11 +13,10 @@ from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
 
 if TYPE_CHECKING:
-    from dubber.config import DubConfig
     from dubber.engine.stage import Runtime
+    from dubber.jobs import Job
     from dubber.outcome import DubResult
     from dubber.pipeline import DubPlan
-    from dubber.script import Script
 
 
 def run(
@@ -99,43 +98,30 @@ def run(
         remux__vcodec=vcodec,
         remux__chroma=chroma,
     )
-    from dubber.dubbing import dub
+    from dubber.jobs import Extras, Job, do_job, plan_job
+    from dubber.outcome import result_document
+    from dubber.output import default_output
 
-    runtime = replace(o.build_runtime(cache, weights, device, threads), keeps_all=keep_stages is not None)
+    runtime = o.build_runtime(cache, weights, device, threads)
+    extras = Extras(side_by_side=side_by_side, keep_stages=keep_stages)
+    job = Job(video, said, output or default_output(video), dub_config, extras)
     if dry_run:
-        _show_plan(*_plan(dub_config, video, said, output, runtime), is_json=json, forced_from=from_stage)
+        runtime = replace(runtime, keeps_all=keep_stages is not None)
+        _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=from_stage)
         return
-    if side_by_side is not None:
-        _check_side_by_side(
-            side_by_side, (video, *said.files), output, dub_config, until_stage, is_overwrite=overwrite
-        )
     if until_stage is None:
-        _look_first(video, said, output, dub_config, runtime, is_overwrite=overwrite, is_strict=strict)
+        _look_first(job, runtime, is_overwrite=overwrite, is_strict=strict)
     with progress_display(is_quiet=quiet) as progress:
-        result = dub(
-            video,
-            said,
-            output,
-            config=dub_config,
+        result = do_job(
+            job,
             runtime=runtime,
             progress=progress,
             is_overwrite=overwrite,
             from_stage=from_stage,
             until_stage=until_stage,
         )
-        if keep_stages is not None or side_by_side is not None:
-            from dubber import intermediates
-
-            dub_plan, _ = _plan(dub_config, video, said, output, runtime)
-            if keep_stages is not None:
-                intermediates.export(dub_plan, runtime, keep_stages)
-            if side_by_side is not None:
-                intermediates.write_side_by_side(
-                    dub_plan, runtime, side_by_side, progress=progress, is_overwrite=overwrite
-                )
-    for what, path in (("Intermediates", keep_stages), ("Side by side", side_by_side)):
-        if path is not None:
-            say(f"{what}: {escape(str(path))}", is_quiet=quiet)
+    for name, path in extras.named.items():
+        say(f"{name}: {escape(str(path))}", is_quiet=quiet)
     _show_result(result, is_quiet=quiet)
     if json:
         print_json(result_document(result))
@@ -175,109 +161,27 @@ def plan(
         **o.adapt_flags(adapt),
         translate__translator=translator,
     )
+    from dubber.jobs import Job, plan_job
+    from dubber.output import default_output
+
     runtime = o.build_runtime(cache, weights)
-    _show_plan(*_plan(dub_config, video, said, None, runtime), is_json=json, forced_from=None)
+    job = Job(video, said, default_output(video), dub_config)
+    _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=None)
 
 
-def result_document(result: DubResult) -> dict[str, Any]:
-    """What `--json` prints of a finished run."""
-    return {
-        "output": None if result.output is None else str(result.output),
-        "frames": result.num_frames,
-        "duration_s": round(result.duration_s, 3),
-        "frame_rate": round(result.frame_rate, 3),
-        "length": result.length_mode,
-        "usable_faces": result.num_dubbed_frames,
-        "copied_frames": result.num_copied_frames,
-        "fit_residual_px": None if result.output is None else round(result.fit_residual_px, 3),
-        "renderer": result.renderer or None,
-        "crop_size_px": result.crop_size_px or None,
-        "adaptation_gain_db": _rounded(result.adaptation_gain_db),
-        "warnings": list(result.warnings),
-        "passed_through": [
-            {"start_s": each.start_s, "end_s": each.end_s, "why": each.why.name.lower()}
-            for each in result.passed_through
-        ],
-        "seconds": round(result.seconds, 3),
-        "fps": round(result.num_frames / result.seconds, 2) if result.seconds else 0.0,
-        "cache_hits": [report.name for report in result.stages if report.is_hit],
-        "stages": [
-            {
-                "name": report.name,
-                "seconds": round(report.seconds, 3),
-                "cpu_seconds": round(report.cpu_s, 3),
-                "is_hit": report.is_hit,
-                "key": report.key,
-            }
-            for report in result.stages
-        ],
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
-
-
-def _plan(
-    config: DubConfig, video: Path, said: Script, output: Path | None, runtime: Runtime
-) -> tuple[DubPlan, Runtime]:
-    from dubber.output import container_of, default_output
-    from dubber.pipeline import plan_dub
-
-    container = container_of(output or default_output(video))
-    config = config.with_overrides({"remux.container": container})
-    return plan_dub(config, video, said, runtime=runtime), runtime
-
-
-def _look_first(
-    video: Path,
-    said: Script,
-    output: Path | None,
-    config: DubConfig,
-    runtime: Runtime,
-    *,
-    is_overwrite: bool,
-    is_strict: bool,
-) -> None:
+def _look_first(job: Job, runtime: Runtime, *, is_overwrite: bool, is_strict: bool) -> None:
     """Say what the files' headers tell against the run.
 
     Raises:
         DubberError: The run cannot succeed; or there are warnings, and they count.
     """
-    from dubber import preflight
     from dubber.cli.check import show_findings
-    from dubber.output import container_of, default_output
+    from dubber.jobs import look_first
 
-    output = output or default_output(video)
-    container_of(output)  # what was asked comes before what the files hold
-    found = preflight.quick(
-        preflight.Request(video, said, output, config, runtime, is_overwrite=is_overwrite)
-    )
+    found = look_first(job, runtime, is_overwrite=is_overwrite)
     show_findings(tuple(finding for finding in found.findings if finding.level == "warning"))
     if (error := found.failure(is_strict=is_strict)) is not None:
         raise error
-
-
-def _check_side_by_side(
-    path: Path,
-    inputs: tuple[Path, ...],
-    output: Path | None,
-    config: DubConfig,
-    until_stage: str | None,
-    *,
-    is_overwrite: bool,
-) -> None:
-    """Find out before the work whether the comparison can be written."""
-    from dubber.errors import ConfigError
-    from dubber.output import check_encoding, check_output, container_of, default_output
-
-    output = output or default_output(inputs[0])
-    if until_stage is not None:
-        raise ConfigError("`--side-by-side` needs a finished dub; `--until` stops before it.")
-    if path.absolute() == output.absolute():
-        raise ConfigError("The dub and the comparison cannot both have this name.", where=str(path))
-    check_output(path, inputs=inputs, is_overwrite=is_overwrite)
-    check_encoding(config.with_overrides({"remux.container": container_of(path)}))
 
 
 def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: str | None) -> None:
