@@ -116,8 +116,8 @@ def _differences(node: Node, nodes: list[Node], document: dict[str, Any]) -> lis
     found = []
     if node.document["version"] != document["version"]:
         found.append(f"the stage's version is {node.document['version']}, was {document['version']}")
-    for part in ("params", "weights"):
-        now, then = node.document[part], document.get(part, {})
+    for part in ("params", "weights", "code"):
+        now, then = node.document.get(part, {}), document.get(part, {})
         for name in sorted({*now, *then}):
             if now.get(name) != then.get(name):
                 texts = [json_module.dumps(side.get(name))[:40] for side in (now, then)]

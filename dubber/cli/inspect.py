@@ -66,10 +66,11 @@ def inspect(
 
 def methods(json: o.Json = False) -> None:
     """List the interchangeable parts: renderers, translators, length modes."""
-    from dubber.stages.methods import METHODS
+    from dubber.stages.methods import all_methods
 
     rows = [
-        [method.part, method.name, "yes" if method.is_default else "", method.summary] for method in METHODS
+        [method.part, method.name, "yes" if method.is_default else "", method.summary]
+        for method in all_methods()
     ]
     if json:
         keys = ("part", "name", "default", "summary")

@@ -14,10 +14,16 @@ KEY_SCHEMA = 1
 _CHUNK_BYTES = 1 << 20
 
 
-def artefact_key(
-    *, stage: str, version: int, params: Mapping[str, Any], weights: Mapping[str, str], inputs: Sequence[str]
-) -> str:
-    """Key of what a stage makes.
+def key_document(
+    *,
+    stage: str,
+    version: int,
+    params: Mapping[str, Any],
+    weights: Mapping[str, str],
+    inputs: Sequence[str],
+    code: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Everything that tells one result from another.
 
     Args:
         stage: The stage's name.
@@ -25,9 +31,10 @@ def artefact_key(
         params: JSON-able parameters, everything that may change the bytes.
         weights: sha256 of each weight used, by name.
         inputs: Keys of the inputs, in order.
+        code: What identifies code that is not dubber's own; see `Stage.code`.
 
     Returns:
-        64 hex digits.
+        JSON-able; what `artefact_key` is computed from.
     """
     document = {
         "schema": KEY_SCHEMA,
@@ -37,6 +44,18 @@ def artefact_key(
         "weights": weights,
         "inputs": list(inputs),
     }
+    return {**document, "code": dict(code)} if code else document
+
+
+def artefact_key(document: Mapping[str, Any]) -> str:
+    """Key of what a stage makes.
+
+    Args:
+        document: See `key_document`.
+
+    Returns:
+        64 hex digits.
+    """
     canonical = json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )

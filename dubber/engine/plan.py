@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from dubber.engine.key import KEY_SCHEMA, artefact_key
+from dubber.engine.key import artefact_key, key_document
 from dubber.engine.sources import FileStamp
 from dubber.engine.stage import Stage
 from dubber.engine.store import Store
@@ -81,21 +81,17 @@ class Plan:
 
         Raises:
             WeightsError: The stage reads weights that the manifest does not list.
+            ConfigError: The stage runs code of the user's, which cannot be loaded.
         """
-        params = stage.params.model_dump(mode="json")
-        weights = {name: self._weights.entry(name).sha256 for name in stage.weights()}
-        input_keys = [ref.key for ref in inputs]
-        key = artefact_key(
-            stage=stage.name, version=stage.version, params=params, weights=weights, inputs=input_keys
+        document = key_document(
+            stage=stage.name,
+            version=stage.version,
+            params=stage.params.model_dump(mode="json"),
+            weights={name: self._weights.entry(name).sha256 for name in stage.weights()},
+            inputs=[ref.key for ref in inputs],
+            code=stage.code(),
         )
-        document = {
-            "schema": KEY_SCHEMA,
-            "stage": stage.name,
-            "version": stage.version,
-            "params": params,
-            "weights": weights,
-            "inputs": input_keys,
-        }
+        key = artefact_key(document)
         same = sum(node.stage is not None and node.stage.name == stage.name for node in self.nodes)
         name = f"{stage.name}:{same + 1}" if same else stage.name
         return self._append(Node(name, key, stage, None, tuple(ref.index for ref in inputs), document))

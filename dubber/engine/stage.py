@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,6 +169,14 @@ class Stage(ABC, Generic[Out]):
     def weights(self) -> tuple[str, ...]:
         """Names, in the weights manifest, of the weights this stage reads; they are part of its key."""
         return ()
+
+    def code(self) -> Mapping[str, str]:
+        """What identifies code that the stage runs and that is not dubber's own; it is part of its key.
+
+        Raises:
+            ConfigError: It cannot be loaded.
+        """
+        return {}
 
     @abstractmethod
     def run(self, ctx: StageContext, *inputs: Any) -> Out | Stream[Out]:

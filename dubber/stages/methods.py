@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dubber.stages.plugins import offered_renderers
+
 
 @dataclass(frozen=True)
 class Method:
@@ -59,3 +61,9 @@ METHODS = (
     Method("length", "silence", False, "the whole video; silence after the speech, speech cut at its end"),
     Method("length", "remap", False, "the video stretched evenly to the speech"),
 )
+
+
+def all_methods() -> tuple[Method, ...]:
+    """The table, with the renderers that installed packages offer; none of them is imported."""
+    offered = offered_renderers().items()
+    return (*METHODS, *(Method("renderer", name, False, f"not dubber's: {place}") for name, place in offered))

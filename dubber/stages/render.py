@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import ConfigError
+from dubber.stages.plugins import OwnRenderer, checked_name, find_renderer
 from dubber.types import (
     CROP_SIZE_PX,
     AdaptedPainter,
@@ -48,7 +50,7 @@ class RenderParams(Params):
     """How mouths are made.
 
     Attributes:
-        renderer: See `dubber methods`.
+        renderer: See `dubber methods`; or one of the user's, see `dubber.stages.plugins`.
         crop_size_px: Side of the crop of which the patches are a part; "auto" is the smallest size that keeps
         the footage's detail.
         held_out_from_frame: Source frames from this one on lend no mouth; for measuring.
@@ -73,7 +75,9 @@ class RenderParams(Params):
         nor freezes; the translator's modes are smooth already.
     """
 
-    renderer: Literal["hybrid", "exemplar", "unet", "copy"] = "hybrid"
+    renderer: Literal["hybrid", "exemplar", "unet", "copy"] | Annotated[str, AfterValidator(checked_name)] = (
+        "hybrid"
+    )
     crop_size_px: Literal["auto", 256, 384, 512, 768, 1024] = "auto"
     held_out_from_frame: int | None = Field(None, ge=0)
     num_candidates: int = Field(32, ge=1, le=256)
@@ -105,6 +109,15 @@ class Render(Stage[Mouths]):
     def weights(self) -> tuple[str, ...]:
         """The face model says where the wanted landmarks are; a renderer may have its network."""
         return ("face_model", *_NETWORKS.get(self.params.renderer, ()))
+
+    def code(self) -> Mapping[str, str]:
+        """See `Stage`."""
+        return {} if self._own is None else self._own.code
+
+    @cached_property
+    def _own(self) -> OwnRenderer | None:
+        """The user's renderer, loaded when its plan is made: what the key is of is what runs."""
+        return find_renderer(self.params.renderer)
 
     def run(self, ctx: StageContext, *inputs: Any) -> MouthStream:
         """Promise the patches.
@@ -140,6 +153,7 @@ class Render(Stage[Mouths]):
             is_asked_N=expression.is_asked_N,
             verdict=given.get(PainterVerdict),
             adapted=given.get(AdaptedPainter),
+            own=self._own,
         )
 
 
@@ -171,6 +185,7 @@ def render_mouths(
     is_asked_N: Bool | None = None,
     verdict: PainterVerdict | None = None,
     adapted: AdaptedPainter | None = None,
+    own: OwnRenderer | None = None,
 ) -> MouthStream:
     """Make patches for given landmarks; the stage's core, and the door for measuring with true ones.
 
@@ -186,13 +201,14 @@ def render_mouths(
         is_asked_N: (N,) bool, frames whose mouth is to be made; None: all.
         verdict: Whether the `hybrid` renderer suits the clip; None: it does.
         adapted: What the `hybrid` renderer has learned of the target.
+        own: The user's renderer; None: the one that `params` names, which may be the user's too.
 
     Raises:
         ConfigError: No frame is left to lend its mouth.
         WeightsError: The renderer's network is missing or damaged.
     """
     from dubber.stages.mouth_stream import ShownFootage, first_link, part_by_part
-    from dubber.stages.renderers import RENDERERS
+    from dubber.stages.renderers import make_renderer
 
     name = params.renderer
     if name == "hybrid" and verdict is not None and not verdict.is_better:
@@ -200,6 +216,7 @@ def render_mouths(
             "The hybrid renderer paints this clip worse than its own frames do: exemplars are used."
         )
         name = "exemplar"
+    own = own or find_renderer(name)
     lenders = make_lenders(params.model_copy(update={"renderer": name}), clip, track, coeffs)
     painter = () if adapted is None else adapted.painter
 
@@ -212,7 +229,7 @@ def render_mouths(
         )
 
     def link_of(part: Part) -> Link:
-        return RENDERERS[name](job_of(part)).paint
+        return make_renderer(name, own, job_of(part)).paint
 
     mouths = _known_mouths(ctx, name, len(retime.source_index_N), lenders, job_of)
     if mouths.has_patch_N.any() and name != "copy" and not lenders.may_lend_T.any():
@@ -399,7 +416,7 @@ def _search(params: RenderParams) -> ExemplarSearch:
         hop=HopCost(smoothness=params.smoothness, switch=params.switch, limit=params.hop_limit),
         num_candidates=params.num_candidates,
         bank_frames=params.bank_frames,
-        dissolve_frames=_DISSOLVE_FRAMES[params.renderer]
+        dissolve_frames=_DISSOLVE_FRAMES.get(params.renderer, 0)
         if params.dissolve_frames is None
         else params.dissolve_frames,
         regularisation=params.regularisation,

@@ -19,7 +19,7 @@ import pytest
 
 from dubber.engine.codecs import load_artefact, save_artefact
 from dubber.engine.execute import Run, missing_stages
-from dubber.engine.key import artefact_key
+from dubber.engine.key import artefact_key, key_document
 from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Params, Runtime, Stage, StageContext
 from dubber.engine.store import EntryWriter, Store
@@ -97,7 +97,7 @@ def test_key_follows_content_not_path(runtime: Runtime, source: Path, tmp_path: 
     assert make_plan(runtime, source)[1].key != make_plan(runtime, copy)[1].key
 
 
-@pytest.mark.parametrize("change", ["stage", "version", "params", "weights", "inputs"])
+@pytest.mark.parametrize("change", ["stage", "version", "params", "weights", "inputs", "code"])
 def test_every_part_of_the_document_changes_the_key(change: str) -> None:
     parts: dict[str, Any] = {
         "stage": "a",
@@ -106,16 +106,24 @@ def test_every_part_of_the_document_changes_the_key(change: str) -> None:
         "weights": {"w": "0"},
         "inputs": ["k"],
     }
-    other = {"stage": "b", "version": 2, "params": {"x": 2}, "weights": {"w": "1"}, "inputs": ["l"]}[change]
-    assert artefact_key(**parts) != artefact_key(**{**parts, change: other})
+    others = {
+        "stage": "b",
+        "version": 2,
+        "params": {"x": 2},
+        "weights": {"w": "1"},
+        "inputs": ["l"],
+        "code": {"sha256": "0"},
+    }
+    changed = key_document(**{**parts, change: others[change]})
+    assert artefact_key(key_document(**parts)) != artefact_key(changed)
 
 
 def test_golden_key() -> None:
     """The key is a promise to every cache in use: it changes only together with KEY_SCHEMA."""
-    key = artefact_key(
+    document = key_document(
         stage="track", version=1, params={"b": 2.5, "a": "ü"}, weights={"w": "ff"}, inputs=["0", "1"]
     )
-    assert key == "64f3e2cc57cf5d2461ca2fcf365957af7b73f825d87f49a484ffa3c17483cbcd"
+    assert artefact_key(document) == "64f3e2cc57cf5d2461ca2fcf365957af7b73f825d87f49a484ffa3c17483cbcd"
 
 
 def test_params_refuse_unknown_names() -> None:

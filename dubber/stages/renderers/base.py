@@ -137,7 +137,9 @@ class RenderJob:
 
 
 class Renderer(Protocol):
-    """Makes mouth patches.
+    """Makes mouth patches. Built from a `RenderJob` whenever some stretch of the output is begun.
+
+    Those of the user's own also declare a `version`; see `dubber.stages.renderers.PatchRenderer`.
 
     Attributes:
         is_own_pixels: Whether the patches are the source's own pixels, so that nothing need be blended.
