@@ -45,6 +45,14 @@ class OutputFolderError(ConfigError):
     default_advice = "Choose a folder you may write to with `-o`."
 
 
+class SharedStoreError(ConfigError):
+    """The cache that several machines share cannot be reached, read or written."""
+
+    default_advice = (
+        "Check the URL or folder of `--shared`, the rights to it, and that every machine sees it."
+    )
+
+
 class MediaError(DubberError):
     """A video or audio file that is missing, broken or lacks what is needed."""
 
@@ -85,6 +93,14 @@ class StageError(DubberError):
 
     exit_code = 8
     default_advice = "This is a bug: please report it with the output of the same command run with `-v`."
+
+
+class WorkerLostError(DubberError):
+    """The process that did a job ended again and again: killed, out of memory, or crashed."""
+
+    default_advice = (
+        "Memory ran out, most likely: use fewer `--jobs`, or try this file alone with `dubber run -v`."
+    )
 
 
 class OutputExistsError(DubberError):
