@@ -178,7 +178,7 @@ def _command(commands: object, name: str, work: object, description: str | None)
         "--audio", type=_file, default=EXAMPLE_AUDIO, help="speech, looped to the clip's length"
     )
     command.add_argument(
-        "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--preset medium'"
+        "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--encoder-preset medium'"
     )
     return command
 

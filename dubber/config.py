@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dubber.config_file import ConfigFile, did_you_mean, read_config_file
 from dubber.errors import ConfigError
+from dubber.presets import preset_values
 from dubber.stages.adapt import AdaptParams
 from dubber.stages.blend import BlendParams
 from dubber.stages.deflicker import DeflickerParams
@@ -26,14 +28,12 @@ from dubber.stages.timeline import LengthParams
 from dubber.stages.track import TrackParams
 from dubber.stages.translate import TranslateParams
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class DubConfig(BaseModel):
-    """Parameters of every stage. Layers: these defaults, then a TOML file, then the command line."""
+    """Parameters of every stage. Layers: these defaults, a preset, a config file, the command line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,48 +53,124 @@ class DubConfig(BaseModel):
     mix: MixParams = MixParams()
     remux: RemuxParams = RemuxParams()
 
-    def with_overrides(self, overrides: Mapping[str, Any]) -> DubConfig:
+    def with_overrides(self, overrides: Mapping[str, Any], where: str = "") -> DubConfig:
         """A copy with some values replaced.
 
         Args:
             overrides: Values by dotted key, such as {"render.renderer": "copy"}.
+            where: Whoever gave them, for errors.
 
         Raises:
             ConfigError: An unknown key, or a value that the key does not take.
         """
+        config, errors = self._with(overrides, where)
+        if errors:
+            more = f" (And {len(errors) - 1} more.)" if errors[1:] else ""
+            raise ConfigError(errors[0].message + more, where=where, advice=errors[0].advice)
+        return config
+
+    def errors_in(self, overrides: Mapping[str, Any], where: str = "") -> list[ConfigError]:
+        """Everything for which `with_overrides` would refuse these values."""
+        return self._with(overrides, where)[1]
+
+    def _with(self, overrides: Mapping[str, Any], where: str) -> tuple[DubConfig, list[ConfigError]]:
         document = self.model_dump(mode="json")
+        errors = []
         for dotted, value in overrides.items():
             stage, _, name = dotted.partition(".")
-            if stage not in document or not name:
-                raise ConfigError(
-                    f"There is no setting '{dotted}'.", advice=f"Stages: {', '.join(document)}."
-                )
-            document[stage][name] = value
-        return self._validated(document, where="")
+            if name in document.get(stage, {}):
+                document[stage][name] = value
+            else:
+                errors.append(_unknown_key(dotted, where))
+        try:
+            return DubConfig.model_validate(document), errors
+        except ValidationError as error:
+            return self, [*errors, *(_wrong_value(each, where) for each in error.errors())]
 
     @classmethod
     def from_toml(cls, path: Path) -> DubConfig:
-        """Read a config file: a table per stage.
+        """Read a config file: the preset it names, and its table of each stage.
+
+        Tables of commands hold options of the command line and change nothing here.
 
         Raises:
             ConfigError: The file is missing, malformed, or has a key or value that is not known.
         """
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"The config file cannot be read ({error.strerror}).", where=str(path)
-            ) from error
-        except (ValueError, RecursionError) as error:  # TOML's and UTF-8's are ValueErrors
-            raise ConfigError(f"The config file is no valid TOML: {error}.", where=str(path)) from error
-        return cls._validated(document, where=str(path))
+        return stacked(layers_of(read_config_file(path)))
 
-    @classmethod
-    def _validated(cls, document: dict[str, Any], where: str) -> DubConfig:
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            first = error.errors()[0]
-            # Stage and name; what follows is pydantic's own word for a kind of value.
-            key = ".".join(str(part) for part in first["loc"][:2])
-            raise ConfigError(f"The setting '{key}' is wrong: {first['msg']}.", where=where) from error
+
+@dataclass(frozen=True)
+class Layer:
+    """Some settings, and who made them.
+
+    Attributes:
+        source: In the user's words, such as "preset fast" or the name of a file.
+        values: By dotted key.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+
+
+def stacked(layers: Iterable[Layer]) -> DubConfig:
+    """The defaults with layers on top of them, later ones winning.
+
+    Raises:
+        ConfigError: One has an unknown key, or a value that the key does not take.
+    """
+    config = DubConfig()
+    for layer in layers:
+        config = config.with_overrides(layer.values, where=layer.source) if layer.values else config
+    return config
+
+
+def layers_of(file: ConfigFile, preset: str | None = None) -> list[Layer]:
+    """A config file as layers: its preset, and what its tables say.
+
+    Args:
+        file: As it was read.
+        preset: Stands for the file's own.
+
+    Raises:
+        ConfigError: No such preset.
+    """
+    tables = {stage: table for stage, table in file.tables.items() if stage in DubConfig.model_fields}
+    values = {f"{stage}.{name}": value for stage, table in tables.items() for name, value in table.items()}
+    return [*preset_layers(preset or file.preset), Layer(file.where, values)]
+
+
+def preset_layers(name: str | None) -> list[Layer]:
+    """A preset as a layer; nothing where none is named.
+
+    Raises:
+        ConfigError: No such preset.
+    """
+    return [Layer(f"preset {name}", preset_values(name))] if name is not None else []
+
+
+def setting_keys() -> list[str]:
+    """Every STAGE.NAME, in the order of the stages."""
+    return [
+        f"{stage}.{name}"
+        for stage, field in DubConfig.model_fields.items()
+        for name in cast("type[BaseModel]", field.annotation).model_fields
+    ]
+
+
+def _unknown_key(dotted: str, where: str) -> ConfigError:
+    stages = f"Stages: {', '.join(DubConfig.model_fields)}."
+    return ConfigError(
+        f"There is no setting '{dotted}'.",
+        where=where,
+        advice=did_you_mean(dotted, setting_keys()) or stages,
+    )
+
+
+def _wrong_value(error: ErrorDetails, where: str) -> ConfigError:
+    # Stage and name; what follows is pydantic's own word for a kind of value.
+    key = ".".join(str(part) for part in error["loc"][:2])
+    return ConfigError(
+        f"The setting '{key}' is wrong: {error['msg']}.",
+        where=where,
+        advice="`dubber config init` writes a file with every setting and what it takes.",
+    )

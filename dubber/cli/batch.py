@@ -34,8 +34,9 @@ def batch(
     translator: o.Translator = None,
     mouth_gain: o.MouthGain = None,
     crf: o.Crf = None,
-    preset: o.Preset = None,
+    encoder_preset: o.EncoderPreset = None,
     vcodec: o.VideoCodec = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -51,12 +52,13 @@ def batch(
     dub_config = o.build_config(
         config,
         settings,
+        preset,
         length__mode=length,
         render__renderer=renderer,
         translate__translator=translator,
         translate__mouth_gain=mouth_gain,
         remux__crf=crf,
-        remux__preset=preset,
+        remux__preset=encoder_preset,
         remux__vcodec=vcodec,
     )
     from dubber.batch import find_jobs, run_batch

@@ -69,6 +69,7 @@ def why(
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
     translator: o.Translator = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     cache: o.CacheDir = None,
@@ -80,7 +81,12 @@ def why(
     from dubber.pipeline import plan_dub
 
     dub_config = o.build_config(
-        config, settings, length__mode=length, render__renderer=renderer, translate__translator=translator
+        config,
+        settings,
+        preset,
+        length__mode=length,
+        render__renderer=renderer,
+        translate__translator=translator,
     )
     runtime = o.build_runtime(cache, weights)
     dub_plan = plan_dub(dub_config, video, audio, runtime=runtime)

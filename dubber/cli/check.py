@@ -43,8 +43,9 @@ def check(
     tracker: o.Tracker = None,
     deinterlace: o.Deinterlace = None,
     crf: o.Crf = None,
-    preset: o.Preset = None,
+    encoder_preset: o.EncoderPreset = None,
     vcodec: o.VideoCodec = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -63,6 +64,7 @@ def check(
     dub_config = o.build_config(
         config,
         settings,
+        preset,
         demux__deinterlace=deinterlace,
         people__backend=tracker,
         track__speaker=who,
@@ -72,7 +74,7 @@ def check(
         **o.adapt_flags(adapt),
         translate__translator=translator,
         remux__crf=crf,
-        remux__preset=preset,
+        remux__preset=encoder_preset,
         remux__vcodec=vcodec,
     )
     from dubber import preflight

@@ -72,6 +72,7 @@ def self_dub(
     vgg: VggFile = None,
     renderer: o.Renderer = None,
     translator: o.Translator = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -84,7 +85,9 @@ def self_dub(
 ) -> None:
     """Dub clips with their own speech; compare the last quarter, hidden from dubber, with the truth."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(config, settings, render__renderer=renderer, translate__translator=translator)
+    dub_config = o.build_config(
+        config, settings, preset, render__renderer=renderer, translate__translator=translator
+    )
     from dubber.evaluation.self_dub import evaluate_clips
     from dubber.evaluation.user_networks import UserNetworks
 
@@ -115,6 +118,7 @@ def pair(
     arcface: ArcFaceFile = None,
     fid_features: FidFeatures = None,
     vgg: VggFile = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -127,7 +131,7 @@ def pair(
 ) -> None:
     """Compare a made video with the filmed one: pictures, and where a tracker sees the mouth in both."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(config, settings)
+    dub_config = o.build_config(config, settings, preset)
     from dubber.evaluation.made_pair import evaluate_pair
     from dubber.evaluation.user_networks import UserNetworks
 
@@ -165,6 +169,7 @@ def ablation(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Markdown page to write.", show_default="none")
     ] = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -177,7 +182,7 @@ def ablation(
 ) -> None:
     """Measure what each part of the method brings, over all clips of a split."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(config, settings)
+    dub_config = o.build_config(config, settings, preset)
     from dubber.evaluation.ablation import evaluate_variants
     from dubber.evaluation.page import check_page, write_page
     from dubber.evaluation.renderer_ablation import evaluate_renderers

@@ -25,6 +25,7 @@ def faces(
     overwrite: o.Overwrite = False,
     tracker: o.Tracker = None,
     deinterlace: o.Deinterlace = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     cache: o.CacheDir = None,
@@ -35,7 +36,9 @@ def faces(
 ) -> None:
     """List the people in a video, the largest first, with the numbers that `--speaker` takes."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(config, settings, demux__deinterlace=deinterlace, people__backend=tracker)
+    dub_config = o.build_config(
+        config, settings, preset, demux__deinterlace=deinterlace, people__backend=tracker
+    )
     from dubber.intermediates import check_sheet, write_sheet
     from dubber.intermediates.faces import faces_sheet, find_people
 

@@ -31,6 +31,7 @@ def inspect(
     translator: o.Translator = None,
     mouth_gain: o.MouthGain = None,
     av_offset_ms: o.AvOffset = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     device: o.DeviceOption = "auto",
@@ -45,6 +46,7 @@ def inspect(
     dub_config = o.build_config(
         config,
         settings,
+        preset,
         length__mode=length,
         render__renderer=renderer,
         **o.adapt_flags(adapt),

@@ -46,9 +46,10 @@ def run(
     tracker: o.Tracker = None,
     deinterlace: o.Deinterlace = None,
     crf: o.Crf = None,
-    preset: o.Preset = None,
+    encoder_preset: o.EncoderPreset = None,
     vcodec: o.VideoCodec = None,
     chroma: o.Chroma = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     from_stage: Annotated[
@@ -81,6 +82,7 @@ def run(
     dub_config = o.build_config(
         config,
         settings,
+        preset,
         demux__deinterlace=deinterlace,
         people__backend=tracker,
         track__speaker=who,
@@ -94,7 +96,7 @@ def run(
         translate__mouth_gain=mouth_gain,
         translate__av_offset_ms=av_offset_ms,
         remux__crf=crf,
-        remux__preset=preset,
+        remux__preset=encoder_preset,
         remux__vcodec=vcodec,
         remux__chroma=chroma,
     )
@@ -141,6 +143,7 @@ def plan(
     translator: o.Translator = None,
     tracker: o.Tracker = None,
     deinterlace: o.Deinterlace = None,
+    preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     cache: o.CacheDir = None,
@@ -153,6 +156,7 @@ def plan(
     dub_config = o.build_config(
         config,
         settings,
+        preset,
         demux__deinterlace=deinterlace,
         people__backend=tracker,
         track__speaker=who,

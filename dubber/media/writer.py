@@ -260,7 +260,7 @@ def _refused(codec: str, error: av.error.FFmpegError) -> ConfigError:
         message = f"The encoder '{codec}' refuses its settings or this picture size."
     else:
         message = f"The encoder '{codec}' cannot be used here ({error.strerror})."
-    return ConfigError(message, where="--vcodec, --crf, --preset")
+    return ConfigError(message, where="--vcodec, --crf, --encoder-preset")
 
 
 _TRIAL_SIZE = (256, 256)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dubber.cli.options import build_script, seconds
+from dubber.cli.said import build_script, seconds
 from dubber.errors import ConfigError
 from dubber.script import Line
 

@@ -1,0 +1,79 @@
+"""Presets: many settings at once, by what the user is short of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dubber.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting of a preset.
+
+    Attributes:
+        key: STAGE.NAME.
+        value: What the preset makes of it.
+        why: The reason; docs/presets.md has the figures.
+    """
+
+    key: str
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named choice of settings; whatever it does not name keeps its default.
+
+    Attributes:
+        summary: For whom it is.
+        choices: What it sets.
+    """
+
+    summary: str
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Values by dotted key."""
+        return {choice.key: choice.value for choice in self.choices}
+
+
+DEFAULT_PRESET = "balanced"
+
+PRESETS = {
+    "fast": Preset(
+        "For drafts, and for many clips on few cores.",
+        (
+            Choice(
+                "render.renderer", "exemplar", "no network paints: rendering takes less than half the time"
+            ),
+            Choice("remux.preset", "ultrafast", "the encode takes a third less time, for larger files"),
+        ),
+    ),
+    DEFAULT_PRESET: Preset("The defaults: what looks best for the time it takes."),
+    "best": Preset(
+        "For the final version of a clip that matters.",
+        (
+            Choice("adapt.is_on", True, "the network that paints learns the person's mouth first"),
+            Choice("remux.preset", "medium", "finer decisions of the encoder, for smaller files"),
+        ),
+    ),
+}
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """The settings of a preset, by dotted key.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigError(
+            f"There is no preset '{name}'.",
+            where="--preset",
+            advice=f"Presets: {', '.join(PRESETS)}. The encoder's speed is `--encoder-preset`.",
+        )
+    return PRESETS[name].values
