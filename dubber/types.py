@@ -253,6 +253,7 @@ class Sound:
         num_channels: Channels.
         duration_s: Length.
         gain_db: By how much all of it was lowered, so that its peaks fit; at most 0.
+        ranges: (start, end) in seconds, where it is not the video's own; None for all of it.
     """
 
     file: StoredFile
@@ -260,6 +261,15 @@ class Sound:
     num_channels: int
     duration_s: float
     gain_db: float
+    ranges: tuple[tuple[float, float], ...] | None = None
+
+    def replaced_ranges(self, end_s: float) -> tuple[tuple[float, float], ...]:
+        """Where it is not the video's own, in milliseconds, in a film that ends at `end_s`."""
+        if self.ranges is None:
+            return ((0.0, end_s),)
+        return tuple(
+            (round(start, 3), round(min(end, end_s), 3)) for start, end in self.ranges if start < end_s
+        )
 
 
 @dataclass(frozen=True)

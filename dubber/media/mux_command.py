@@ -13,11 +13,9 @@ from pathlib import Path
 
 from dubber.media import formats
 from dubber.media.audio import AudioInfo
+from dubber.media.edits import PROVIDER, SENTENCE, Edits, edit_lines
 from dubber.media.languages import is_three_letters
 from dubber.media.streams import Chapter, KeptStream, Kind, SourceStream, SourceStreams, StreamPlan
-
-LABEL = "Edited with dubber: the mouth was re-made to match other speech."
-"""Said in the file itself: whoever inspects it can know that the picture was changed."""
 
 _MIN_LEAD_S = 0.01
 """Half a packet; the few ms before time 0 that a decoder needs are no sound to leave out."""
@@ -84,12 +82,12 @@ class Words:
     Attributes:
         language: ISO 639-2 tag of the new speech; empty for none.
         title: Of the new speech's track; empty for none.
-        is_labelled: Whether the file says that it was edited.
+        edits: What was edited; None where the file shall not say so.
     """
 
     language: str = ""
     title: str = ""
-    is_labelled: bool = True
+    edits: Edits | None = None
 
 
 @dataclass(frozen=True)
@@ -319,19 +317,9 @@ def _encoded_audio(number: int, encoder: str, kind: tuple[str, int, int], ends: 
 def _metadata(job: MuxJob) -> list[str]:
     source = job.source
     chapters = ["-map_chapters", "3" if job.streams.chapters else "-1"]
-    label = [LABEL] if job.words.is_labelled else []
     if source is None:
-        said = ["-metadata", f"comment={LABEL}"] if label else []
-        return [
-            *chapters,
-            "-map_metadata",
-            "-1",
-            "-map_metadata:s:v:0",
-            "-1",
-            "-map_metadata:s:a:0",
-            "-1",
-            *said,
-        ]
+        nothing = ["-map_metadata", "-1", "-map_metadata:s:v:0", "-1", "-map_metadata:s:a:0", "-1"]
+        return [*chapters, *nothing, *_label(job, "")]
     arguments = [*chapters, "-map_metadata", "2", "-map_metadata:s:v:0", f"2:s:{source.video}"]
     arguments += ["-map_metadata:s:a:0", "-1"]
     arguments += _cleared("s:v:0", _coding_names(job, source.video_metadata))
@@ -339,9 +327,20 @@ def _metadata(job: MuxJob) -> list[str]:
     timecode = source.video_metadata.get("timecode") or source.metadata.get("timecode")
     if job.streams.keeps_timecode and timecode:
         arguments += ["-metadata:s:v:0", f"timecode={timecode}"]
-    own = [text for name, text in source.metadata.items() if name.lower() == "comment" and LABEL not in text]
-    comment = "\n".join(own + label)
-    return [*arguments, "-metadata", f"comment={comment}"] if label else arguments
+    own = [text for name, text in source.metadata.items() if name.lower() == "comment"]
+    return [*arguments, *_label(job, "\n".join(own))]
+
+
+def _label(job: MuxJob, comment: str) -> list[str]:
+    """What the file says of its being edited, beneath the source's own comment and its earlier edits."""
+    edits = job.words.edits
+    if edits is None:
+        return []
+    if job.container == "ts":
+        return ["-metadata", f"{PROVIDER}={SENTENCE}"]
+    earlier = edit_lines(comment)
+    own = [line for line in comment.splitlines() if line not in earlier]
+    return ["-metadata", "comment=" + "\n".join([*own, *earlier, edits.line()])]
 
 
 def _cleared(place: str, names: Iterable[str]) -> Iterator[str]:

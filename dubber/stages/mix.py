@@ -61,7 +61,7 @@ class Mix(Stage[Sound]):
     """Mixes lines of speech, the video's own sound and a bed to one file."""
 
     name: ClassVar[str] = "mix"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     output_type: ClassVar[type] = Sound
 
     params: MixParams
@@ -106,7 +106,8 @@ class Mix(Stage[Sound]):
                 -mixed.gain_db,
             )
         duration_s = mixed.num_samples / mixed.rate_hz
-        return Sound(StoredFile(wav), mixed.rate_hz, mixed.num_channels, duration_s, mixed.gain_db)
+        ranges = self.params.ranges if self.params.keeps_own else None
+        return Sound(StoredFile(wav), mixed.rate_hz, mixed.num_channels, duration_s, mixed.gain_db, ranges)
 
     def _check(self, timeline: Timeline, num_voices: int) -> None:
         lines = self.params.lines

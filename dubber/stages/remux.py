@@ -12,9 +12,10 @@ from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import ConfigError, StageError
-from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
+from dubber.types import Bool, Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
 
 if TYPE_CHECKING:
+    from dubber.media.edits import Edits
     from dubber.media.flow import FrameStream
     from dubber.media.splice_plan import SplicePlan
     from dubber.media.streams import SourceStreams, StreamPlan
@@ -35,7 +36,8 @@ class RemuxParams(Params):
             "source": the depth and colour sampling of the footage, as far as the encoder can.
         crf: Constant quality on the encoder's scale; lower is better.
         preset: Speed for size, in x264's words.
-        is_labelled: Whether the file's metadata say that it was edited.
+        is_labelled: Whether the file says that it was edited, and is signed.
+        consent: Who agreed to the dub; the file says so.
         audio_track: "replace": the new speech stands for one of the video's audio tracks; "add": all of them
             stay. Either way it comes first and is the one that players choose.
         replaced_track: Which audio track it stands for, counting from 0; None for the one players choose.
@@ -51,6 +53,7 @@ class RemuxParams(Params):
     crf: int = Field(13, ge=0, le=63)
     preset: str = "veryfast"
     is_labelled: bool = True
+    consent: str = Field("", max_length=2000)
     audio_track: Literal["replace", "add"] = "replace"
     replaced_track: int | None = Field(None, ge=0)
     audio_language: str = Field("", pattern="^([a-z]{3})?$")
@@ -62,7 +65,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -98,6 +101,7 @@ class Remux(Stage[DubbedVideo]):
         options = chosen_encoder(wanted, clip, params.container)
         check_container(params.container, options.codec, params.crf)
         source, streams = (None, None) if video is None else kept_streams(params, video.path, clip, timeline)
+        edits = edits_made(params, frames.is_dubbed_N, audio, timeline) if params.is_labelled else None
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
@@ -111,7 +115,7 @@ class Remux(Stage[DubbedVideo]):
                 may_copy=not isinstance(audio, Sound),
                 source=source,
                 streams=streams,
-                words=Words(params.audio_language, params.audio_title, params.is_labelled),
+                words=Words(params.audio_language, params.audio_title, edits),
             )
         finally:
             pictures.unlink(missing_ok=True)
@@ -207,6 +211,32 @@ def _inputs(
     video: SourceFile | None = None,
 ) -> tuple[FrameStream, SourceFile | Sound, Clip, Timeline, SourceFile | None]:
     return frames, audio, clip, timeline, video
+
+
+def edits_made(
+    params: RemuxParams, is_dubbed_N: Bool, audio: SourceFile | Sound, timeline: Timeline
+) -> Edits:
+    """What the output says was changed.
+
+    Args:
+        params: Who agreed.
+        is_dubbed_N: (N,) whose mouth was re-made.
+        audio: What is heard.
+        timeline: When it is.
+    """
+    from dubber import __version__
+    from dubber.media.edits import Edits, changed_ranges
+
+    end_s = round(timeline.duration_s, 3)
+    whole = ((0.0, end_s),)
+    return Edits(
+        dubber=__version__,
+        duration_s=end_s,
+        pictures=changed_ranges(is_dubbed_N, timeline),
+        sound=audio.replaced_ranges(end_s) if isinstance(audio, Sound) else whole,
+        length=timeline.mode,
+        consent=params.consent,
+    )
 
 
 def kept_streams(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dubber.errors import ConfigError, StageError
+from dubber.media.edits import Edits, read_edits
 from dubber.media.formats import BIBLIOGRAPHIC, CONTAINERS
 from dubber.media.mux import Muxed, find_ffmpeg, mux, run_ffmpeg, without
 from dubber.media.mux_command import Words
@@ -58,7 +59,7 @@ def dub(folder: Path, source: Path, container: str, **choices: object) -> tuple[
     plan = plan_streams(found, container, is_in_time=True, **choices)  # type: ignore[arg-type]
     out = folder / f"{source.stem}_{source.suffix[1:]}.{container}"
     speech = write_tone(folder / "speech.wav", 1.0)
-    words = Words("pol", "New")
+    words = Words("pol", "New", Edits(dubber="1", duration_s=1.0, pictures=((0.2, 0.6),), consent="Zoë; #1"))
     muxed = mux(pictures, speech, out, heard_s=1.0, output_s=1.0, source=found, streams=plan, words=words)
     verify_output(out, Expected(25, 1.0, (48, 64), language="pol", streams=muxed.streams))
     return out, muxed
@@ -105,6 +106,9 @@ def test_what_a_container_can_hold_is_kept_and_the_rest_is_said(
         assert comment.startswith("Shot on a phone\nEdited with dubber")
         assert found.metadata["creation_time"].startswith("2020-01-02T03:04:05")
         assert first_packets(out, "subtitle") == pytest.approx([0.2, 0.2], abs=0.002)
+    (edits,) = read_edits(out)
+    assert edits.pictures == (() if container == "ts" else ((0.2, 0.6),))
+    assert edits.consent == ("" if container == "ts" else "Zoë; #1")
     tracks = found.of("audio")
     assert [track.num_channels for track in tracks] == [1, 2, 6]
     if container != "avi":
