@@ -111,7 +111,7 @@ def dub(
     run.check_weights(target)
     if target > dub_plan.timeline.index:
         # Cheap, and headers do not always tell how long a video is.
-        _check_lines(dub_plan.script, run.get(dub_plan.timeline))
+        check_lines(dub_plan.script, run.get(dub_plan.timeline))
     need = disk_need(plan, run.store, target, run.forced, keeps_all=runtime.keeps_all)
     output_bytes = need.output_bytes if until_stage is None else 0
     check_space([(runtime.cache_dir, need.cache_bytes), (output.parent, output_bytes)])
@@ -119,13 +119,13 @@ def dub(
     if until_stage is not None:
         run.get(Ref(plan.nodes[target].key, target))
         return DubResult(None, stages=tuple(run.reports), seconds=time.perf_counter() - started)
-    _check_speakers(run, dub_plan)
+    check_speakers(run, dub_plan)
     dubbed = run.get(dub_plan.dubbed)
     publish(dubbed.file.path, output, is_overwrite=is_overwrite)
     return describe(run, dub_plan, dubbed, output, started)
 
 
-def _check_lines(script: Script, timeline: Timeline) -> None:
+def check_lines(script: Script, timeline: Timeline) -> None:
     """Something of a script must lie within the film.
 
     Raises:
@@ -140,7 +140,7 @@ def _check_lines(script: Script, timeline: Timeline) -> None:
         )
 
 
-def _check_speakers(run: Run, dub_plan: DubPlan) -> None:
+def check_speakers(run: Run, dub_plan: DubPlan) -> None:
     """Several speakers must be several people.
 
     Raises:

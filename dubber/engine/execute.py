@@ -106,22 +106,33 @@ class Run:
         wanted = self.plan.nodes[ref.index].stage
         if wanted is not None and not wanted.is_stored:
             raise ValueError(f"the frames of '{wanted.name}' flow into the next stage and are kept nowhere")
-        stages = self.check_weights(ref.index)
         runtime = self.runtime
         with (
             watched(self._pulse, runtime.stall_limit_s, runtime.on_stall),
-            library_threads(1),
-            self._streaming(ref.index) as streams,
+            self.flowing(ref) as value,
         ):
-            for index, stage in stages.items():
-                if stage.is_stored and not stage.is_streamed:
-                    self._get(index, streams)
-            value = self._get(ref.index, streams)
             if isinstance(value, Stream):
                 with disk_faults(self.store.root, self.plan.nodes[ref.index].name):
                     value.drain()
         made: Out = self._kept(ref.index) if isinstance(value, Stream) else value
         return made
+
+    @contextmanager
+    def flowing(self, ref: Ref[Out]) -> Iterator[Out]:
+        """The artefact of a ref, or the promise of it, which can be consumed as long as the block lasts.
+
+        Like `get`, but nobody watches whether it stands still: its consumer may take its time. Enter and leave
+        it in the same thread.
+
+        Raises:
+            DubberError: A stage failed.
+        """
+        stages = self.check_weights(ref.index)
+        with library_threads(1), self._streaming(ref.index) as streams:
+            for index, stage in stages.items():
+                if stage.is_stored and not stage.is_streamed:
+                    self._get(index, streams)
+            yield self._get(ref.index, streams)
 
     def check_weights(self, target: int) -> dict[int, Stage[Any]]:
         """Find out before any work whether a node's missing stages have their weights.
