@@ -1,4 +1,4 @@
-"""The command line as a process: help, exit codes, what goes to stdout."""
+"""The command line: help, exit codes, what goes to stdout."""
 
 from __future__ import annotations
 
@@ -14,19 +14,8 @@ from dubber import __version__
 from dubber.cli.cache import parse_bytes
 from dubber.engine.disk import human_bytes
 from dubber.errors import ConfigError
+from tests.cli.command import dubber
 from tests.synth import make_wall_clip, talking_sound, write_wav
-
-
-def dubber(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "dubber", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "120", **(env or {})},
-    )
 
 
 def test_version() -> None:

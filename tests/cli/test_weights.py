@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dubber.cli.weights import app
 from dubber.engine.weights import default_weights_dir
 from dubber.errors import WeightsError
-from tests.cli.test_app import dubber
+from tests.cli.command import dubber
 from tests.conftest import REPOSITORY, real_model
 from tests.training.published import make_truth, write_ict
 

@@ -31,7 +31,7 @@ from dubber.training.expression_settings import ExpressionTraining
 from dubber.training.speech_data import TalkingClip, talking_clips
 from dubber.training.targets import deviations, landmark_numbers, mouth_target, numbered_landmarks
 from dubber.training.variants import RECIPES, train_variant, variant_folder, variant_settings
-from tests.cli.test_app import dubber
+from tests.cli.command import dubber
 from tests.synth import make_clip
 
 torch.set_num_threads(1)  # networks this small only wait for each other on more
