@@ -84,9 +84,9 @@ def why(
         config,
         settings,
         preset,
-        length__mode=length,
-        render__renderer=renderer,
-        translate__translator=translator,
+        length=length,
+        renderer=renderer,
+        translator=translator,
     )
     runtime = o.build_runtime(cache, weights)
     dub_plan = plan_dub(dub_config, video, audio, runtime=runtime)

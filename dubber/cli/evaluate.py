@@ -85,9 +85,7 @@ def self_dub(
 ) -> None:
     """Dub clips with their own speech; compare the last quarter, hidden from dubber, with the truth."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(
-        config, settings, preset, render__renderer=renderer, translate__translator=translator
-    )
+    dub_config = o.build_config(config, settings, preset, renderer=renderer, translator=translator)
     from dubber.evaluation.self_dub import evaluate_clips
     from dubber.evaluation.user_networks import UserNetworks
 

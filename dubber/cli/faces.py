@@ -36,9 +36,7 @@ def faces(
 ) -> None:
     """List the people in a video, the largest first, with the numbers that `--speaker` takes."""
     set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(
-        config, settings, preset, demux__deinterlace=deinterlace, people__backend=tracker
-    )
+    dub_config = o.build_config(config, settings, preset, deinterlace=deinterlace, tracker=tracker)
     from dubber.intermediates import check_sheet, write_sheet
     from dubber.intermediates.faces import faces_sheet, find_people
 

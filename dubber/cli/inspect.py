@@ -47,12 +47,12 @@ def inspect(
         config,
         settings,
         preset,
-        length__mode=length,
-        render__renderer=renderer,
+        length=length,
+        renderer=renderer,
         **o.adapt_flags(adapt),
-        translate__translator=translator,
-        translate__mouth_gain=mouth_gain,
-        translate__av_offset_ms=av_offset_ms,
+        translator=translator,
+        mouth_gain=mouth_gain,
+        av_offset_ms=av_offset_ms,
     )
     from dubber.intermediates import check_sheet, stage_sheet, write_sheet
     from dubber.pipeline import plan_dub

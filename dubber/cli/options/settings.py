@@ -17,6 +17,24 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+SETTING_OF = {
+    "audio_language": "remux.audio_language",
+    "audio_track": "remux.audio_track",
+    "av_offset_ms": "translate.av_offset_ms",
+    "bed_gain_db": "mix.bed_gain_db",
+    "chroma": "remux.chroma",
+    "crf": "remux.crf",
+    "deinterlace": "demux.deinterlace",
+    "encoder_preset": "remux.preset",
+    "length": "length.mode",
+    "mouth_gain": "translate.mouth_gain",
+    "renderer": "render.renderer",
+    "tracker": "people.backend",
+    "translator": "translate.translator",
+    "vcodec": "remux.vcodec",
+}
+"""Options that are another name of one setting."""
+
 
 def build_config(
     config_file: Path | None, settings: list[str] | None, preset: str | None = None, **flags: Any
@@ -27,7 +45,8 @@ def build_config(
         config_file: TOML file, or None.
         settings: STAGE.NAME=VALUE texts.
         preset: Name of a preset; None for the config file's own.
-        **flags: Values by key with "__" for ".", such as render__renderer; None means not given.
+        **flags: Values of the options in `SETTING_OF` by their name, other settings by key with "__" for ".",
+            such as track__speaker; None means not given.
 
     Raises:
         ConfigError: Something in them is wrong.
@@ -49,7 +68,7 @@ def build_layers(
     from dubber.config_file import read_config_file
 
     given = {
-        name.replace("__", "."): value.value if isinstance(value, Enum) else value
+        SETTING_OF.get(name, name.replace("__", ".")): value.value if isinstance(value, Enum) else value
         for name, value in flags.items()
         if value is not None
     }
