@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dubber.config import DubConfig
 from dubber.engine.plan import Plan, Ref
-from dubber.engine.stage import Runtime
+from dubber.engine.stage import Params, Runtime
 from dubber.engine.store import Store
 from dubber.errors import ConfigError
 from dubber.script import Line, Script, check_files, whole
@@ -17,6 +17,7 @@ from dubber.stages.adapt import Adapt
 from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
+from dubber.stages.edited import EditExpression, EditParams, EditRetime
 from dubber.stages.fit import Fit
 from dubber.stages.mix import Line as HeardLine
 from dubber.stages.mix import Mix, MixParams
@@ -60,12 +61,14 @@ class Performance:
         speech: What is said.
         track: The face.
         coeffs: What explains it.
-        expression: What the mouth shall do.
+        translated: What the speech asks of the mouth.
+        expression: What the mouth shall do: that, unless the user's curves say otherwise.
     """
 
     speech: Ref[Speech]
     track: Ref[FaceTrack]
     coeffs: Ref[FaceCoeffs]
+    translated: Ref[ExpressionTrack]
     expression: Ref[ExpressionTrack]
 
 
@@ -89,6 +92,8 @@ class DubPlan:
 
     Attributes:
         script: Who says what when.
+        curves: The user's corrections; None for none.
+        retimed: The source frames as computed; `retime` is that, unless the user's curves say otherwise.
         performances: What each speaker does, in the script's order.
         sound: What is heard in the end.
         paintings: Each speaker's mouth.
@@ -104,6 +109,8 @@ class DubPlan:
     own_speech: Ref[Speech]
     people: Ref[People]
     timeline: Ref[Timeline]
+    curves: Ref[SourceFile] | None
+    retimed: Ref[RetimeMap]
     retime: Ref[RetimeMap]
     performances: tuple[Performance, ...]
     paintings: tuple[Painting, ...]
@@ -163,6 +170,7 @@ def plan_dub(
     *,
     runtime: Runtime,
     store: Store | None = None,
+    curves: Path | None = None,
 ) -> DubPlan:
     """Plan a dub. Reading this function is reading the method (docs/method.md).
 
@@ -172,6 +180,7 @@ def plan_dub(
         said: What is said, by one person; or who says what when.
         runtime: Names the cache and the weights.
         store: Knows the files' checksums; None: the cache's own.
+        curves: What mouths and footage shall do, edited by the user (docs/curves.md).
 
     Raises:
         ConfigError: The script and the configuration contradict each other.
@@ -192,16 +201,23 @@ def plan_dub(
 
     people = plan_people(plan, config.people, video, clip)
     own_speech = plan.add(ExtractOwnSpeech(), video)
+    edited = None if curves is None else plan.source(curves)
     performances = []
     for speaker, speech in enumerate(speeches):
         track = plan_track(plan, _who(config, script, speaker), video, clip, people, own_speech)
         coeffs = plan.add(Fit(config.fit), track)
         heeded = (speech, timeline, coeffs, track, clip, own_speech)
-        expression = plan.add(Translate(_when(config, script, speaker)), *heeded)
-        performances.append(Performance(speech, track, coeffs, expression))
+        translated = plan.add(Translate(_when(config, script, speaker)), *heeded)
+        expression = translated
+        if edited is not None:
+            whose = EditParams(speaker=speaker, num_speakers=script.num_speakers)
+            expression = plan.add(EditExpression(whose), edited, timeline, translated, coeffs)
+        performances.append(Performance(speech, track, coeffs, translated, expression))
 
     first = performances[0]
-    retime = plan.add(Retime(config.retime), timeline, first.expression, first.coeffs, first.track)
+    retime = retimed = plan.add(Retime(config.retime), timeline, first.translated, first.coeffs, first.track)
+    if edited is not None:
+        retime = plan.add(EditRetime(Params()), edited, timeline, clip, retimed)
 
     paintings = [_paint(plan, config, video, clip, retime, each) for each in performances]
     frames: Ref[FrameStream] | None = None
@@ -228,6 +244,8 @@ def plan_dub(
         own_speech=own_speech,
         people=people,
         timeline=timeline,
+        curves=edited,
+        retimed=retimed,
         retime=retime,
         performances=tuple(performances),
         paintings=tuple(paintings),

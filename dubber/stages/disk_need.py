@@ -35,7 +35,7 @@ _MOUTH_BYTES = 660
 _PEOPLE_BYTES, _TRACK_BYTES, _FIT_BYTES, _CLIP_BYTES = 5680, 5680, 150, 10
 """Per source frame; of people, for each of them."""
 
-_FRAME_BYTES = {"timeline": 13, "translate": 125, "retime": 6}
+_FRAME_BYTES = {"timeline": 13, "translate": 125, "edit": 125, "retime": 6, "edit_retime": 6}
 """Per output frame."""
 
 _SPEECH_BYTES_PER_S = 32_000
