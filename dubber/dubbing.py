@@ -18,9 +18,10 @@ from dubber.engine.stage import Runtime
 from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import ConfigError
 from dubber.outcome import DubResult, describe
-from dubber.output import check_encoding, check_output, container_of, default_output, publish
+from dubber.output import check_encoding, check_output, container_of, default_output
 from dubber.pipeline import DubPlan, plan_dub
 from dubber.provenance import Provenance
+from dubber.provenance.publishing import check_provenance, publish_labelled
 from dubber.script import Script, whole
 from dubber.stages.disk_need import disk_need
 from dubber.types import Timeline
@@ -46,6 +47,12 @@ def make_runtime(
 
     Raises:
         DeviceError: The device does not exist here.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from dubber import make_runtime
+        >>> make_runtime(cache_dir=Path("my_cache"), device="cpu").device.kind
+        'cpu'
     """
     if cache_dir is None:
         cache_dir = Path(os.environ.get("DUBBER_CACHE") or platformdirs.user_cache_path("dubber"))
@@ -81,7 +88,7 @@ def dub(
         config: Parameters of the stages.
         runtime: Device, cache and weights; see `make_runtime`.
         progress: Is told how far the run is.
-        provenance: What the output says of itself beyond that it was edited.
+        provenance: Who signs for it.
         is_overwrite: Replace an existing output.
         from_stage: Make this stage and all after it again, whatever the cache holds.
         until_stage: Stop after this stage; no output is written.
@@ -91,6 +98,18 @@ def dub(
 
     Raises:
         DubberError: With what is wrong, where, and what to do; nothing is left under the output's name.
+
+    Example:
+        >>> from dubber import DubConfig, DubberError, dub
+        >>> config = DubConfig().with_overrides({"render.renderer": "copy", "length.mode": "cut_off"})
+        >>> result = dub("talk.mp4", "line.wav", "copy.mp4", config=config)
+        >>> f"{result.num_dubbed_frames} of {result.num_frames} frames, {result.duration_s:.2f} s"
+        '24 of 24 frames, 0.96 s'
+        >>> try:
+        ...     dub("talk.mp4", "line.wav", "copy.mp4")
+        ... except DubberError as error:
+        ...     print(error.exit_code, error.message)
+        9 The output is there already.
     """
     started = time.perf_counter()
     runtime = runtime or make_runtime()
@@ -100,8 +119,10 @@ def dub(
     if until_stage is None:
         check_output(output, inputs=(video, *script.files), is_overwrite=is_overwrite)
     config = (config or DubConfig()).with_overrides({"remux.container": container_of(output)})
+    provenance = provenance or Provenance()
     if until_stage is None:
         check_encoding(config)
+        check_provenance(provenance, is_labelled=config.remux.is_labelled)
     dub_plan = plan_dub(config, video, script, runtime=runtime)
     plan = dub_plan.plan
     forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()
@@ -121,8 +142,8 @@ def dub(
         return DubResult(None, stages=tuple(run.reports), seconds=time.perf_counter() - started)
     check_speakers(run, dub_plan)
     dubbed = run.get(dub_plan.dubbed)
-    publish(dubbed.file.path, output, is_overwrite=is_overwrite)
-    return describe(run, dub_plan, dubbed, output, started)
+    labels = publish_labelled(run, dub_plan, dubbed, output, provenance, is_overwrite=is_overwrite)
+    return describe(run, dub_plan, dubbed, output, labels, started)
 
 
 def check_lines(script: Script, timeline: Timeline) -> None:

@@ -153,6 +153,12 @@ def in_range(audio: Path, start_s: float | None, end_s: float | None) -> Script:
 
     Raises:
         ConfigError: The range is empty or negative.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from dubber.script import in_range
+        >>> in_range(Path("line.wav"), 0.2, 0.5).keeps_rest  # picture and sound are the film's elsewhere
+        True
     """
     line = Line(0, 0, start_s or 0.0, math.inf if end_s is None else end_s)
     if not 0 <= line.start_s < line.end_s:
@@ -167,6 +173,12 @@ def of_speakers(voices: Mapping[str, Path]) -> Script:
 
     Args:
         voices: The recording of each speaker.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from dubber.script import of_speakers
+        >>> of_speakers({"1": Path("anna.wav"), "2": Path("ben.wav")}).speakers
+        ('1', '2')
     """
     files = tuple(dict.fromkeys(voices.values()))
     lines = tuple(Line(number, files.index(file)) for number, file in enumerate(voices.values()))

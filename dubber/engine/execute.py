@@ -121,8 +121,8 @@ class Run:
     def flowing(self, ref: Ref[Out]) -> Iterator[Out]:
         """The artefact of a ref, or the promise of it, which can be consumed as long as the block lasts.
 
-        Like `get`, but nobody watches whether it stands still: its consumer may take its time. Enter and leave
-        it in the same thread.
+        Like `get`, but nobody watches whether it stands still: its consumer may take its time. To be entered
+        and left in the same thread.
 
         Raises:
             DubberError: A stage failed.

@@ -6,7 +6,19 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the course of a run. Implementations must not raise."""
+    """Receives the course of a run, from several threads. Implementations must not raise.
+
+    Example:
+        >>> from dubber import dub
+        >>> from dubber.engine.progress import SilentProgress
+        >>> class Names(SilentProgress):
+        ...     done = set()
+        ...     def finish(self, stage, seconds, *, is_hit):
+        ...         self.done.add(stage)
+        >>> result = dub("talk.mp4", "other.wav", progress=Names(), until_stage="timeline")
+        >>> sorted(Names.done)
+        ['demux', 'speech', 'timeline']
+    """
 
     def plan(self, stages: list[str]) -> None:
         """The stages to come, in order."""

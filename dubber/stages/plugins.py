@@ -77,12 +77,12 @@ def register_renderer(name: str, renderer: type[Renderer]) -> None:
     """
     if name in BUILT_IN or ":" in name:
         raise ConfigError(f"'{name}' cannot be the name of a renderer of yours.", advice="Choose another.")
-    _checked(renderer, name)
+    version = str(_checked(renderer, name).version)
     path = _file_of(renderer)
     code = (
         {"registered": uuid.uuid4().hex} if path is None else {"sha256": _sha256(renderer.__module__, path)}
     )
-    _registered[name] = OwnRenderer(name, renderer, {"version": str(renderer.version), **code})
+    _registered[name] = OwnRenderer(name, renderer, {"version": version, **code})
 
 
 def find_renderer(name: str) -> OwnRenderer | None:
@@ -181,7 +181,7 @@ def _checked(renderer: Any, name: str) -> Any:
     if not isinstance(renderer, type) or not callable(getattr(renderer, "paint", None)):
         problem = "it is no class with a method `paint`"
     elif inspect.isabstract(renderer):
-        problem = f"it lacks {', '.join(sorted(renderer.__abstractmethods__))}"
+        problem = f"it lacks {', '.join(sorted(getattr(renderer, '__abstractmethods__', ())))}"
     elif not isinstance(getattr(renderer, "version", None), (int, str)):
         problem = "it declares no `version`"
     else:
