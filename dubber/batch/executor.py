@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from dubber.batch.events import Tell
@@ -23,7 +23,7 @@ class Executor(Protocol):
     def name(self) -> str:
         """What events call it."""
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Iterator[TaskEnd]:
+    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
         """Do all phases of jobs.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -40,7 +40,7 @@ class ProcessExecutor:
     wave: int = 16
     name: str = field(default="local", init=False)
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Iterator[TaskEnd]:
+    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
         waiting = [self._queued(number, task) for number, task in enumerate(tasks)]
         heapq.heapify(waiting)

@@ -40,3 +40,8 @@ def three_letters(tag: str) -> str:
 def is_three_letters(tag: str) -> bool:
     """Whether a tag is of the form that all containers that tell languages can hold."""
     return re.fullmatch("[a-z]{3}", tag) is not None
+
+
+def is_language(tag: str) -> bool:
+    """Whether a tag certainly names a language: one of those that have two letters as well."""
+    return three_letters(tag) in _THREE_OF_TWO.values()

@@ -1,0 +1,269 @@
+"""What became of each job before: `results.jsonl`, one line per end of a job, never rewritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dubber import __version__
+from dubber.batch.events import error_document, now
+from dubber.batch.work import FileFacts, TaskEnd
+from dubber.engine.key import file_sha256
+from dubber.errors import ConfigError, OutputFolderError
+from dubber.jobs import Job
+from dubber.outcome import result_document
+from dubber.output import container_of
+
+RESULTS_NAME = "results.jsonl"
+SCHEMA = "dubber.batch.result"
+VERSION = 1
+"""Raised where a field goes or means something else; new fields come without."""
+
+_FOLDER = ".dubber-batch"
+"""Of the output folder: the lock, and marks of jobs that are being done."""
+
+
+class Standing(str, Enum):
+    """How a job stands before a batch."""
+
+    new = "new"
+    """Never done, or its output is gone, or it was interrupted: to be done."""
+    done = "done"
+    """Its output is there, as it was asked for."""
+    changed = "changed"
+    """Its output is there, but its inputs or settings were others."""
+    foreign = "foreign"
+    """Something is there that no batch made, or that was changed since."""
+    failed = "failed"
+    """It failed before, and nothing was changed since."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a job stands, and why.
+
+    Attributes:
+        standing: How.
+        reason: In words; "" for a job that was never seen.
+        is_ours: Whether what lies under its output's name is a batch's own, which it may replace.
+    """
+
+    standing: Standing
+    reason: str = ""
+    is_ours: bool = False
+
+
+def asked_digest(job: Job) -> str:
+    """sha256 of what is asked of a job, but for what lies in its input files.
+
+    Settings that are left at their defaults do not count, so that a later version of dubber finds the same.
+    """
+    config = job.config.with_overrides({"remux.container": container_of(job.output)})
+    document = {
+        "config": config.model_dump(mode="json", exclude_defaults=True),
+        "said": dataclasses.asdict(dataclasses.replace(job.said, voices=(), bed=None)),
+        "provenance": dataclasses.asdict(job.provenance),
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class Ledger:
+    """The results in an output folder.
+
+    Args:
+        folder: The output folder; made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._records = {str(record["name"]): record for record in read_results(folder / RESULTS_NAME)}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other batches out of the folder meanwhile.
+
+        Raises:
+            ConfigError: One is at work there.
+            OutputFolderError: The folder cannot be written.
+        """
+        try:
+            (self._folder / _FOLDER).mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._folder / _FOLDER / "lock", timeout=0)
+            with lock:
+                yield
+        except Timeout as error:
+            raise ConfigError(
+                "Another batch is working into this folder.",
+                where=str(self._folder),
+                advice="Wait until it ends, or choose another folder with `-o`.",
+            ) from error
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+
+    def verdict(self, job: Job) -> Verdict:
+        """How a job stands."""
+        record = self._records.get(job.name)
+        is_there = job.output.exists()
+        if is_there and self._mark(job).is_file() and self._mark(job).read_text() == asked_digest(job):
+            return Verdict(Standing.new, "it was interrupted", is_ours=True)
+        if record is None:
+            if is_there:
+                return Verdict(Standing.foreign, "its output is there, and no batch made it")
+            return Verdict(Standing.new)
+        made = record.get("output")
+        if is_there and (made is None or made["bytes"] != job.output.stat().st_size):
+            return Verdict(Standing.foreign, "its output is not the one that a batch made")
+        if record["state"] == "done" and not is_there:
+            return Verdict(Standing.new, "its output is gone", is_ours=True)
+        difference = _difference(record, job)
+        if record["state"] == "done":
+            if difference:
+                return Verdict(Standing.changed, difference, is_ours=True)
+            return Verdict(Standing.done, "finished", is_ours=True)
+        if difference:
+            return Verdict(Standing.new, f"it failed before, and {difference}", is_ours=True)
+        return Verdict(Standing.failed, str(record["error"]["message"]), is_ours=True)
+
+    def record(self, job: Job) -> dict[str, Any] | None:
+        """The last record of a job."""
+        return self._records.get(job.name)
+
+    def begin(self, job: Job) -> None:
+        """Remember that a job is being done: what it puts under its output's name is a batch's own.
+
+        Raises:
+            OutputFolderError: The folder cannot be written.
+        """
+        mark = self._mark(job)
+        try:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(asked_digest(job))
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+
+    def end(self, end: TaskEnd) -> dict[str, Any]:
+        """Write down how a job ended, for good.
+
+        Returns:
+            The record.
+
+        Raises:
+            OutputFolderError: The folder cannot be written, or the disk is full.
+        """
+        record = record_of(end)
+        path = self._folder / RESULTS_NAME
+        try:
+            with path.open("a+b") as file:
+                is_torn = file.tell() > 0 and not _ends_a_line(path)
+                file.write(b"\n" * is_torn + json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._mark(end.task.job).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+        self._records[end.task.job.name] = record
+        return record
+
+    def _mark(self, job: Job) -> Path:
+        return self._folder / _FOLDER / "begun" / hashlib.sha256(job.name.encode()).hexdigest()[:32]
+
+
+def record_of(end: TaskEnd) -> dict[str, Any]:
+    """A line of `results.jsonl`; docs/batch.md has its fields."""
+    job = end.task.job
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "time": now(),
+        "name": job.name,
+        "state": "failed" if end.result is None else "done",
+        "inputs": [_facts_document(facts) for facts in end.inputs],
+        "asked": asked_digest(job),
+        "output": None if end.output is None else _facts_document(end.output),
+        "result": None if end.result is None else result_document(end.result),
+        "error": None if end.error is None else error_document(end.error),
+        "seconds": round(end.total_s, 3),
+        "worker": end.worker,
+        "attempt": end.task.attempt,
+        "dubber": __version__,
+    }
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """All records of a `results.jsonl`; a line that a killed process left half-written is none.
+
+    Raises:
+        ConfigError: It cannot be read, or a newer version of dubber wrote it.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"The results cannot be read ({error.strerror}).", where=str(path)) from error
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("schema") == SCHEMA:
+            records.append(record)
+    newest = max((record["version"] for record in records), default=VERSION)
+    if newest > VERSION:
+        raise ConfigError(
+            f"A newer dubber wrote these results (version {newest}; this one knows {VERSION}).",
+            where=str(path),
+            advice="Use that one, or another output folder.",
+        )
+    return records
+
+
+def _difference(record: dict[str, Any], job: Job) -> str:
+    """What is asked for otherwise than a record says, in words; "" for nothing."""
+    if record["asked"] != asked_digest(job):
+        return "its settings are others now"
+    before: Sequence[dict[str, Any]] = record["inputs"]
+    if len(before) != len(job.inputs):
+        return "its inputs are others now"
+    for was, path in zip(before, job.inputs, strict=True):
+        if _is_changed(was, path):
+            return f"{path.name} was changed"
+    return ""
+
+
+def _is_changed(was: dict[str, Any], path: Path) -> bool:
+    """Whether an input is another file than a record says; one that is gone now is not."""
+    is_ = FileFacts.unread(path)
+    if is_.num_bytes < 0 or (is_.num_bytes, is_.modified_ns) == (was["bytes"], was["modified_ns"]):
+        return False
+    return bool(is_.num_bytes != was["bytes"] or file_sha256(path) != was["sha256"])
+
+
+def _facts_document(facts: FileFacts) -> dict[str, Any]:
+    return {
+        "path": str(facts.path),
+        "bytes": facts.num_bytes,
+        "modified_ns": facts.modified_ns,
+        "sha256": facts.sha256,
+    }
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputFolderError:
+    return OutputFolderError(f"The output folder cannot be written ({error.strerror}).", where=str(folder))
