@@ -73,8 +73,8 @@ class SharedStore:
         """
         return self._document(key) is not None
 
-    def pull_plan(self, plan: Plan, store: Store, target: int) -> int:
-        """Bring what a plan would otherwise make, up to a node, into a machine's own cache.
+    def pull_plan(self, plan: Plan, store: Store) -> int:
+        """Bring what is here of a plan into a machine's own cache.
 
         Returns:
             The bytes that were received.
@@ -82,10 +82,10 @@ class SharedStore:
         Raises:
             DubberError: See `pull`.
         """
-        return sum(self.pull(store, key) for key in _stored(plan, target) if not store.has(key))
+        return sum(self.pull(store, key) for key in _stored(plan) if not store.has(key))
 
-    def push_plan(self, plan: Plan, store: Store, target: int) -> int:
-        """Give away what a machine's own cache has of a plan, up to a node.
+    def push_plan(self, plan: Plan, store: Store) -> int:
+        """Copy here what a machine's own cache has of a plan.
 
         Returns:
             The bytes that were sent.
@@ -93,7 +93,7 @@ class SharedStore:
         Raises:
             SharedStoreError: See `push`.
         """
-        return sum(self.push(store, key) for key in _stored(plan, target))
+        return sum(self.push(store, key) for key in _stored(plan))
 
     def push(self, store: Store, key: str) -> int:
         """Copy an entry of a machine's own cache here; nothing happens where it is here already.
@@ -282,10 +282,9 @@ class SharedStore:
         return 0 if self._folder.has(name) else self._folder.put(path, name)
 
 
-def _stored(plan: Plan, target: int) -> list[str]:
-    """Keys of the plan's nodes that have a form on disk, up to one of them."""
-    nodes = plan.nodes[: target + 1]
-    return [node.key for node in nodes if node.stage is not None and node.stage.is_stored]
+def _stored(plan: Plan) -> list[str]:
+    """Keys of the plan's nodes that have a form on disk."""
+    return [node.key for node in plan.nodes if node.stage is not None and node.stage.is_stored]
 
 
 def _entry_name(key: str) -> str:

@@ -223,10 +223,10 @@ def test_a_plan_made_elsewhere_is_not_made_again(
     plan, ref = make_plan(runtime, source)
     Run(plan, runtime).get(ref)
     made_there = dataclasses.replace(runtime, cache_dir=there.root)
-    assert shared.push_plan(plan, Store(runtime.cache_dir), ref.index) > 0
-    assert shared.push_plan(plan, Store(runtime.cache_dir), ref.index) == 0
+    assert shared.push_plan(plan, Store(runtime.cache_dir)) > 0
+    assert shared.push_plan(plan, Store(runtime.cache_dir)) == 0
     elsewhere, ref = make_plan(made_there, source)
-    assert shared.pull_plan(elsewhere, there, ref.index) > 0
+    assert shared.pull_plan(elsewhere, there) > 0
     value = Run(elsewhere, made_there).get(ref)
     assert Load.runs == 1
     assert value.values_T.tolist() == [2, 4, 6]
