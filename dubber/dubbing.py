@@ -74,6 +74,7 @@ def dub(
     runtime: Runtime | None = None,
     progress: Progress | None = None,
     provenance: Provenance | None = None,
+    curves: Path | None = None,
     is_overwrite: bool = False,
     from_stage: str | None = None,
     until_stage: str | None = None,
@@ -89,6 +90,7 @@ def dub(
         runtime: Device, cache and weights; see `make_runtime`.
         progress: Is told how far the run is.
         provenance: Who signs for it.
+        curves: What mouths and footage shall do, edited by the user (docs/curves.md).
         is_overwrite: Replace an existing output.
         from_stage: Make this stage and all after it again, whatever the cache holds.
         until_stage: Stop after this stage; no output is written.
@@ -117,13 +119,14 @@ def dub(
     script = said if isinstance(said, Script) else whole(Path(said))
     output = Path(output) if output is not None else default_output(video)
     if until_stage is None:
-        check_output(output, inputs=(video, *script.files), is_overwrite=is_overwrite)
+        inputs = (video, *script.files, *(() if curves is None else (curves,)))
+        check_output(output, inputs=inputs, is_overwrite=is_overwrite)
     config = (config or DubConfig()).with_overrides({"remux.container": container_of(output)})
     provenance = provenance or Provenance()
     if until_stage is None:
         check_encoding(config)
         check_provenance(provenance, is_labelled=config.remux.is_labelled)
-    dub_plan = plan_dub(config, video, script, runtime=runtime)
+    dub_plan = plan_dub(config, video, script, runtime=runtime, curves=curves)
     plan = dub_plan.plan
     forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()
     run = Run(plan, runtime, progress or SilentProgress(), forced=forced)

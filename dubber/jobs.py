@@ -88,7 +88,7 @@ def plan_job(job: Job, runtime: Runtime) -> DubPlan:
         DubberError: See `plan_dub`.
     """
     config = job.config.with_overrides({"remux.container": container_of(job.output)})
-    return plan_dub(config, job.video, job.said, runtime=runtime)
+    return plan_dub(config, job.video, job.said, runtime=runtime, curves=job.curves)
 
 
 def look_first(job: Job, runtime: Runtime, *, is_overwrite: bool = False) -> Preflight:
@@ -141,6 +141,7 @@ def do_job(
         runtime=runtime,
         progress=progress,
         provenance=job.provenance,
+        curves=job.curves,
         is_overwrite=is_overwrite,
         from_stage=from_stage,
         until_stage=until_stage,
