@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +17,7 @@ from dubber.stages.blend import BlendParams
 from dubber.stages.deflicker import DeflickerParams
 from dubber.stages.demux import DemuxParams
 from dubber.stages.fit import FitParams
+from dubber.stages.mark import MarkParams
 from dubber.stages.mix import MixParams
 from dubber.stages.people import PeopleParams
 from dubber.stages.remux import RemuxParams
@@ -50,6 +51,7 @@ class DubConfig(BaseModel):
     teeth: TeethParams = TeethParams()
     deflicker: DeflickerParams = DeflickerParams()
     blend: BlendParams = BlendParams()
+    mark: MarkParams = MarkParams()
     mix: MixParams = MixParams()
     remux: RemuxParams = RemuxParams()
 
@@ -65,8 +67,7 @@ class DubConfig(BaseModel):
         """
         config, errors = self._with(overrides, where)
         if errors:
-            more = f" (And {len(errors) - 1} more.)" if errors[1:] else ""
-            raise ConfigError(errors[0].message + more, where=where, advice=errors[0].advice)
+            raise first_of(errors)
         return config
 
     def errors_in(self, overrides: Mapping[str, Any], where: str = "") -> list[ConfigError]:
@@ -134,9 +135,14 @@ def layers_of(file: ConfigFile, preset: str | None = None) -> list[Layer]:
     Raises:
         ConfigError: No such preset.
     """
+    return [*preset_layers(preset or file.preset), table_layer(file)]
+
+
+def table_layer(file: ConfigFile) -> Layer:
+    """What the stages' tables of a config file say."""
     tables = {stage: table for stage, table in file.tables.items() if stage in DubConfig.model_fields}
     values = {f"{stage}.{name}": value for stage, table in tables.items() for name, value in table.items()}
-    return [*preset_layers(preset or file.preset), Layer(file.where, values)]
+    return Layer(file.where, values)
 
 
 def preset_layers(name: str | None) -> list[Layer]:
@@ -157,12 +163,22 @@ def setting_keys() -> list[str]:
     ]
 
 
+def first_of(errors: Sequence[ConfigError]) -> ConfigError:
+    """The first of several errors, which says how many more there are."""
+    first = errors[0]
+    more = f" ({len(errors) - 1} more: see `dubber config validate`.)" if errors[1:] else ""
+    return ConfigError(first.message + more, where=first.where, advice=first.advice)
+
+
 def _unknown_key(dotted: str, where: str) -> ConfigError:
-    stages = f"Stages: {', '.join(DubConfig.model_fields)}."
+    stages = DubConfig.model_fields
+    stage, _, name = dotted.partition(".")
+    near = did_you_mean(dotted, setting_keys())
+    if stage in stages:
+        names = [key.partition(".")[2] for key in setting_keys() if key.startswith(f"{stage}.")]
+        near = did_you_mean(name, names) or f"[{stage}] has: {', '.join(names) or 'nothing'}."
     return ConfigError(
-        f"There is no setting '{dotted}'.",
-        where=where,
-        advice=did_you_mean(dotted, setting_keys()) or stages,
+        f"There is no setting '{dotted}'.", where=where, advice=near or f"Stages: {', '.join(stages)}."
     )
 
 

@@ -59,5 +59,5 @@ def read_config_file(path: Path) -> ConfigFile:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Advice with the known names nearest to a mistyped one; empty where none is near."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f"Did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else ""

@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from dubber import __version__
-from dubber.cli import batch, cache, check, doctor, evaluate, faces, inspect, run, train, weights
+from dubber.cli import batch, cache, check, config, doctor, evaluate, faces, inspect, run, train, weights
+from dubber.cli.command_tables import take_variable
 from dubber.cli.console import report_error, say, stderr
 from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
@@ -35,6 +36,7 @@ app.command(name="batch")(batch.batch)
 app.command(name="inspect")(inspect.inspect)
 app.command(name="methods")(inspect.methods)
 app.add_typer(cache.app, name="cache")
+app.add_typer(config.app, name="config")
 app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
@@ -48,11 +50,14 @@ def _print_version(is_asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    # The commands about config files must work where that file is wrong.
+    if context.invoked_subcommand != "config":
+        take_variable(context)
 
 
 def main() -> NoReturn:

@@ -59,6 +59,12 @@ def print_json(document: Any) -> None:
     sys.stdout.flush()
 
 
+def print_text(text: str) -> None:
+    """Write a text that was asked for to stdout, and nothing else ever."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def say(message: str, *, is_quiet: bool = False) -> None:
     """A line for the person, on stderr."""
     if not is_quiet:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dubber.cli.command_tables import CONFIG_VARIABLE, take_config, take_settings
+
 _PANEL = "Method"
 
 
@@ -87,9 +89,26 @@ Deinterlace = Annotated[
     typer.Option("--deinterlace", help="Take interlaced footage, deinterlaced.", rich_help_panel=_PANEL),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file: a table per stage.", rich_help_panel=_PANEL)
+    Path | None,
+    typer.Option(
+        "--config",
+        help="TOML file: a preset, a table per stage, a table of options per command; `dubber config init` "
+        "writes one.",
+        callback=take_config,
+        is_eager=True,
+        envvar=CONFIG_VARIABLE,
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any stage parameter: STAGE.NAME=VALUE. Repeatable.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--set",
+        metavar="STAGE.NAME=VALUE",
+        help="Any stage parameter, such as render.num_candidates=64. Repeatable.",
+        callback=take_settings,
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
 ]

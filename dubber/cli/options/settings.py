@@ -51,32 +51,44 @@ def build_config(
     Raises:
         ConfigError: Something in them is wrong.
     """
-    from dubber.config import stacked
-
-    return stacked(build_layers(config_file, settings, preset, **flags))
-
-
-def build_layers(
-    config_file: Path | None, settings: list[str] | None, preset: str | None = None, **flags: Any
-) -> list[Layer]:
-    """The layers of `build_config`.
-
-    Raises:
-        ConfigError: One cannot be read.
-    """
-    from dubber.config import Layer, layers_of, preset_layers
-    from dubber.config_file import read_config_file
+    from dubber.config import Layer, stacked
 
     given = {
         SETTING_OF.get(name, name.replace("__", ".")): value.value if isinstance(value, Enum) else value
         for name, value in flags.items()
         if value is not None
     }
-    return [
-        *(preset_layers(preset) if config_file is None else layers_of(read_config_file(config_file), preset)),
-        Layer("--set", dict(_setting(text) for text in settings or [])),
-        Layer("", given),
-    ]
+    return stacked([*file_layers(config_file, preset), set_layer(settings), Layer("", given)])
+
+
+def file_layers(config_file: Path | None, preset: str | None) -> list[Layer]:
+    """What a preset and a config file's tables of stages say.
+
+    Args:
+        config_file: TOML file, or None.
+        preset: Name of a preset; None for the config file's own.
+
+    Raises:
+        ConfigError: The file cannot be read, or there is no such preset.
+    """
+    from dubber.config import layers_of, preset_layers
+    from dubber.config_file import read_config_file
+
+    return preset_layers(preset) if config_file is None else layers_of(read_config_file(config_file), preset)
+
+
+def set_layer(settings: list[str] | None) -> Layer:
+    """What `--set` says.
+
+    Args:
+        settings: STAGE.NAME=VALUE texts.
+
+    Raises:
+        ConfigError: One is not of that form.
+    """
+    from dubber.config import Layer
+
+    return Layer("--set", dict(_setting(text) for text in settings or []))
 
 
 def adapt_flags(adapt: str | None) -> dict[str, Any]:
