@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +16,20 @@ from dubber.media.reader import probe
 from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.stages.mouth_geometry import source_geometry
-from dubber.stages.mouth_stream import Shown, ShownFootage
+from dubber.stages.mouth_stream import ShownFootage
 from dubber.stages.render import Render, RenderParams, make_job
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import source_pictures
 from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars, weighted_mean
 from dubber.stages.renderers.unet import window_starts
+from dubber.testing import (
+    check_any_beginning,
+    check_early_end,
+    check_nothing_to_do,
+    check_patches,
+    painted,
+)
 from dubber.training.release import copy_weight, save_weight
 from dubber.types import RetimeMap, SourceFile
 from tests.stages.streams import num_makers, patches_of
@@ -84,13 +89,6 @@ def job(context: StageContext, footage: ShownFootage, weights: WeightsFolder) ->
     return make_job(context, params, video, clip, track, coeffs, retime, own_NM2)
 
 
-def painted(job: RenderJob, footage: ShownFootage, name: str, first: int = 0) -> list[Shown]:
-    """The output frames from `first` on."""
-    renderer = RENDERERS[name](job)
-    with closing(footage.open()) as shown, closing(renderer.paint(islice(shown, first, None))) as made:
-        return list(made)
-
-
 PAINTERS = [name for name in RENDERERS if name != "copy"]
 
 
@@ -98,30 +96,22 @@ PAINTERS = [name for name in RENDERERS if name != "copy"]
 def test_bytes_do_not_depend_on_the_frame_that_is_begun_with(
     name: str, job: RenderJob, footage: ShownFootage
 ) -> None:
-    whole = painted(job, footage, name)
-    assert [each.n for each in whole] == list(range(len(INDEX_N)))
-    assert [each.patch is not None for each in whole] == job.has_patch_N.tolist()
-    patches = patches_of(whole)
+    patches = patches_of(check_patches(RENDERERS[name], job, footage))
     assert patches.shape == (job.has_patch_N.sum(), 128, 192, 3)
-    assert patches.dtype == np.uint8
-    for first in (8, 13, 19):  # in the gap, between two jumps, before one
-        rest = painted(job, footage, name, first)
-        assert [each.n for each in rest] == list(range(first, len(INDEX_N)))
-        assert (patches_of(rest) == patches_of(whole[first:])).all(), first
+    check_any_beginning(
+        RENDERERS[name], job, footage, [8, 13, 19]
+    )  # in the gap, between two jumps, before one
 
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_frames_pass_as_they_are(name: str, job: RenderJob, footage: ShownFootage) -> None:
     """Those without a face have no patch, and nothing is done where none has one."""
-    nobody = replace(job, has_patch_N=np.zeros_like(job.has_patch_N))
-    before, after = list(footage.open()), painted(nobody, footage, name)
-    assert all(each.patch is None for each in after)
-    assert all((a.frame.y == b.frame.y).all() for a, b in zip(before, after, strict=True))
+    check_nothing_to_do(RENDERERS[name], job, footage)
     assert not job.has_patch_N[8]
 
 
 def test_the_null_twin_paints_nothing(job: RenderJob, footage: ShownFootage) -> None:
-    assert all(each.patch is None for each in painted(job, footage, "copy"))
+    assert all(each.patch is None for each in painted(RENDERERS["copy"], job, footage))
     assert RENDERERS["copy"](job).is_own_pixels
 
 
@@ -129,15 +119,14 @@ def test_the_null_twin_paints_nothing(job: RenderJob, footage: ShownFootage) -> 
 def test_a_stream_that_is_closed_early_ends_its_threads(
     name: str, job: RenderJob, footage: ShownFootage
 ) -> None:
-    with closing(footage.open()) as shown, closing(RENDERERS[name](job).paint(shown)) as made:
-        next(made)
+    check_early_end(RENDERERS[name], job, footage)
     assert num_makers() == 0
 
 
 def test_the_own_mouth_comes_back(job: RenderJob, footage: ShownFootage) -> None:
     frames = np.flatnonzero(job.has_patch_N)
     at_once = replace(job, search=replace(job.search, dissolve_frames=0))
-    made = patches_of(painted(at_once, footage, "exemplar")).astype(int)
+    made = patches_of(painted(RENDERERS["exemplar"], at_once, footage)).astype(int)
     filmed = np.stack(list(source_pictures(job, frames.tolist()))).astype(int)
     tolerance = np.where(job.is_halfway_N[frames], 3.0, 0.2)
     assert (np.abs(made - filmed).mean((1, 2, 3)) <= tolerance).all()
@@ -173,10 +162,10 @@ def test_the_unet_paints_the_window_from_all_it_may_see_and_nothing_else(
     job: RenderJob, footage: ShownFootage
 ) -> None:
     """Other landmarks change the patch; the source's own pixels inside the window cannot."""
-    patches = patches_of(painted(job, footage, "unet"))
+    patches = patches_of(painted(RENDERERS["unet"], job, footage))
     moved = replace(job, wanted_NP2=job.wanted_NP2 + np.float32(4))
-    assert (patches_of(painted(moved, footage, "unet")) != patches).any((1, 2, 3)).all()
-    strided = patches_of(painted(replace(job, window_stride=5), footage, "unet"))
+    assert (patches_of(painted(RENDERERS["unet"], moved, footage)) != patches).any((1, 2, 3)).all()
+    strided = patches_of(painted(RENDERERS["unet"], replace(job, window_stride=5), footage))
     assert (strided != patches).any()
 
 
