@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,6 +44,37 @@ class PassedThrough:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """How an output says that it was edited.
+
+    Attributes:
+        is_in_metadata: Whether its metadata do.
+        manifest: Where its signed manifest is: "embedded", or as "sidecar" beside it; "" where it has none.
+        signer: Who signed, as their certificate names them.
+        mark: What is written into its pictures.
+        consent: Who agreed, as it says.
+    """
+
+    is_in_metadata: bool = False
+    manifest: Literal["", "embedded", "sidecar"] = ""
+    signer: str = ""
+    mark: str = ""
+    consent: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        if not self.is_in_metadata:
+            said = "not at all, but for the mark in its pictures" if self.mark else "not at all"
+            return f"Labelled as edited: {said}."
+        where = ["in its metadata", *([f"in its pictures ('{self.mark}')"] if self.mark else [])]
+        if self.manifest:
+            beside = ", in a file beside it" if self.manifest == "sidecar" else ""
+            where.append(f"signed{beside} by: {self.signer}")
+        return f"Labelled as edited: {', '.join(where)}."
+
+
+@dataclass(frozen=True)
 class DubResult:
     """What a dub did.
 
@@ -64,6 +95,7 @@ class DubResult:
         passed_through: What was left as it is, although it was to be dubbed.
         stages: What each stage did.
         seconds: Wall-clock time of the whole.
+        labels: How the output says that it was edited.
     """
 
     output: Path | None
@@ -81,9 +113,12 @@ class DubResult:
     passed_through: tuple[PassedThrough, ...] = ()
     stages: tuple[StageReport, ...] = field(default=())
     seconds: float = 0.0
+    labels: Labels = Labels()
 
 
-def describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, started: float) -> DubResult:
+def describe(
+    run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, labels: Labels, started: float
+) -> DubResult:
     """Say what a finished run did.
 
     Args:
@@ -91,6 +126,7 @@ def describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, sta
         dub_plan: Its plan.
         dubbed: What it made.
         output: Where that was put.
+        labels: How it says that it was edited.
         started: `time.perf_counter` at its beginning.
     """
     # Too dear to be made again for a report, where only they were thrown out of the cache.
@@ -112,6 +148,7 @@ def describe(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo, output: Path, sta
         passed_through=passed_through(run, dub_plan, dubbed),
         stages=tuple(run.reports),
         seconds=time.perf_counter() - started,
+        labels=labels,
     )
 
 
@@ -129,6 +166,7 @@ def result_document(result: DubResult) -> dict[str, Any]:
         "renderer": result.renderer or None,
         "crop_size_px": result.crop_size_px or None,
         "adaptation_gain_db": _rounded(result.adaptation_gain_db),
+        "labels": asdict(result.labels),
         "warnings": list(result.warnings),
         "passed_through": [
             {"start_s": each.start_s, "end_s": each.end_s, "why": each.why.name.lower()}

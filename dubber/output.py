@@ -6,6 +6,7 @@ import filecmp
 import os
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from dubber.config import DubConfig
 from dubber.engine.unfinished import part_of, sweep_parts
@@ -84,22 +85,69 @@ def check_encoding(config: DubConfig) -> None:
     check_settings(options)
 
 
-def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
-    """Copy a finished file to the user's name: whole or not at all, and not if it is there already.
+def sidecar_of(output: Path) -> Path:
+    """Where what a file's container cannot hold lies beside it: its signed manifest."""
+    return output.with_name(f"{output.name}.c2pa")
+
+
+class Copy(Protocol):
+    """How a finished file becomes the user's."""
+
+    def is_there(self, finished: Path, output: Path) -> bool:
+        """Whether an existing output is what `write` would make."""
+
+    def write(self, finished: Path, part: Path, side: Path, output: Path) -> None:
+        """Write it.
+
+        Args:
+            finished: The file in the cache.
+            part: Where it goes.
+            side: Where what its container cannot hold may go.
+            output: The name that it will have.
+        """
+
+
+class PlainCopy:
+    """The same bytes."""
+
+    def is_there(self, finished: Path, output: Path) -> bool:
+        """Whether they are."""
+        return filecmp.cmp(finished, output, shallow=False)
+
+    def write(self, finished: Path, part: Path, side: Path, output: Path) -> None:  # noqa: ARG002
+        """Copy them; see `Copy`."""
+        shutil.copyfile(finished, part)
+
+
+def publish(finished: Path, output: Path, *, is_overwrite: bool, copy: Copy | None = None) -> None:
+    """Bring a finished file to the user's name: whole or not at all, and not if it is there already.
+
+    Args:
+        finished: The file in the cache.
+        output: The user's name for it.
+        is_overwrite: Replace an existing file.
+        copy: How; default: the same bytes.
 
     Raises:
         OutputExistsError: A file of that name appeared meanwhile.
         OutputFolderError: The folder cannot be written, or the disk is full.
+        StageError: The file could not be signed.
     """
-    part = part_of(output)
+    copy = copy or PlainCopy()
+    part, sidecar = part_of(output), sidecar_of(output)
+    side = part_of(sidecar)
     try:
-        if is_overwrite and output.is_file() and filecmp.cmp(finished, output, shallow=False):
+        if is_overwrite and output.is_file() and copy.is_there(finished, output):
             return
-        shutil.copyfile(finished, part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        copy.write(finished, part, side, output)
+        for written in (part, side):
+            if written.exists():
+                with written.open("rb+") as file:
+                    os.fsync(file.fileno())
         if output.exists() and not is_overwrite:
             raise OutputExistsError("The output appeared while dubber was working.", where=str(output))
+        if side.exists():  # first: there is never an output that lacks it
+            side.replace(sidecar)
         part.replace(output)
     except OSError as error:
         raise OutputFolderError(
@@ -107,3 +155,4 @@ def publish(finished: Path, output: Path, *, is_overwrite: bool) -> None:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+        side.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from dubber.stages.deflicker import Deflicker
 from dubber.stages.demux import Demux
 from dubber.stages.edited import EditExpression, EditParams, EditRetime
 from dubber.stages.fit import Fit
+from dubber.stages.mark import Mark
 from dubber.stages.mix import Line as HeardLine
 from dubber.stages.mix import Mix, MixParams
 from dubber.stages.painter_check import CheckPainter
@@ -233,7 +234,11 @@ def plan_dub(
     remux = config.remux
     if script.keeps_rest:
         remux = remux.model_copy(update={"copies_packets": True})
-    dubbed = plan.add(Remux(remux), frames, sound, clip, timeline, video)
+    shown = frames
+    if config.mark.text:
+        mark = config.mark.model_copy(update={"is_throughout": not script.keeps_rest})
+        shown = plan.add(Mark(mark), frames, retime, *(person.track for person in performances))
+    dubbed = plan.add(Remux(remux), shown, sound, clip, timeline, video)
     return DubPlan(
         config=config,
         script=script,

@@ -463,6 +463,7 @@ class DubbedVideo:
         duration_s: Its length.
         video_codec: FFmpeg's name of the encoder used.
         is_audio_copied: Whether the user's audio went in untouched.
+        label: What it says of its being edited; empty where it does not.
         kept: The source's other streams that it holds, each in a few words.
         converted: Sentences on those of them that are coded anew.
         left_out: Sentences on what the source holds and it does not.
@@ -475,6 +476,7 @@ class DubbedVideo:
     duration_s: float
     video_codec: str
     is_audio_copied: bool
+    label: str = ""
     kept: tuple[str, ...] = ()
     converted: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

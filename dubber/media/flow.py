@@ -25,10 +25,19 @@ class FrameStream:
     Attributes:
         is_dubbed_N: (N,) bool, one for each frame that `open` yields: whether its mouth is re-made.
         open: Starts the stream from its first frame; may be called again.
+        is_marked_N: (N,) bool, frames that have words written into them; None where none has.
+        mark: The words.
     """
 
     is_dubbed_N: Bool
     open: Callable[[], Generator[Frame]]
+    is_marked_N: Bool | None = None
+    mark: str = ""
+
+    @property
+    def is_changed_N(self) -> Bool:
+        """(N,) bool, frames that are not the source's."""
+        return self.is_dubbed_N if self.is_marked_N is None else self.is_dubbed_N | self.is_marked_N
 
     @property
     def num_frames(self) -> int:

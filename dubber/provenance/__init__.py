@@ -1,4 +1,8 @@
-"""What an edited file says of itself: that it was edited, how, by what, and who agreed."""
+"""What an edited file says of itself under a signature: that it was edited, how, by what, and who agreed.
+
+The signed statement is a C2PA manifest (https://c2pa.org), which c2pa-python writes and reads: the extra
+`dubber[c2pa]`. Nothing here talks to a network.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Provenance:
-    """What is told of a dub beyond what the dub itself tells.
+    """Who signs for a dub. Whether it is signed at all, and who agreed to it, are settings of `remux`.
 
     Attributes:
-        consent: Who agreed to it, in words; empty where nobody said so.
-        consent_file: A document that says who agreed; recorded by name and sha256.
-        certificate: Chain of the signer's certificates, PEM; None for one that this computer makes
-            for itself.
-        private_key: The key of the first of them, PEM.
+        certificate: PEM file with the signer's certificate and those above it; None for one that this
+            computer makes for itself.
+        private_key: PEM file with its key.
     """
 
-    consent: str = ""
-    consent_file: Path | None = None
     certificate: Path | None = None
     private_key: Path | None = None

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import ConfigError, StageError
-from dubber.types import Bool, Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
+from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
 
 if TYPE_CHECKING:
     from dubber.media.edits import Edits
@@ -101,7 +101,7 @@ class Remux(Stage[DubbedVideo]):
         options = chosen_encoder(wanted, clip, params.container)
         check_container(params.container, options.codec, params.crf)
         source, streams = (None, None) if video is None else kept_streams(params, video.path, clip, timeline)
-        edits = edits_made(params, frames.is_dubbed_N, audio, timeline) if params.is_labelled else None
+        edits = edits_made(params, frames, audio, timeline) if params.is_labelled else None
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
@@ -135,6 +135,7 @@ class Remux(Stage[DubbedVideo]):
             timeline.duration_s,
             options.codec,
             muxed.is_audio_copied,
+            label="" if edits is None else edits.line(),
             kept=tuple(str(each.stream) for each in muxed.streams.kept),
             converted=muxed.streams.converted,
             left_out=muxed.streams.left_out,
@@ -185,7 +186,7 @@ class Remux(Stage[DubbedVideo]):
             clip,
             timeline,
             options,
-            frames.is_dubbed_N,
+            frames.is_changed_N,
             container=self.params.container,
         )
         with ctx.frames(timeline.num_frames), opened as writer, closing(frames.open()) as made:
@@ -214,13 +215,13 @@ def _inputs(
 
 
 def edits_made(
-    params: RemuxParams, is_dubbed_N: Bool, audio: SourceFile | Sound, timeline: Timeline
+    params: RemuxParams, frames: FrameStream, audio: SourceFile | Sound, timeline: Timeline
 ) -> Edits:
     """What the output says was changed.
 
     Args:
         params: Who agreed.
-        is_dubbed_N: (N,) whose mouth was re-made.
+        frames: Those whose mouth was re-made, and what is written into them.
         audio: What is heard.
         timeline: When it is.
     """
@@ -232,9 +233,10 @@ def edits_made(
     return Edits(
         dubber=__version__,
         duration_s=end_s,
-        pictures=changed_ranges(is_dubbed_N, timeline),
+        pictures=changed_ranges(frames.is_dubbed_N, timeline),
         sound=audio.replaced_ranges(end_s) if isinstance(audio, Sound) else whole,
         length=timeline.mode,
+        mark=frames.mark,
         consent=params.consent,
     )
 

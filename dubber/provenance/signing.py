@@ -1,0 +1,149 @@
+"""Putting a signed manifest into a finished file while it gets the user's name, or beside it."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dubber.engine.key import file_sha256
+from dubber.errors import ConfigError, StageError
+from dubber.output import container_of
+from dubber.provenance import Provenance
+from dubber.provenance.credentials import Credentials, own_credentials, read_credentials
+from dubber.provenance.library import EMBEDDED, MIME_TYPES, c2pa_library, is_installed, offline_context
+from dubber.provenance.manifest import SOURCE_ID, Facts, assertion, definition
+from dubber.provenance.reading import read_manifest
+
+_ANY_TYPE = "application/octet-stream"
+
+
+def credentials_for(provenance: Provenance) -> Credentials | None:
+    """Who signs; None where nothing can be signed here and nobody asked for it.
+
+    Raises:
+        ConfigError: The certificate and its key are not both there, or cannot sign.
+        ToolMissingError: They can, and what signs is not installed.
+    """
+    certificate, private_key = provenance.certificate, provenance.private_key
+    if certificate is None and private_key is None:
+        return own_credentials() if is_installed() else None
+    if certificate is None or private_key is None:
+        raise ConfigError(
+            "A certificate and its private key go together.", where="--certificate, --private-key"
+        )
+    c2pa_library()
+    credentials = read_credentials(certificate, private_key)
+    _try_out(credentials, certificate)
+    return credentials
+
+
+@dataclass(frozen=True)
+class SignedCopy:
+    """A copy of a finished file that is signed; see `dubber.output.Copy`.
+
+    Attributes:
+        facts: What is signed.
+        credentials: Who signs.
+    """
+
+    facts: Facts
+    credentials: Credentials
+
+    def is_there(self, finished: Path, output: Path) -> bool:
+        """Whether the output is this very file, signed by the same signer, and untouched since.
+
+        Two signatures are never the same bytes: what they vouch for is compared.
+        """
+        there = read_manifest(output)
+        if there is None or not there.is_intact:
+            return False
+        is_same_signer = there.serial_number == str(self.credentials.certificate.serial_number)
+        return is_same_signer and there.assertion == assertion(self.facts, file_sha256(finished))
+
+    def write(self, finished: Path, part: Path, side: Path, output: Path) -> None:
+        """Write the signed copy, and for some containers its manifest beside it.
+
+        Args:
+            finished: The file.
+            part: Where the copy goes.
+            side: Where the manifest goes if the container cannot hold it.
+            output: The name that the copy will have.
+
+        Raises:
+            StageError: The library cannot sign it.
+        """
+        c2pa = c2pa_library()
+        container = container_of(output)
+        said = definition(self.facts, output.name, file_sha256(finished))
+        try:
+            with (
+                offline_context() as context,
+                c2pa.Builder(said, context) as builder,
+                _signer(self.credentials) as signer,
+                finished.open("rb") as read,
+                part.open("w+b") as written,
+            ):
+                _add_source(builder, self.facts.source.path)
+                if container not in EMBEDDED:
+                    builder.set_no_embed()
+                manifest = builder.sign(signer, MIME_TYPES[container], read, written)
+        except c2pa.C2paError as error:
+            raise StageError(f"The output could not be signed: {error}", where=str(output)) from error
+        if container not in EMBEDDED:
+            side.write_bytes(manifest)
+
+
+def _signer(credentials: Credentials) -> Any:
+    """A `c2pa.Signer` without an authority for time stamps, which would be asked over the network."""
+    c2pa = c2pa_library()
+    algorithm = credentials.algorithm.encode()
+    return c2pa.Signer.from_info(
+        c2pa.C2paSignerInfo(algorithm, credentials.chain_pem, credentials.key_pem, None)
+    )
+
+
+def _add_source(builder: Any, path: Path) -> None:
+    """Name the source as what was edited; a manifest that it has is taken over."""
+    c2pa = c2pa_library()
+    kind = mimetypes.guess_type(path.name)[0] or _ANY_TYPE
+    ingredient = {
+        "title": path.name,
+        "relationship": "parentOf",
+        "label": SOURCE_ID,
+        "instance_id": SOURCE_ID,
+    }
+    try:
+        with path.open("rb") as source:
+            builder.add_ingredient({**ingredient, "format": kind}, kind, source)
+    except c2pa.C2paError:  # what it has is no readable manifest
+        builder.add_ingredient({**ingredient, "format": kind}, _ANY_TYPE, BytesIO(b"\0"))
+
+
+def _try_out(credentials: Credentials, certificate: Path) -> None:
+    """Sign nothing, to find out before the work what a certificate lacks.
+
+    Raises:
+        ConfigError: It lacks something.
+    """
+    c2pa = c2pa_library()
+    action = {"action": "c2pa.created", "digitalSourceType": "http://c2pa.org/digitalsourcetype/empty"}
+    said = {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
+    nothing: BinaryIO = BytesIO(b"\0")
+    try:
+        with (
+            offline_context() as context,
+            c2pa.Builder(said, context) as builder,
+            _signer(credentials) as signer,
+        ):
+            builder.set_no_embed()
+            builder.sign(signer, MIME_TYPES["mkv"], nothing, BytesIO())
+    except c2pa.C2paError as error:
+        raise ConfigError(
+            f"The certificate cannot sign: {error}",
+            where=str(certificate),
+            advice="C2PA wants digital signature as its key usage, an extended key usage for signing claims, "
+            "documents or email, and an authority above it: docs/trust.md.",
+        ) from error
