@@ -18,7 +18,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 pyt
 	echo "No Python 3.10, 3.11 or 3.12 with venv was found. Install one (Debian, Ubuntu: apt install python3-venv)," >&2; \
 	echo "or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help install demo test test-all check format bench bench-scale example face-model expression \
+.PHONY: help install demo test test-all check format docs dist bench bench-scale example face-model expression \
         renderer variants results clean
 
 help: ## list these targets
@@ -59,6 +59,16 @@ format: install ## format the code and sort imports
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
+docs: install ## the documentation as pages that need no network, into site/ (Python 3.11 and later)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@$(BIN)/python -m mkdocs build --quiet --strict --clean
+	@echo "Open $(CURDIR)/site/index.html"
+
+dist: install ## wheel and sdist, with the versions tried together beside them, into dist/
+	@$(BIN)/python -m build --no-isolation -o dist . >/dev/null
+	@cp constraints.txt dist/
+	@ls -sh dist
+
 bench: install ## time, memory, disk of whole runs (CLIP=FILE AUDIO=FILE BENCH="--rounds 5 --formats 720p25")
 	@$(BIN)/python -m benchmarks run $(CLIP) $(if $(AUDIO),--audio "$(AUDIO)") $(BENCH)
 
@@ -89,5 +99,5 @@ results: install ## measure the variants on the split 'dev' of CLIPS=CSV, into d
 	$(BIN)/dubber eval ablation --clips "$(CLIPS)" --split dev --of renderer -o docs/results_pictures.md
 
 clean: ## remove .venv, out and the tools' caches
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) out dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
