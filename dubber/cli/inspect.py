@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dubber.cli import completion
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
 
@@ -15,7 +16,9 @@ def inspect(
     stage: Annotated[
         str,
         typer.Argument(
-            help="track, fit, translate, retime, render, teeth, deflicker or blend.", show_default=False
+            help="track, fit, translate, retime, render, teeth, deflicker or blend.",
+            autocompletion=completion.stages,
+            show_default=False,
         ),
     ],
     video: o.Video,

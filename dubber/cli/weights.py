@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dubber.cli import completion
 from dubber.cli import options as o
 from dubber.cli.console import (
     PLAIN_INTERVAL_S,
@@ -118,7 +119,13 @@ def verify(weights: o.WeightsDir = None, json: o.Json = False) -> None:
 @app.command("fetch")
 def fetch_model(
     name: Annotated[
-        str, typer.Argument(help="A model of `dubber weights list`.", show_default=False, metavar="NAME")
+        str,
+        typer.Argument(
+            help="A model of `dubber weights list`.",
+            autocompletion=completion.models,
+            show_default=False,
+            metavar="NAME",
+        ),
     ],
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the model's licence without being asked.")

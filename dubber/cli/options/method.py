@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dubber.cli import completion
 from dubber.cli.command_tables import CONFIG_VARIABLE, take_config, take_settings
 
 _PANEL = "Method"
@@ -28,7 +29,9 @@ class Length(str, Enum):
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="Many settings at once: fast, balanced or best; other options and the config file go before it.",
+        help="Many settings at once: fast, balanced or best. The config file's settings, `--set` and other "
+        "options go before it.",
+        autocompletion=completion.presets,
         rich_help_panel=_PANEL,
         show_default="balanced",
     ),
@@ -47,7 +50,12 @@ LengthOption = Annotated[
 ]
 Renderer = Annotated[
     str | None,
-    typer.Option(help="See `dubber methods`.", rich_help_panel=_PANEL, show_default="hybrid"),
+    typer.Option(
+        help="What makes the pictures of mouths: see `dubber methods`.",
+        autocompletion=completion.renderers,
+        rich_help_panel=_PANEL,
+        show_default="hybrid",
+    ),
 ]
 AdaptTime = Annotated[
     str | None,
@@ -60,7 +68,13 @@ AdaptTime = Annotated[
     ),
 ]
 Translator = Annotated[
-    str | None, typer.Option(help="See `dubber methods`.", rich_help_panel=_PANEL, show_default="conv")
+    str | None,
+    typer.Option(
+        help="What turns speech into the mouth's motion: see `dubber methods`.",
+        autocompletion=completion.translators,
+        rich_help_panel=_PANEL,
+        show_default="conv",
+    ),
 ]
 MouthGain = Annotated[
     float | None,
@@ -79,6 +93,7 @@ Tracker = Annotated[
     str | None,
     typer.Option(
         "--tracker",
+        autocompletion=completion.trackers,
         help="mediapipe; insightface and mediapipe-tasks with models of yours.",
         rich_help_panel=_PANEL,
         show_default="mediapipe",
@@ -108,6 +123,7 @@ Settings = Annotated[
         metavar="STAGE.NAME=VALUE",
         help="Any stage parameter, such as render.num_candidates=64. Repeatable.",
         callback=take_settings,
+        autocompletion=completion.settings,
         show_default=False,
         rich_help_panel=_PANEL,
     ),
