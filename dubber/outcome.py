@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dubber.corrections import corrections
 from dubber.engine.execute import Run, StageReport
 from dubber.pipeline import DubPlan, Performance
 from dubber.types import Bool, DubbedVideo, Int8, RetimeMap, Timeline, WhyNot
@@ -210,6 +211,7 @@ def _warnings(run: Run, dub_plan: DubPlan, dubbed: DubbedVideo) -> list[str]:
         found.append(
             "Learning the person gained too little to be kept: the footage is short, or suits as it is."
         )
+    found += corrections(run, dub_plan).warnings
     found += dubbed.left_out
     if dub_plan.script.keeps_rest and not dubbed.num_copied_frames:
         found.append(f"All pictures were encoded anew: {dubbed.why_not_copied}")

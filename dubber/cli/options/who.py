@@ -100,3 +100,13 @@ AudioLanguage = Annotated[
         show_default=False,
     ),
 ]
+Curves = Annotated[
+    Path | None,
+    typer.Option(
+        "--curves",
+        metavar="FILE",
+        help="What mouth and footage shall do, where you corrected it: a file of `dubber export curves`.",
+        rich_help_panel="Method",
+        show_default=False,
+    ),
+]
