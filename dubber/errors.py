@@ -117,4 +117,10 @@ class BatchFailedError(DubberError):
     default_advice = "Run the same command again to retry the failed ones; finished ones are skipped."
 
 
+class FileChangedError(DubberError):
+    """A file is not as it was signed; the exit code of `dubber verify`."""
+
+    exit_code = 11
+
+
 EXIT_INTERRUPTED = 130

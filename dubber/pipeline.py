@@ -231,11 +231,11 @@ def plan_dub(
         mix = _mix(config, script, script.heard(durations_s))
         beds = () if script.bed is None else (plan.source(script.bed),)
         sound = plan.add(Mix(mix), timeline, video, *beds, *voices)
-    remux = config.remux
+    remux = config.remux.model_copy(update={"consent": _consent(plan, config.remux.consent)})
     if script.keeps_rest:
         remux = remux.model_copy(update={"copies_packets": True})
     shown = frames
-    if config.mark.text:
+    if config.mark.is_on:
         mark = config.mark.model_copy(update={"is_throughout": not script.keeps_rest})
         shown = plan.add(Mark(mark), frames, retime, *(person.track for person in performances))
     dubbed = plan.add(Remux(remux), shown, sound, clip, timeline, video)
@@ -319,6 +319,18 @@ def _mix(config: DubConfig, script: Script, heard: Sequence[Line]) -> MixParams:
             "has_bed": script.bed is not None,
         }
     )
+
+
+def _consent(plan: Plan, said: str) -> str:
+    """Who agreed, in words; of a document its name and checksum."""
+    try:
+        if not said or not Path(said).is_file():
+            return said
+    except OSError:  # too long for a name
+        return said
+    document = plan.nodes[plan.source(Path(said)).index].source
+    assert document is not None  # noqa: S101 - told to the type checker
+    return f"{document.path.name} (sha256 {document.sha256})"
 
 
 def _who(config: DubConfig, script: Script, speaker: int) -> TrackParams:

@@ -12,9 +12,23 @@ from typing import Annotated, NoReturn
 import typer
 
 from dubber import __version__
-from dubber.cli import batch, cache, check, config, doctor, evaluate, faces, inspect, run, train, weights
+from dubber.cli import (
+    batch,
+    cache,
+    check,
+    config,
+    doctor,
+    evaluate,
+    faces,
+    inspect,
+    run,
+    train,
+    verify,
+    weights,
+)
+from dubber.cli.aliases import in_own_words
 from dubber.cli.command_tables import take_variable
-from dubber.cli.console import report_error, say, stderr
+from dubber.cli.console import escape, report_error, say, stderr
 from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
 
@@ -34,6 +48,7 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="faces")(faces.faces)
 app.command(name="batch")(batch.batch)
 app.command(name="inspect")(inspect.inspect)
+app.command(name="verify")(verify.verify)
 app.command(name="methods")(inspect.methods)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
@@ -66,7 +81,10 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     code: int | str | None = 0
     try:
-        app()
+        own = in_own_words(arguments)
+        for note in own.notes:
+            say(f"[dim]{escape(note)}[/]", is_quiet=bool({"-q", "--quiet"} & set(arguments)))
+        app(args=own.arguments)
     except SystemExit as exit_:
         code = exit_.code
         if code == EXIT_INTERRUPTED:

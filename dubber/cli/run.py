@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dubber.cli import completion
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging, show_table
 
@@ -49,23 +50,35 @@ def run(
     encoder_preset: o.EncoderPreset = None,
     vcodec: o.VideoCodec = None,
     chroma: o.Chroma = None,
+    consent: o.Consent = None,
+    label: o.Label = None,
+    label_text: o.LabelText = None,
+    labelled: o.Labelled = None,
+    certificate: o.Certificate = None,
+    private_key: o.PrivateKey = None,
+    commercial: o.Commercial = False,
     preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
     from_stage: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Make this stage and all after it again.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Make this stage and all after it again.",
+            autocompletion=completion.stages,
+        ),
     ] = None,
     until_stage: Annotated[
-        str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
+        str | None,
+        typer.Option(
+            "--until", metavar="STAGE", help="Stop after this stage.", autocompletion=completion.stages
+        ),
     ] = None,
-    keep_stages: Annotated[
-        Path | None,
-        typer.Option("--keep-stages", metavar="DIR", help="Write the intermediates as files to look at."),
-    ] = None,
-    side_by_side: Annotated[
-        Path | None,
-        typer.Option("--side-by-side", metavar="FILE", help="Also write a video: source left, dub right."),
-    ] = None,
+    report: o.Report = None,
+    overlay: o.Overlay = None,
+    side_by_side: o.SideBySide = None,
+    keep_stages: o.KeepStages = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the inputs and print the plan.")] = False,
     device: o.DeviceOption = "auto",
     threads: o.Threads = 1,
@@ -99,14 +112,20 @@ def run(
         encoder_preset=encoder_preset,
         vcodec=vcodec,
         chroma=chroma,
+        consent=consent,
+        label=label if label_text is None else True,
+        label_text=label_text,
+        labelled=labelled,
     )
     from dubber.jobs import Extras, Job, do_job, plan_job
     from dubber.outcome import result_document
     from dubber.output import default_output
+    from dubber.provenance import Provenance
 
-    runtime = o.build_runtime(cache, weights, device, threads)
-    extras = Extras(side_by_side=side_by_side, keep_stages=keep_stages)
-    job = Job(video, said, output or default_output(video), dub_config, extras)
+    runtime = o.build_runtime(cache, weights, device, threads, is_commercial=commercial)
+    extras = Extras(report, overlay, side_by_side, keep_stages)
+    signer = Provenance(certificate, private_key)
+    job = Job(video, said, output or default_output(video), dub_config, extras, signer)
     if dry_run:
         runtime = replace(runtime, keeps_all=keep_stages is not None)
         _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=from_stage)
@@ -257,6 +276,7 @@ def _show_result(result: DubResult, *, is_quiet: bool) -> None:
         say(f"[bold yellow]Warning:[/] {escape(warning)}", is_quiet=is_quiet)
     from dubber.outcome import REASONS
 
+    say(escape(result.labels.sentence), is_quiet=is_quiet)
     for each in result.passed_through:
         span = f"{each.start_s:.2f} s to {each.end_s:.2f} s"
         say(f"[yellow]{span} left as it was: {REASONS[each.why]}.[/]", is_quiet=is_quiet)

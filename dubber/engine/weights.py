@@ -80,9 +80,11 @@ class WeightsFolder:
 
     Attributes:
         root: The folder.
+        is_commercial: Whether weights are refused whose licence does not allow commercial use.
     """
 
     root: Path
+    is_commercial: bool = False
 
     @cached_property
     def manifest(self) -> dict[str, WeightEntry]:
@@ -104,7 +106,7 @@ class WeightsFolder:
         """The manifest's row for a weight.
 
         Raises:
-            WeightsError: No such row.
+            WeightsError: No such row; or its licence does not allow the use.
         """
         if name not in self.manifest:
             known = ", ".join(sorted(self.manifest)) or "none"
@@ -114,7 +116,15 @@ class WeightsFolder:
                 advice="A weights folder of your own needs all that a run uses: make the missing ones with "
                 "`dubber train`, copy them in, or choose methods that need none (`dubber methods`).",
             )
-        return self.manifest[name]
+        entry = self.manifest[name]
+        if self.is_commercial and not entry.is_commercial_use_allowed:
+            raise WeightsError(
+                f"The weights '{name}' may not be used commercially (licence: {entry.licence}).",
+                where=str(self.root / MANIFEST_NAME),
+                advice="The weights that come with dubber may: leave `--weights` out. If the licence of "
+                "yours allows it, say so in that file: is_commercial_use_allowed = true.",
+            )
+        return entry
 
     def path(self, name: str) -> Path:
         """Where a weight's file lies."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dubber.engine.execute import Run
 from dubber.errors import ConfigError
+from dubber.media.edits import edits_in
 from dubber.outcome import Labels
 from dubber.output import container_of, publish, sidecar_of
 from dubber.pipeline import DubPlan
@@ -74,13 +75,14 @@ def publish_labelled(
     from dubber.provenance.manifest import facts_of
     from dubber.provenance.signing import SignedCopy, credentials_for
 
-    mark = dub_plan.config.mark.text
+    mark = dub_plan.config.mark.text if dub_plan.config.mark.is_on else ""
     if not dubbed.label:
         logger.warning(UNLABELLED)
         publish(dubbed.file.path, output, is_overwrite=is_overwrite)
         sidecar_of(output).unlink(missing_ok=True)  # an earlier output's
         return Labels(mark=mark)
-    said = Labels(is_in_metadata=True, mark=mark, consent=dub_plan.config.remux.consent)
+    (edits,) = edits_in(dubbed.label)
+    said = Labels(is_in_metadata=True, mark=mark, consent=edits.consent)
     credentials = credentials_for(provenance)
     if credentials is None:
         how = "DUBBER_SIGNER is none" if is_installed() else "`pip install 'dubber[c2pa]'` adds what signs"

@@ -23,8 +23,6 @@ Corner = Literal["bottom_right", "bottom_left", "top_right", "top_left"]
 CORNERS: tuple[Corner, ...] = ("bottom_right", "top_right", "bottom_left", "top_left")
 """In the order in which they are tried."""
 
-DEFAULT_TEXT = "AI-dubbed"
-
 _HEIGHT = 0.032
 """Height of a capital letter as part of the picture's shorter side: read at arm's length on a phone."""
 
@@ -40,13 +38,15 @@ class MarkParams(Params):
     """Words in the picture.
 
     Attributes:
-        text: What they are; empty for none.
+        is_on: Whether there are any.
+        text: What they are.
         corner: Where they stand; "auto" for the corner in which they cover least of the dubbed faces.
         is_throughout: Whether they stand in every frame, or in those from a shot's first dubbed one to its
             last, which is so where only parts of a film are dubbed.
     """
 
-    text: str = Field("", max_length=60, pattern=r"^[^\x00-\x1f]*$")
+    is_on: bool = False
+    text: str = Field("AI-dubbed", min_length=1, max_length=60, pattern=r"^[^\x00-\x1f]+$")
     corner: Literal["auto", "bottom_right", "bottom_left", "top_right", "top_left"] = "auto"
     is_throughout: bool = True
 

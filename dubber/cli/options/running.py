@@ -61,7 +61,14 @@ Verbose = Annotated[
 ]
 
 
-def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu", threads: int = 1) -> Runtime:
+def build_runtime(
+    cache: Path | None,
+    weights: Path | None,
+    device: str = "cpu",
+    threads: int = 1,
+    *,
+    is_commercial: bool = False,
+) -> Runtime:
     """Turn the running options into a runtime; a run that stands still ends the process.
 
     Raises:
@@ -71,5 +78,11 @@ def build_runtime(cache: Path | None, weights: Path | None, device: str = "cpu",
     from dubber.cli.stalled import leave_stalled, stall_limit_s
     from dubber.dubbing import make_runtime
 
-    runtime = make_runtime(cache_dir=cache, weights_dir=weights, device=device, threads=threads)
+    runtime = make_runtime(
+        cache_dir=cache,
+        weights_dir=weights,
+        device=device,
+        threads=threads,
+        is_commercial=is_commercial,
+    )
     return replace(runtime, stall_limit_s=stall_limit_s(), on_stall=leave_stalled)
