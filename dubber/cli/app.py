@@ -17,6 +17,7 @@ from dubber.cli import (
     cache,
     check,
     config,
+    curves,
     doctor,
     evaluate,
     faces,
@@ -52,6 +53,8 @@ app.command(name="verify")(verify.verify)
 app.command(name="methods")(inspect.methods)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
+app.add_typer(curves.export_app, name="export")
+app.add_typer(curves.import_app, name="import")
 app.add_typer(weights.app, name="weights")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")

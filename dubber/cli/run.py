@@ -36,6 +36,7 @@ def run(
     end: o.End = None,
     bed: o.Bed = None,
     bed_gain_db: o.BedGain = None,
+    curves: o.Curves = None,
     audio_track: o.AudioTrack = None,
     audio_language: o.AudioLanguage = None,
     length: o.LengthOption = None,
@@ -125,7 +126,7 @@ def run(
     runtime = o.build_runtime(cache, weights, device, threads, is_commercial=commercial)
     extras = Extras(report, overlay, side_by_side, keep_stages)
     signer = Provenance(certificate, private_key)
-    job = Job(video, said, output or default_output(video), dub_config, extras, signer)
+    job = Job(video, said, output or default_output(video), dub_config, extras, signer, curves)
     if dry_run:
         runtime = replace(runtime, keeps_all=keep_stages is not None)
         _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=from_stage)
@@ -156,6 +157,7 @@ def plan(
     start: o.Start = None,
     end: o.End = None,
     bed: o.Bed = None,
+    curves: o.Curves = None,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
     adapt: o.AdaptTime = None,
@@ -188,7 +190,7 @@ def plan(
     from dubber.output import default_output
 
     runtime = o.build_runtime(cache, weights)
-    job = Job(video, said, default_output(video), dub_config)
+    job = Job(video, said, default_output(video), dub_config, curves=curves)
     _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=None)
 
 
