@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dubber.config_file import ConfigFile, did_you_mean, read_config_file
+from dubber.config_file import COMMANDS, ConfigFile, did_you_mean, read_config_file, unknown_table
 from dubber.errors import ConfigError
 from dubber.presets import preset_values
 from dubber.stages.adapt import AdaptParams
@@ -95,9 +95,14 @@ class DubConfig(BaseModel):
         Tables of commands hold options of the command line and change nothing here.
 
         Raises:
-            ConfigError: The file is missing, malformed, or has a key or value that is not known.
+            ConfigError: The file is missing, malformed, or has a table, key or value that is not known.
         """
-        return stacked(layers_of(read_config_file(path)))
+        file = read_config_file(path)
+        known = (*cls.model_fields, *COMMANDS)
+        for table in file.tables:
+            if table not in known:
+                raise unknown_table(table, known, file.where)
+        return stacked(layers_of(file))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,25 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+COMMANDS = (
+    "run",
+    "plan",
+    "check",
+    "doctor",
+    "faces",
+    "batch",
+    "inspect",
+    "methods",
+    "verify",
+    "cache",
+    "weights",
+    "eval",
+    "train",
+    "export",
+    "import",
+)
+"""Commands and groups of commands, whose options a table may hold."""
+
 
 @dataclass(frozen=True)
 class ConfigFile:
@@ -61,3 +80,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Advice with the known names nearest to a mistyped one; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f"Did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else ""
+
+
+def unknown_table(name: str, known: Iterable[str], where: str) -> ConfigError:
+    """The error for a table that nobody reads."""
+    names = list(known)
+    return ConfigError(
+        f"The table [{name}] is neither a stage's nor a command's.",
+        where=where,
+        advice=did_you_mean(name, names) or f"Tables: {', '.join(names)}.",
+    )

@@ -126,7 +126,7 @@ def errors_of_file(file: ConfigFile, context: typer.Context) -> list[ConfigError
         context: Of any command.
     """
     from dubber.config import DubConfig, preset_layers, table_layer
-    from dubber.config_file import did_you_mean
+    from dubber.config_file import unknown_table
 
     commands = dict(commands_of(context.find_root().command))
     errors: list[ConfigError] = []
@@ -140,14 +140,8 @@ def errors_of_file(file: ConfigFile, context: typer.Context) -> list[ConfigError
             values = read_options(file, names, context)
             errors += [*values.errors, *DubConfig().errors_in(values.settings, where=file.where)]
         else:
-            known = [*DubConfig.model_fields, *(".".join(each) for each in commands)]
-            errors.append(
-                ConfigError(
-                    f"The table [{'.'.join(names)}] is neither a stage's nor a command's.",
-                    where=file.where,
-                    advice=did_you_mean(".".join(names), known) or f"Tables: {', '.join(known)}.",
-                )
-            )
+            known = (*DubConfig.model_fields, *(".".join(each) for each in commands))
+            errors.append(unknown_table(".".join(names), known, file.where))
     return errors
 
 

@@ -161,7 +161,7 @@ def test_interrupt_in_generated_code_still_ends_with_130(tmp_path: Path) -> None
     program = tmp_path / "interrupted.py"
     program.write_text(
         "from dubber.cli import app\n"
-        "def interrupted():\n"
+        "def interrupted(args):\n"
         "    try:\n"
         "        exec('raise KeyboardInterrupt')\n"
         "    except KeyboardInterrupt:\n"
