@@ -24,11 +24,14 @@ from dubber.cli.console import (
 from dubber.engine.disk import human_bytes
 from dubber.engine.fetch import fetch, import_file
 from dubber.engine.user_models import (
+    PACKAGED,
+    Licence,
     ModelEntry,
     ModelsFolder,
     catalogue,
     catalogue_entry,
     default_models_dir,
+    licence_of,
 )
 from dubber.errors import ConfigError, WeightsError
 
@@ -53,45 +56,76 @@ class FaceFormatName(str, Enum):
 
 @app.command("list")
 def list_weights(weights: o.WeightsDir = None, json: o.Json = False) -> None:
-    """List the weights with licence and training data, and models of others that can be fetched."""
+    """List the weights and models with their licences, and models of others that can be fetched."""
     folder = o.build_runtime(None, weights).weights
     models = ModelsFolder(default_models_dir())
+    found = _tracker_files()
     if json:
         print_json(
             {
                 "root": str(folder.root),
                 "weights": {name: entry.model_dump() for name, entry in folder.manifest.items()},
+                "packaged": [vars(model) | {"is_commercial_use_allowed": True} for model in PACKAGED],
                 "models_root": str(models.root),
                 "models": {
                     name: {**entry.model_dump(), "is_here": models.has(name)}
                     for name, entry in catalogue().items()
                 },
+                "tracker_files": [
+                    {"tracker": tracker, "file": str(path), "licence": licence and licence.model_dump()}
+                    for tracker, path, licence in found
+                ],
             }
         )
         return
     rows = [
-        [
-            name,
-            entry.kind,
-            entry.licence,
-            "yes" if entry.is_commercial_use_allowed else "no",
-            entry.training_data,
-        ]
+        [name, entry.kind, entry.licence, _may(entry.is_commercial_use_allowed), entry.training_data]
         for name, entry in folder.manifest.items()
     ]
     show_table(str(folder.root), ["name", "kind", "licence", "commercial use", "training data"], rows)
+    rows = [[model.package, model.licence, _may(True), model.description] for model in PACKAGED]
+    show_table("In installed packages", ["package", "licence", "commercial use", "what"], rows)
     rows = [
         [
             name,
-            "yes" if models.has(name) else "no",
+            _may(models.has(name)),
             entry.licence,
-            "yes" if entry.is_commercial_use_allowed else "no",
+            _may(entry.is_commercial_use_allowed),
             entry.description,
         ]
         for name, entry in catalogue().items()
     ]
     columns = ["name", "fetched", "licence", "commercial use", "what"]
     show_table(f"Models of others (`dubber weights fetch NAME`): {models.root}", columns, rows)
+    if found:
+        rows = [
+            [tracker, str(path), licence.licence, _may(licence.is_commercial_use_allowed)]
+            if licence
+            else [tracker, str(path), "not known", "not known"]
+            for tracker, path, licence in found
+        ]
+        show_table("Files that trackers find here", ["tracker", "file", "licence", "commercial use"], rows)
+
+
+def _may(is_so: bool) -> str:
+    return "yes" if is_so else "no"
+
+
+def _tracker_files() -> list[tuple[str, Path, Licence | None]]:
+    """Model files of the user's, the tracker that reads each, and what may be done with it."""
+    from typing import get_args
+
+    from dubber.engine.key import file_sha256
+    from dubber.tracking.backends import TrackerName, model_files
+
+    found = []
+    for tracker in get_args(TrackerName):
+        try:
+            paths = model_files(tracker)
+        except WeightsError:
+            continue
+        found += [(str(tracker), path, licence_of(file_sha256(path))) for path in paths]
+    return found
 
 
 @app.command("verify")

@@ -63,7 +63,7 @@ class Plan:
 
     def __init__(self, weights: WeightsFolder, store: Store) -> None:
         self.nodes: list[Node] = []
-        self._weights = weights
+        self.weights = weights
         self._store = store
 
     def source(self, path: Path) -> Ref[SourceFile]:
@@ -87,7 +87,7 @@ class Plan:
             stage=stage.name,
             version=stage.version,
             params=stage.params.model_dump(mode="json"),
-            weights={name: self._weights.entry(name).sha256 for name in stage.weights()},
+            weights={name: self.weights.entry(name).sha256 for name in stage.weights()},
             inputs=[ref.key for ref in inputs],
             code=stage.code(),
         )

@@ -96,6 +96,104 @@ def default_models_dir() -> Path:
 
 
 @dataclass(frozen=True)
+class PackagedModel:
+    """A model that lies in a package which dubber needs.
+
+    Attributes:
+        package: The package.
+        licence: Its licence.
+        description: What the model is for.
+    """
+
+    package: str
+    licence: str
+    description: str
+
+
+PACKAGED = (
+    PackagedModel("mediapipe", "Apache-2.0", "Face mesh: the tracker `mediapipe`"),
+    PackagedModel("silero-vad", "MIT", "Where speech is in a recording"),
+)
+"""All of them may be used commercially."""
+
+LICENCES = "licences.toml"
+"""File in the folder of fetched models in which users say what they may do with models of their own."""
+
+
+class Licence(BaseModel):
+    """What may be done with a file.
+
+    Attributes:
+        licence: Its licence, in a line.
+        is_commercial_use_allowed: Whether that covers commercial use.
+        model: Name of the model it belongs to; empty for one of the user's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    licence: str
+    is_commercial_use_allowed: bool
+    model: str = ""
+
+
+def licence_of(sha256: str) -> Licence | None:
+    """What may be done with a file of a model: the catalogue knows, or the user said so.
+
+    Args:
+        sha256: The file's checksum.
+
+    Returns:
+        None where nobody said.
+
+    Raises:
+        WeightsError: What the user said cannot be read.
+    """
+    for name, entry in catalogue().items():
+        if any(file.sha256 == sha256 for file in entry.files):
+            return Licence(
+                licence=entry.licence,
+                is_commercial_use_allowed=entry.is_commercial_use_allowed,
+                model=name,
+            )
+    path = default_models_dir() / LICENCES
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return Licence.model_validate(said[sha256]) if sha256 in said else None
+    except (OSError, ValueError, RecursionError) as error:  # TOML's, UTF-8's and pydantic's are ValueErrors
+        raise WeightsError(
+            f"The licences cannot be read: {error}", where=str(path), advice="docs/trust.md has an example."
+        ) from error
+
+
+def check_commercial_use(path: Path, sha256: str, *, advice: str) -> None:
+    """Refuse a model that may not be used commercially.
+
+    Args:
+        path: A file of the model.
+        sha256: Its checksum.
+        advice: What to use instead.
+
+    Raises:
+        WeightsError: It may not, or nobody said that it may.
+    """
+    licence = licence_of(sha256)
+    if licence is None:
+        raise WeightsError(
+            "Nobody said whether this model may be used commercially.",
+            where=str(path),
+            advice=f"{advice} If its licence allows it, say so in {default_models_dir() / LICENCES}, under "
+            f'["{sha256}"]: licence = "...", is_commercial_use_allowed = true.',
+        )
+    if not licence.is_commercial_use_allowed:
+        raise WeightsError(
+            f"The model {licence.model or path.name} may not be used commercially "
+            f"(licence: {licence.licence}).",
+            where=str(path),
+            advice=advice,
+        )
+
+
+@dataclass(frozen=True)
 class ModelsFolder:
     """A folder of fetched models, each in a folder of its name.
 

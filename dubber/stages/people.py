@@ -74,9 +74,15 @@ def plan_people(plan: Plan, params: PeopleParams, video: Ref[SourceFile], clip: 
     """Plan the stage with all that it reads.
 
     Raises:
-        WeightsError: The tracker's files are missing.
+        WeightsError: The tracker's files are missing, or their licence does not allow the use.
     """
-    models = [plan.source(path) for path in model_files(params.backend)]
+    from dubber.engine.user_models import check_commercial_use
+
+    paths = model_files(params.backend)
+    models = [plan.source(path) for path in paths]
+    if plan.weights.is_commercial:
+        for path, model in zip(paths, models, strict=True):
+            check_commercial_use(path, model.key, advice="The tracker `mediapipe` may be used: `--tracker`.")
     return plan.add(FindPeople(params), video, clip, *models)
 
 
