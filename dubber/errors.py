@@ -114,7 +114,7 @@ class BatchFailedError(DubberError):
     """Some items of a batch failed; the others are done."""
 
     exit_code = 10
-    default_advice = "Run the same command again to retry the failed ones; finished ones are skipped."
+    default_advice = "Finished ones stay as they are; `--retry-failed` tries the failed ones again."
 
 
 class FileChangedError(DubberError):

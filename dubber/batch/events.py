@@ -123,6 +123,22 @@ class StageFinished(Event):
 
 
 @dataclass(frozen=True)
+class PhaseFinished(Event):
+    """A phase of a job is done.
+
+    Attributes:
+        job: The job's name.
+        phase: "look", "listen" or "paint".
+        seconds: What it took.
+    """
+
+    kind = "phase_finished"
+    job: str
+    phase: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class JobFinished(Event):
     """A job's output is there.
 
@@ -246,6 +262,7 @@ EVENTS: tuple[type[Event], ...] = (
     StageStarted,
     StageProgress,
     StageFinished,
+    PhaseFinished,
     JobFinished,
     JobFailed,
     JobRetried,

@@ -78,37 +78,15 @@ def asked_digest(job: Job) -> str:
 
 
 class Ledger:
-    """The results in an output folder.
+    """The results in an output folder; whoever adds to them opens it with `open_ledger`.
 
     Args:
-        folder: The output folder; made where it is missing.
+        folder: The output folder, which may be missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records = {str(record["name"]): record for record in read_results(folder / RESULTS_NAME)}
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other batches out of the folder meanwhile.
-
-        Raises:
-            ConfigError: One is at work there.
-            OutputFolderError: The folder cannot be written.
-        """
-        try:
-            (self._folder / _FOLDER).mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._folder / _FOLDER / "lock", timeout=0)
-            with lock:
-                yield
-        except Timeout as error:
-            raise ConfigError(
-                "Another batch is working into this folder.",
-                where=str(self._folder),
-                advice="Wait until it ends, or choose another folder with `-o`.",
-            ) from error
-        except OSError as error:
-            raise _unwritable(self._folder, error) from error
 
     def verdict(self, job: Job) -> Verdict:
         """How a job stands."""
@@ -132,7 +110,7 @@ class Ledger:
             return Verdict(Standing.done, "finished", is_ours=True)
         if difference:
             return Verdict(Standing.new, f"it failed before, and {difference}", is_ours=True)
-        return Verdict(Standing.failed, str(record["error"]["message"]), is_ours=True)
+        return Verdict(Standing.failed, f"It failed before: {record['error']['message']}", is_ours=True)
 
     def record(self, job: Job) -> dict[str, Any] | None:
         """The last record of a job."""
@@ -176,6 +154,35 @@ class Ledger:
 
     def _mark(self, job: Job) -> Path:
         return self._folder / _FOLDER / "begun" / hashlib.sha256(job.name.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def open_ledger(folder: Path) -> Iterator[Ledger]:
+    """The results in an output folder, which other batches are kept out of meanwhile.
+
+    Args:
+        folder: The output folder; made where it is missing.
+
+    Raises:
+        ConfigError: A batch is at work there, or its results cannot be read.
+        OutputFolderError: The folder cannot be written.
+    """
+    lock = FileLock(folder / _FOLDER / "lock", timeout=0)
+    try:
+        (folder / _FOLDER).mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            "Another batch is working into this folder.",
+            where=str(folder),
+            advice="Wait until it ends, or choose another folder with `-o`.",
+        ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield Ledger(folder)
+    finally:
+        lock.release()
 
 
 def record_of(end: TaskEnd) -> dict[str, Any]:

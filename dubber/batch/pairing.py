@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dubber.batch.rows import Row, Rows
 from dubber.errors import ConfigError
-from dubber.media.languages import is_language
+from dubber.media.languages import is_language, three_letters
 from dubber.output import default_output
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
@@ -65,12 +65,12 @@ def _row(folder: Path, video: Path, speech: Path, found: re.Match[str]) -> Row:
     output = speech.relative_to(folder).with_suffix("").as_posix() + suffix
     fields = found.groupdict()
     tag = fields.get("lang") or fields.get("take") or ""
-    is_told = bool(fields.get("lang")) or is_language(tag)
+    language = three_letters(tag) if fields.get("lang") or is_language(tag) else ""
     return Row(
         where=speech.name,
         folder=folder.absolute(),
         options={"video": str(video.absolute()), "audio": str(speech.absolute()), "output": output},
-        implied={"audio_language": tag} if is_told else {},
+        implied={"audio_language": language} if language else {},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import multiprocessing
+import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,17 @@ from dubber.batch.worker import work
 END_S = 15.0
 """A worker that is told to end has so long to tidy up."""
 
+_WORKER_BYTES = 2_000_000_000
+"""Memory that a worker may take. Source: docs/performance.md, a cold run of a 1080p clip, with room."""
+
 _PHASES = list(Phase)
+
+
+def num_workers_for_machine() -> int:
+    """How many workers processors and memory allow: a run keeps two processors busy."""
+    by_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _WORKER_BYTES
+    num_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(num_processors // 2, by_memory))
 
 
 @dataclass(frozen=True)

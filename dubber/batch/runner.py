@@ -50,7 +50,7 @@ class Planned:
         advice = {
             Standing.changed: "; `--overwrite` makes it again",
             Standing.foreign: "; `--overwrite` replaces it",
-            Standing.failed: " (failed before; `--retry-failed` tries again)",
+            Standing.failed: " `--retry-failed` tries again.",
         }
         is_held = not self.will_run
         return self.verdict.reason + (advice.get(self.verdict.standing, "") if is_held else "")
@@ -211,7 +211,7 @@ def _ended(end: TaskEnd, tell: Tell) -> Outcome:
         return Outcome(job, "done", result=end.result, seconds=end.total_s)
     error = end.error or DubberError("It ended without a result.")
     tell(JobFailed(job.name, error_document(error), end.total_s, end.task.attempt))
-    return Outcome(job, "failed", str(error), error=error, seconds=end.total_s)
+    return Outcome(job, "failed", error.message, error=error, seconds=end.total_s)
 
 
 def _written(job: Job) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from dubber.batch.events import EventProgress, JobRetried, JobStarted, Logged, Tell, Warned
+from dubber.batch.events import EventProgress, JobRetried, JobStarted, Logged, PhaseFinished, Tell, Warned
 from dubber.dubbing import make_runtime
 from dubber.engine.execute import StageReport
 from dubber.engine.memory import is_out_of_memory, memory_error
@@ -73,6 +73,7 @@ class Resources:
         threads: CPU threads of each network.
         batch_size: Windows per network call.
         stall_limit_s: Standing still for so long ends a worker; 0: nothing does.
+        is_commercial: Refuse weights and models that may not be used commercially.
         is_strict: Take warnings before the work as errors.
         log_level: Log messages from this level of `logging` on are told.
     """
@@ -83,6 +84,7 @@ class Resources:
     threads: int = 1
     batch_size: int = 8
     stall_limit_s: float = STALL_LIMIT_S
+    is_commercial: bool = False
     is_strict: bool = False
     log_level: int = logging.WARNING
 
@@ -98,6 +100,7 @@ class Resources:
             device=self.device,
             threads=self.threads,
             batch_size=self.batch_size,
+            is_commercial=self.is_commercial,
         )
         return replace(runtime, stall_limit_s=self.stall_limit_s)
 
@@ -236,6 +239,8 @@ def do_task(
             is_memory = is_out_of_memory(failure)
             error = memory_error() if is_memory else StageError(f"{type(failure).__name__}: {failure}")
     end = TaskEnd(task, worker, time.perf_counter() - started, result, error)
+    if result is not None:
+        tell(PhaseFinished(task.job.name, task.phase.value, end.seconds))
     return end if end.next() else _with_files(end, resources)
 
 

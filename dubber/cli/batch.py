@@ -1,41 +1,144 @@
-"""`dubber batch`: a folder of videos and audios paired by name."""
+"""`dubber batch`: many dubs, from a folder or a jobs file."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dubber.cli import options as o
-from dubber.cli.console import (
-    escape,
-    print_json,
-    progress_display,
-    say,
-    set_up_logging,
-    show_error,
-    show_table,
-)
-from dubber.errors import BatchFailedError
+from dubber.cli.console import set_up_logging, show_error
 
-if TYPE_CHECKING:
-    from dubber.batch import JobResult
+_BATCH = "Batch"
+
+
+class Engine(str, Enum):
+    """What does the work."""
+
+    local = "local"
+    ray = "ray"
 
 
 def batch(
-    folder: Annotated[Path, typer.Argument(help="Videos and audios, paired by name: a.mp4 with a.wav.")],
+    context: typer.Context,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER|JOBS",
+            help="A folder with videos and speech of the same names (a.mp4 with a.wav, a.fr.wav), or a jobs "
+            "file: TOML, CSV or JSON Lines.",
+            show_default=False,
+        ),
+    ],
     output_dir: Annotated[
         Path, typer.Option("-o", "--output", help="Folder of the results.", show_default=False)
     ],
-    overwrite: o.Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the jobs and how they stand; does no work.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Do jobs again whose inputs or settings were changed, and replace files that no batch made.",
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try jobs again that failed before.")
+    ] = False,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="What names of speech look like in a folder, such as '{stem}_{lang}{suffix}'.",
+            show_default="{stem}[.{take}]{suffix}",
+            rich_help_panel=_BATCH,
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Go on with what is put into the folder, until Ctrl-C.", rich_help_panel=_BATCH
+        ),
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Write a page about each dub, and an index of them.", rich_help_panel=_BATCH
+        ),
+    ] = False,
+    jobs: Annotated[
+        str | None,
+        typer.Option(
+            "--jobs",
+            metavar="N|auto",
+            help="Clips at a time; auto: as many as processors and memory allow.",
+            rich_help_panel=_BATCH,
+            show_default="1; with --engine ray auto",
+        ),
+    ] = None,
+    wave: Annotated[
+        int,
+        typer.Option(
+            help="So many clips go through each phase of the work together.", min=1, rich_help_panel=_BATCH
+        ),
+    ] = 16,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="local: processes of this machine; ray: a cluster.", rich_help_panel=_BATCH),
+    ] = Engine.local,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="With --engine ray: HOST:PORT, auto for the cluster this machine is in, local for one "
+            "of its own.",
+            rich_help_panel=_BATCH,
+        ),
+    ] = "local",
+    shared: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="With --engine ray: where machines share their caches: a mounted folder, s3://..., any "
+            "store that fsspec knows.",
+            rich_help_panel=_BATCH,
+            show_default=False,
+        ),
+    ] = None,
+    cpus_per_job: Annotated[
+        float,
+        typer.Option(help="With --engine ray: processors for each clip.", min=0.1, rich_help_panel=_BATCH),
+    ] = 1.0,
+    gpus_per_job: Annotated[
+        float,
+        typer.Option(help="With --engine ray: share of a GPU for each clip.", min=0, rich_help_panel=_BATCH),
+    ] = 0.0,
+    speaker: o.Speakers = None,
+    bed: o.Bed = None,
+    bed_gain_db: o.BedGain = None,
+    audio_track: o.AudioTrack = None,
+    audio_language: o.AudioLanguage = None,
     length: o.LengthOption = None,
     renderer: o.Renderer = None,
+    adapt: o.AdaptTime = None,
     translator: o.Translator = None,
     mouth_gain: o.MouthGain = None,
+    av_offset_ms: o.AvOffset = None,
+    tracker: o.Tracker = None,
+    deinterlace: o.Deinterlace = None,
     crf: o.Crf = None,
     encoder_preset: o.EncoderPreset = None,
     vcodec: o.VideoCodec = None,
+    chroma: o.Chroma = None,
+    consent: o.Consent = None,
+    label: o.Label = None,
+    label_text: o.LabelText = None,
+    labelled: o.Labelled = None,
+    certificate: o.Certificate = None,
+    private_key: o.PrivateKey = None,
+    commercial: o.Commercial = False,
     preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
@@ -43,76 +146,48 @@ def batch(
     threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
-    json: o.Json = False,
+    strict: o.Strict = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print what happens on stdout, a JSON object per line (docs/batch.md).",
+            rich_help_panel="Running",
+        ),
+    ] = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
 ) -> None:
-    """Dub every pair of a folder, one after the other. Finished ones are skipped; exit 10 if any failed."""
-    set_up_logging(verbosity=verbose, is_quiet=quiet)
-    dub_config = o.build_config(
-        config,
-        settings,
-        preset,
-        length__mode=length,
-        render__renderer=renderer,
-        translate__translator=translator,
-        translate__mouth_gain=mouth_gain,
-        remux__crf=crf,
-        remux__preset=encoder_preset,
-        remux__vcodec=vcodec,
-    )
-    from dubber.batch import find_jobs, run_batch
+    """Do many dubs, from a folder or a jobs file.
 
-    runtime = o.build_runtime(cache, weights, device, threads)
-    jobs = find_jobs(folder, output_dir)
-    with progress_display(is_quiet=quiet) as progress:
-        results = run_batch(
-            jobs,
-            config=dub_config,
-            runtime=runtime,
-            progress=progress,
-            is_overwrite=overwrite,
-            on_result=lambda result: say(_line(result), is_quiet=quiet),
+    Run again, it goes on where it was: finished ones are never touched. Ends with 10 if some failed.
+    """
+    set_up_logging(verbosity=verbose, is_quiet=quiet)
+    from dubber.cli import batch_session as b
+    from dubber.cli.batch_jobs import given_options
+
+    source_of_jobs = b.Source(
+        source, output_dir.absolute(), pattern, given_options(context), has_report=report
+    )
+    session = b.Session(
+        source_of_jobs, is_overwrite=overwrite, retries_failed=retry_failed, is_json=json, is_quiet=quiet
+    )
+    if dry_run:
+        session.show_plan()
+        return
+    resources = b.resources(
+        cache, weights, device, threads, is_commercial=commercial, is_strict=strict, verbosity=verbose
+    )
+    if engine is Engine.ray:
+        executor = b.ray_executor(
+            resources, cluster, jobs, cpus_per_job=cpus_per_job, gpus_per_job=gpus_per_job, shared=shared
         )
-    failed = [result for result in results if result.state == "failed"]
-    if not quiet:
-        show_table("Batch", ["video", "state", "output or reason"], [_row(result) for result in results])
-    if json:
-        print_json({"jobs": [_document(result) for result in results], "failed": len(failed)})
-    if failed:
-        error = BatchFailedError(f"{len(failed)} of {len(results)} failed.", where=str(folder))
+    else:
+        executor = b.local_executor(resources, jobs, wave)
+    if watch:
+        session.watch(executor)
+    else:
+        session.run(executor)
+    if (error := session.finish()) is not None:
         show_error(error)
         raise typer.Exit(error.exit_code)
-
-
-def _line(result: JobResult) -> str:
-    color = {"done": "green", "skipped": "dim", "failed": "red"}[result.state]
-    reason = f": {escape(str(result.error))}" if result.error else ""
-    return f"[{color}]{result.state}[/] {escape(result.job.video.name)}{reason}"
-
-
-def _row(result: JobResult) -> list[str]:
-    return [
-        result.job.video.name,
-        result.state,
-        str(result.error) if result.error else str(result.job.output),
-    ]
-
-
-def _document(result: JobResult) -> dict[str, object]:
-    from dubber.outcome import result_document
-
-    return {
-        "video": str(result.job.video),
-        "audio": str(result.job.audio),
-        "output": str(result.job.output),
-        "state": result.state,
-        "result": result_document(result.result) if result.result else None,
-        "error": None
-        if result.error is None
-        else {
-            "type": type(result.error).__name__,
-            "message": str(result.error),
-            "exit_code": result.error.exit_code,
-        },
-    }

@@ -11,12 +11,13 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.logging import RichHandler
 from rich.markup import escape as escape
 from rich.progress import (
@@ -41,6 +42,9 @@ stderr = Console(stderr=True, highlight=False)
 PLAIN_INTERVAL_S = 5.0
 """Seconds between two plain progress lines of one stage."""
 
+REFRESH_HZ = 4
+"""How often a live table is drawn."""
+
 
 def set_up_logging(*, verbosity: int, is_quiet: bool) -> None:
     """Send log messages to stderr: warnings by default, more with -v, errors only when quiet."""
@@ -62,6 +66,12 @@ def print_json(document: Any) -> None:
 def print_text(text: str) -> None:
     """Write a text that was asked for to stdout, and nothing else ever."""
     sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def print_line(document: Any) -> None:
+    """Write one JSON document to stdout, in a line of its own."""
+    sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
@@ -127,6 +137,27 @@ def progress_display(*, is_quiet: bool) -> Iterator[Progress]:
             yield BarProgress(bars)
     else:
         yield PlainProgress()
+
+
+@contextmanager
+def live_table() -> Iterator[Callable[[list[str], list[list[str]], str], None]]:
+    """A table that is drawn again and again in the same place, with a line below it; gone in the end.
+
+    Yields:
+        What draws it, from columns, rows and the line.
+    """
+
+    def draw(columns: list[str], rows: list[list[str]], line: str) -> None:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for number, column in enumerate(columns):
+            is_number = number > len(columns) - 4
+            table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        live.update(Group(table, Text(line, style="bold")))
+
+    with Live(console=stderr, refresh_per_second=REFRESH_HZ, transient=True) as live:
+        yield draw
 
 
 class _RateColumn(ProgressColumn):

@@ -1,0 +1,232 @@
+"""What rows of a batch come to: jobs, each with the options of `dubber run` that concern one dub."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from dubber.cli import options as o
+from dubber.cli.run import run
+from dubber.config_file import did_you_mean
+from dubber.errors import ConfigError
+from dubber.jobs import Extras, Job
+from dubber.output import default_output
+from dubber.provenance import Provenance
+
+if TYPE_CHECKING:
+    from dubber.batch.rows import Rows
+    from dubber.config import DubConfig
+
+OF_THE_BATCH = frozenset(
+    [
+        "overwrite",
+        "from_stage",
+        "until_stage",
+        "dry_run",
+        "device",
+        "threads",
+        "cache",
+        "weights",
+        "commercial",
+        "strict",
+        "json",
+        "quiet",
+        "verbose",
+    ]
+)
+"""Options of `dubber run` that hold for a whole batch, or make no sense in one."""
+
+_EXTRAS = frozenset(field.name for field in fields(Extras))
+_WRITTEN = _EXTRAS | {"output"}
+_SIGNER = frozenset(field.name for field in fields(Provenance))
+_OTHERS = frozenset(
+    [
+        "video",
+        "audio",
+        "output",
+        "speaker",
+        "script",
+        "start",
+        "end",
+        "bed",
+        "adapt",
+        "preset",
+        "config",
+        "set",
+        "name",
+    ]
+)
+
+JOB_OPTIONS = frozenset(o.SETTING_OF) | _EXTRAS | _SIGNER | _OTHERS
+"""What a row may hold beside settings."""
+
+
+def build_jobs(rows: Rows, output_dir: Path, given: Mapping[str, Any], *, has_report: bool) -> list[Job]:
+    """Turn rows into jobs.
+
+    Of what is said of a setting the last counts: the preset and the config file, what a folder's names imply,
+    a jobs file's defaults, the command line, the row.
+
+    Args:
+        rows: Of a folder or a jobs file.
+        output_dir: Where results go.
+        given: Options of the command line that concern every job.
+        has_report: Whether every job gets a report.
+
+    Raises:
+        ConfigError: A row cannot be meant.
+    """
+    flags = _checked(given, "the command line", Path.cwd(), output_dir)
+    jobs = []
+    for row in rows.rows:
+        layers = [
+            _checked(options, row.where, row.folder, output_dir) for options in (row.implied, rows.defaults)
+        ]
+        asked = _checked(row.options, row.where, row.folder, output_dir)
+        try:
+            jobs.append(_job([*layers, flags, asked], output_dir, has_report=has_report))
+        except ConfigError as error:
+            where = f"{row.where}: {error.where}" if error.where else row.where
+            raise ConfigError(error.message, where=where, advice=error.advice) from error
+    return jobs
+
+
+def _job(layers: list[dict[str, Any]], output_dir: Path, *, has_report: bool) -> Job:
+    asked = {name: value for layer in layers for name, value in layer.items()}
+    video = asked.get("video")
+    if video is None:
+        raise ConfigError("It names no video.", advice="Give it `video` and `audio`.")
+    said, who = o.build_script(
+        *(asked.get(name) for name in ("audio", "speaker", "script", "start", "end", "bed"))
+    )
+    output = asked.get("output") or output_dir / f"{video.stem}{default_output(video).suffix}"
+    name = asked.get("name") or _name(output, output_dir)
+    extras = Extras(**{each: asked[each] for each in _EXTRAS if each in asked})
+    if has_report and extras.report is None:
+        extras = Extras(**{**vars(extras), "report": output_dir / f"{name}.report.html"})
+    return Job(
+        video=video,
+        said=said,
+        output=output,
+        config=_config(asked, layers, who),
+        extras=extras,
+        provenance=Provenance(**{each: asked[each] for each in _SIGNER if each in asked}),
+        name=name,
+    )
+
+
+def _config(asked: dict[str, Any], layers: list[dict[str, Any]], who: str | None) -> DubConfig:
+    from dubber.config import Layer, stacked
+
+    stack = o.file_layers(asked.get("config"), asked.get("preset"))
+    for layer in layers:
+        stack.append(Layer("", {key: value for key, value in layer.items() if "." in key}))
+        stack.append(o.set_layer(layer.get("set")))
+        stack.append(Layer("", _settings(layer)))
+    return stacked([*stack, *([] if who is None else [Layer("--speaker", {"track.speaker": who})])])
+
+
+def _settings(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that stand for settings, by the settings' names."""
+    settings = {o.SETTING_OF[name]: value for name, value in layer.items() if name in o.SETTING_OF}
+    if "label_text" in layer:
+        settings[o.SETTING_OF["label"]] = True
+    adapting = o.adapt_flags(layer.get("adapt"))
+    return settings | {name.replace("__", "."): value for name, value in adapting.items()}
+
+
+def _checked(options: Mapping[str, Any], where: str, folder: Path, output_dir: Path) -> dict[str, Any]:
+    """Options with values of their types; names of files are whole.
+
+    Raises:
+        ConfigError: An option is unknown, concerns the whole batch, or has a value that it does not take.
+    """
+    checked: dict[str, Any] = {}
+    for name, value in options.items():
+        if "." in name:  # a setting; whoever stacks them checks them
+            checked[name] = value
+            continue
+        _check_name(name, where)
+        option_type, takes_several = _option_types()[name]
+        try:
+            listed = [value] if takes_several and isinstance(value, str) else value
+            typed = option_type.validate_python(listed)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ConfigError(f"'{name} = {value}' is wrong: {reason}.", where=where) from error
+        checked[name] = _whole(typed, output_dir if name in _WRITTEN else folder, name)
+    return checked
+
+
+def _check_name(name: str, where: str) -> None:
+    if name in OF_THE_BATCH:
+        raise ConfigError(
+            f"'{name}' holds for the whole batch.", where=where, advice=f"Say `--{name}` on the command line."
+        )
+    if name not in JOB_OPTIONS:
+        known = f"Known: {', '.join(sorted(JOB_OPTIONS))}, and settings as STAGE.NAME."
+        advice = did_you_mean(name, JOB_OPTIONS) or known
+        raise ConfigError(f"There is no option '{name}' for a job.", where=where, advice=advice)
+
+
+@cache
+def _option_types() -> dict[str, tuple[TypeAdapter[Any], bool]]:
+    """Of each option that a row may hold: what checks its value, and whether it takes several."""
+    hints = typing.get_type_hints(run)
+    hints = {**hints, "set": hints["settings"], "name": str}
+    lax = ConfigDict(coerce_numbers_to_str=True)
+    return {
+        name: (TypeAdapter(hints[name], config=lax), _takes_list(hints[name]))
+        for name in JOB_OPTIONS & hints.keys()
+    }
+
+
+def _takes_list(hint: Any) -> bool:
+    return any(typing.get_origin(each) is list for each in typing.get_args(hint))
+
+
+def _whole(value: Any, folder: Path, name: str) -> Any:
+    """A value as settings take it; the names of files in it are relative to nothing any more."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, Enum):
+        return value.value
+    if name == "speaker":  # WHO, WHO=FILE or NAME=WHO
+        return ["=".join(_whole_text(part, folder) for part in each.split("=", 1)) for each in value]
+    return _whole_text(value, folder) if name == "consent" else value
+
+
+def _whole_text(text: str, folder: Path) -> str:
+    """Text that may be a file's name."""
+    try:
+        return str(folder / text) if (folder / text).is_file() else text
+    except (OSError, ValueError):  # too long for a name
+        return text
+
+
+def _name(output: Path, output_dir: Path) -> str:
+    inside = output.relative_to(output_dir) if output.is_relative_to(output_dir) else Path(output.name)
+    return inside.with_suffix("").as_posix()
+
+
+def given_options(context: typer.Context) -> dict[str, Any]:
+    """Options for every job that the user gave, on the command line or in the config file's table.
+
+    Args:
+        context: Of the command.
+    """
+    found = {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        row_name = "set" if name == "settings" else name
+        if source is not None and source.name != "DEFAULT" and row_name in JOB_OPTIONS - _WRITTEN:
+            found[row_name] = value.value if isinstance(value, Enum) else value
+    return found

@@ -1,0 +1,334 @@
+"""A batch as the command line leads it: finding the jobs, having them done, showing how it goes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dubber.batch.events import Event, Logged, Tell, Warned, event_document
+from dubber.batch.executor import Executor
+from dubber.batch.ledger import Ledger, open_ledger
+from dubber.batch.pairing import DEFAULT_PATTERN, pair_folder
+from dubber.batch.processes import ProcessExecutor, num_workers_for_machine
+from dubber.batch.readers import read_jobs
+from dubber.batch.runner import Outcome, Planned, plan_batch, run_batch
+from dubber.batch.watch import POLL_S, DropFolder
+from dubber.batch.work import Resources
+from dubber.cli.batch_jobs import build_jobs
+from dubber.cli.batch_view import COLUMNS, BatchLines, BatchView, ending
+from dubber.cli.console import escape, live_table, print_json, print_line, say, show_table, stderr
+from dubber.cli.stalled import stall_limit_s
+from dubber.errors import BatchFailedError, ConfigError, DubberError
+from dubber.jobs import Job
+
+logger = logging.getLogger(__name__)
+
+_COLORS = {"done": "green", "skipped": "dim", "failed": "red", "lost": "yellow"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where jobs come from.
+
+    Attributes:
+        path: A folder or a jobs file.
+        output_dir: Where results go.
+        pattern: What names of speech look like in a folder; None: the usual.
+        given: Options of the command line that concern every job.
+        has_report: Whether every job gets a report.
+    """
+
+    path: Path
+    output_dir: Path
+    pattern: str | None
+    given: Mapping[str, Any]
+    has_report: bool = False
+
+    def find(self) -> tuple[list[Job], tuple[str, ...]]:
+        """The jobs that there are now, and what of a folder belongs to none.
+
+        Raises:
+            ConfigError: They cannot be read, or cannot be meant.
+        """
+        if self.path.is_dir() or (not self.path.suffix and not self.path.is_file()):
+            if self.output_dir.resolve() == self.path.resolve():
+                raise ConfigError(
+                    "The output folder is the input folder.",
+                    where=str(self.path),
+                    advice="Choose another with -o.",
+                )
+            rows = pair_folder(self.path, self.pattern or DEFAULT_PATTERN)
+        elif self.pattern is not None:
+            raise ConfigError("`--pattern` pairs files of a folder; this is none.", where=str(self.path))
+        else:
+            rows = read_jobs(self.path)
+        return build_jobs(rows, self.output_dir, self.given, has_report=self.has_report), rows.unpaired
+
+
+@dataclass
+class Session:
+    """A batch of the command line.
+
+    Attributes:
+        source: Where jobs come from.
+        is_overwrite: See `plan_batch`.
+        retries_failed: See `plan_batch`.
+        is_json: Print events on stdout.
+        is_quiet: Say nothing to a person but errors.
+        outcomes: What became of the jobs so far, by name.
+    """
+
+    source: Source
+    is_overwrite: bool = False
+    retries_failed: bool = False
+    is_json: bool = False
+    is_quiet: bool = False
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def show_plan(self) -> None:
+        """List the jobs and how they stand; nothing is changed."""
+        jobs, alone = self._found()
+        planned = self._plan(jobs, Ledger(self.source.output_dir))
+        if self.is_json:
+            print_json({"jobs": [_plan_document(each) for each in planned], "unpaired": list(alone)})
+            return
+        rows = [
+            [
+                each.job.name,
+                "run" if each.will_run else each.verdict.standing.value,
+                _inputs(each.job),
+                each.reason,
+            ]
+            for each in planned
+        ]
+        show_table("Batch", ["job", "", "from", ""], rows)
+        _say_alone(alone)
+        num_to_do = sum(each.will_run for each in planned)
+        say(f"{num_to_do} of {len(planned)} jobs would run, into {escape(str(self.source.output_dir))}.")
+
+    def run(self, executor: Executor) -> None:
+        """Do all jobs.
+
+        Raises:
+            DubberError: Something stands against the whole batch.
+        """
+        jobs, alone = self._found()
+        with open_ledger(self.source.output_dir) as ledger:
+            planned = self._plan(jobs, ledger)
+            with self._shown(executor) as tell:
+                _tell_alone(alone, tell)
+                self._do(planned, executor, ledger, tell)
+
+    def watch(self, executor: Executor) -> None:
+        """Do what is in the folder, and what is put into it, until Ctrl-C.
+
+        Raises:
+            DubberError: Something stands against the whole batch.
+        """
+        if not self.source.path.is_dir():
+            raise ConfigError("Only a folder can be watched.", where=str(self.source.path))
+        folder = DropFolder()
+        with open_ledger(self.source.output_dir) as ledger, self._shown(executor) as tell:
+            say(f"Watching {escape(str(self.source.path))}; Ctrl-C ends it.", is_quiet=self.is_quiet)
+            told: set[str] = set()
+            while True:
+                ready = folder.ready(self._found_so_far(told, tell))
+                if ready:
+                    self._do(self._plan(ready, ledger), executor, ledger, tell)
+                try:
+                    time.sleep(POLL_S)
+                except KeyboardInterrupt:
+                    return
+
+    def finish(self) -> BatchFailedError | None:
+        """Show what became of the jobs.
+
+        Returns:
+            What the command ends with; None where all went well.
+        """
+        outcomes = list(self.outcomes.values())
+        if not self.is_quiet:
+            show_table(
+                "Batch", ["job", "state", "seconds", "output or reason"], [_row(each) for each in outcomes]
+            )
+        num_failed = sum(outcome.state == "failed" for outcome in outcomes)
+        if not num_failed:
+            return None
+        return BatchFailedError(f"{num_failed} of {len(outcomes)} failed.", where=str(self.source.path))
+
+    def _found(self) -> tuple[list[Job], tuple[str, ...]]:
+        jobs, alone = self.source.find()
+        if not jobs:
+            raise ConfigError(
+                f"No pair of video and speech was found ({len(alone)} files without).",
+                where=str(self.source.path),
+                advice="Give the speech the video's name: a.mp4 with a.wav or a.fr.wav; or use `--pattern`.",
+            )
+        return jobs, alone
+
+    def _found_so_far(self, told: set[str], tell: Tell) -> list[Job]:
+        """The jobs in a folder that people put files into; what is wrong for now is told once."""
+        try:
+            return self.source.find()[0]
+        except DubberError as error:
+            if str(error) not in told:
+                told.add(str(error))
+                tell(Warned("", str(error)))
+            return []
+
+    def _plan(self, jobs: list[Job], ledger: Ledger) -> list[Planned]:
+        return plan_batch(jobs, ledger, is_overwrite=self.is_overwrite, retries_failed=self.retries_failed)
+
+    def _do(self, planned: list[Planned], executor: Executor, ledger: Ledger, tell: Tell) -> None:
+        outcomes = run_batch(
+            planned, executor=executor, ledger=ledger, output_dir=self.source.output_dir, tell=tell
+        )
+        self.outcomes.update({outcome.job.name: outcome for outcome in outcomes})
+
+    @contextmanager
+    def _shown(self, executor: Executor) -> Iterator[Tell]:
+        """Show events: as JSON, as a table on a terminal, as lines elsewhere."""
+        lock = threading.Lock()
+        with self._drawn(executor) as draw:
+
+            def tell(event: Event) -> None:
+                with lock:
+                    if self.is_json:
+                        print_line(event_document(event))
+                    _log(event)
+                    if not self.is_quiet:
+                        draw(event)
+
+            yield tell
+
+    @contextmanager
+    def _drawn(self, executor: Executor) -> Iterator[Callable[[Event], None]]:
+        if self.is_quiet or not stderr.is_terminal:
+            lines = BatchLines()
+            yield lambda event: _say_line(lines.line(event) or ending(event))
+            return
+        view = BatchView(getattr(executor, "num_workers", 1))
+        with live_table() as draw:
+
+            def take(event: Event) -> None:
+                view.take(event)
+                _say_line(ending(event))
+                draw(COLUMNS, view.rows(), view.totals())
+
+            yield take
+
+
+def resources(
+    cache: Path | None,
+    weights: Path | None,
+    device: str,
+    threads: int,
+    *,
+    is_commercial: bool,
+    is_strict: bool,
+    verbosity: int,
+) -> Resources:
+    """Turn the running options into what workers are told.
+
+    Raises:
+        DeviceError: The device does not exist here.
+    """
+    made = Resources(
+        cache_dir=None if cache is None else cache.absolute(),
+        weights_dir=None if weights is None else weights.absolute(),
+        device=device,
+        threads=threads,
+        stall_limit_s=stall_limit_s(),
+        is_commercial=is_commercial,
+        is_strict=is_strict,
+        log_level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)],
+    )
+    made.runtime()
+    return made
+
+
+def local_executor(resources: Resources, jobs: str | None, wave: int) -> Executor:
+    """Processes of this machine.
+
+    Raises:
+        ConfigError: `jobs` is no number.
+    """
+    num_workers = num_workers_for_machine() if jobs == "auto" else _number(jobs or "1")
+    return ProcessExecutor(resources, num_workers, wave)
+
+
+def ray_executor(
+    resources: Resources,
+    address: str,
+    jobs: str | None,
+    *,
+    cpus_per_job: float,
+    gpus_per_job: float,
+    shared: str | None,
+) -> Executor:
+    """A cluster.
+
+    Raises:
+        ConfigError: `jobs` is no number.
+    """
+    from dubber.batch.ray_executor import Cluster, RayExecutor
+
+    num_jobs = None if jobs in (None, "auto") else _number(str(jobs))
+    return RayExecutor(resources, Cluster(address, num_jobs, cpus_per_job, gpus_per_job), shared)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise ConfigError(f"'{text}' is no number of jobs.", where="--jobs", advice="Say 1, 2, ... or auto.")
+    return int(text)
+
+
+def _log(event: Event) -> None:
+    """Let a worker's log messages go where this process's own go."""
+    if isinstance(event, Logged):
+        logger.log(event.level, "%s: %s", event.job, event.message)
+
+
+def _say_line(line: str | None) -> None:
+    if line is not None:
+        word, _, rest = line.partition(" ")
+        color = _COLORS.get(word)
+        say(f"[{color}]{word}[/] {escape(rest)}" if color else escape(line))
+
+
+def _tell_alone(alone: tuple[str, ...], tell: Tell) -> None:
+    for reason in alone:
+        tell(Warned("", reason))
+
+
+def _say_alone(alone: tuple[str, ...]) -> None:
+    for reason in alone:
+        say(f"[yellow]Not paired:[/] {escape(reason)}")
+
+
+def _inputs(job: Job) -> str:
+    return " + ".join(path.name for path in job.inputs)
+
+
+def _plan_document(planned: Planned) -> dict[str, Any]:
+    job = planned.job
+    return {
+        "name": job.name,
+        "inputs": [str(path) for path in job.inputs],
+        "output": str(job.output),
+        "state": planned.verdict.standing.value,
+        "will_run": planned.will_run,
+        "reason": planned.reason,
+    }
+
+
+def _row(outcome: Outcome) -> list[str]:
+    seconds = f"{outcome.seconds:.1f}" if outcome.seconds else ""
+    told = str(outcome.job.output) if outcome.state == "done" else outcome.reason
+    return [outcome.job.name, outcome.state, seconds, told]
