@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dubber.config import DubConfig
 from dubber.dubbing import dub
@@ -154,17 +155,21 @@ def do_job(
 def _write_extras(
     job: Job, plan: DubPlan, runtime: Runtime, result: DubResult, progress: Progress, *, is_overwrite: bool
 ) -> None:
-    from dubber import intermediates
+    from dubber import intermediates, report
 
     extras = job.extras
     if extras.keep_stages is not None:
         intermediates.export(plan, runtime, extras.keep_stages)
     if result.output is None:
         return
+    how: Any = {"progress": progress, "is_overwrite": is_overwrite}
     if extras.side_by_side is not None:
-        intermediates.write_side_by_side(
-            plan, runtime, extras.side_by_side, progress=progress, is_overwrite=is_overwrite
-        )
+        intermediates.write_side_by_side(plan, runtime, extras.side_by_side, **how)
+    if extras.overlay is not None:
+        intermediates.write_overlay(plan, runtime, extras.overlay, **how)
+    if extras.report is not None:
+        facts = report.ReportFacts(job.name)
+        report.write_report(plan, runtime, result, extras.report, facts=facts, **how)
 
 
 def _check_extras(job: Job, *, is_overwrite: bool, is_whole: bool) -> None:
@@ -183,6 +188,10 @@ def _check_extras(job: Job, *, is_overwrite: bool, is_whole: bool) -> None:
     for path in wanted:
         if names.count(path.absolute()) > 1:
             raise ConfigError("Two of the results cannot both have this name.", where=str(path))
+    if job.extras.report is not None:
+        from dubber.report import check_report
+
+        check_report(job.extras.report, is_overwrite=is_overwrite)
     for path in job.extras.videos:
         check_output(path, inputs=job.inputs, is_overwrite=is_overwrite)
         check_encoding(job.config.with_overrides({"remux.container": container_of(path)}))
