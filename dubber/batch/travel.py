@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,14 @@ from dubber.batch.work import FileFacts, Resources, Task, TaskEnd, worker_name
 from dubber.dubbing import make_runtime
 from dubber.engine.shared_store import SharedStore
 from dubber.engine.store import Store
-from dubber.engine.unfinished import new_tag, part_of
+from dubber.engine.unfinished import new_tag, part_of, sweep_parts
 from dubber.errors import ConfigError, DubberError, MediaError, OutputFolderError, SharedStoreError
 from dubber.jobs import Job, plan_job
 from dubber.output import publish
 
 T = TypeVar("T")
+
+_PROBE_NAME = "seen"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Sender:
         self._shared = shared
         self._store = Store(make_runtime(cache_dir=resources.cache_dir, device="cpu").cache_dir)
         self._probes: dict[Path, Path] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Sender:
         return self
@@ -131,17 +135,24 @@ class Sender:
                 publish(arrived, path, is_overwrite=parcel.task.is_overwrite or path not in named)
 
     def _probe(self, folder: Path) -> Path:
-        if folder not in self._probes:
-            probe = part_of(folder / "seen")
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                probe.touch()
-            except OSError as error:
-                raise OutputFolderError(
-                    f"The output folder cannot be written ({error.strerror}).", where=str(folder)
-                ) from error
-            self._probes[folder] = probe
-        return self._probes[folder]
+        """A file that whoever sees the folder sees too.
+
+        Raises:
+            OutputFolderError: The folder cannot be written.
+        """
+        with self._lock:
+            if folder not in self._probes:
+                probe = part_of(folder / _PROBE_NAME)
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    sweep_parts(folder / _PROBE_NAME)
+                    probe.touch()
+                except OSError as error:
+                    raise OutputFolderError(
+                        f"The output folder cannot be written ({error.strerror}).", where=str(folder)
+                    ) from error
+                self._probes[folder] = probe
+            return self._probes[folder]
 
 
 class Receiver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +207,14 @@ def test_without_a_shared_cache_the_node_must_see_the_files(job: Job, tmp_path: 
         assert missing.where == str(job.video)
         assert "--shared" in missing.advice
         assert "node" in missing.message
+    assert not list((tmp_path / "out").rglob(".dubber-*"))
+
+
+def test_folders_are_probed_once_by_many_threads(job: Job, tmp_path: Path) -> None:
+    with Sender(here(tmp_path), None) as sender, ThreadPoolExecutor(8) as threads:
+        parcels = list(threads.map(sender.pack, [Task(job)] * 32))
+        assert len({parcel.seen for parcel in parcels}) == 1
+        assert len(list((tmp_path / "out").glob(".dubber-*"))) == 1
     assert not list((tmp_path / "out").rglob(".dubber-*"))
 
 
