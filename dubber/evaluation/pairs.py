@@ -146,6 +146,23 @@ class Pair:
         return MadePart((made, filmed), mask_hw[inside] > INSIDE, is_lips_hw[inside] > 0)
 
 
+@dataclass(frozen=True)
+class MaskedPair(Pair):
+    """A pair of dubber's own making.
+
+    Attributes:
+        used_mask: Corner (x, y) in the picture, and (h, w) float32 in 0..1: where the compositor showed the
+            patch.
+    """
+
+    used_mask: tuple[tuple[int, int], Float32]
+
+    @cached_property
+    def shown_mask(self) -> tuple[tuple[int, int], Float32]:
+        """The very mask that the compositor used; see `Pair.shown_mask`."""
+        return self.used_mask
+
+
 class PairMeasure(Protocol):
     """Something that is measured over pairs of pictures."""
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from dubber.engine.stage import Runtime, StageContext
 from dubber.evaluation.footage import Footage
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.metrics import psnr_db, ssim
-from dubber.evaluation.pairs import Pair, PairMeasure, steady_boxes
+from dubber.evaluation.pairs import MaskedPair, PairMeasure, steady_boxes
 from dubber.evaluation.pictures import Detail, Fidelity, Flicker, Seam, SeenMouth
 from dubber.evaluation.user_networks import UserNetworks
 from dubber.media.audio import read_speech
@@ -139,24 +138,16 @@ def _context(runtime: Runtime, folder: Path, stage_name: str) -> StageContext:
 
 
 @dataclass(frozen=True)
-class _RemadePair(Pair):
+class _RemadePair(MaskedPair):
     """A pair of which more is known.
 
     Attributes:
         patch: (384, 384, 3) uint8 RGB, the finished patch in its place in the crop, before blending.
         is_remade_HW: (384, 384) bool, where dubber changed the crop.
-        used_mask: Corner (x, y) in the picture, and (h, w) float32 in 0..1: where the compositor showed the
-            patch.
     """
 
     patch: UInt8
     is_remade_HW: Bool
-    used_mask: tuple[tuple[int, int], Float32]
-
-    @cached_property
-    def shown_mask(self) -> tuple[tuple[int, int], Float32]:
-        """The very mask that the compositor used; see `Pair.shown_mask`."""
-        return self.used_mask
 
     @property
     def patch_box(self) -> tuple[slice, slice]:

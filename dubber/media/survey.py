@@ -231,6 +231,32 @@ def survey(path: Path) -> tuple[VideoFacts, SeekIndex]:
         return facts, SeekIndex(clip, times.keyframes_K)
 
 
+def listed(path: Path) -> Clip:
+    """A video whose packets are listed, and of whose pictures only the first is decoded.
+
+    Args:
+        path: A file that is whole, such as dubber's own: its packets have the times of their pictures.
+
+    Returns:
+        As probing tells; what only pictures tell is told by the first.
+
+    Raises:
+        MediaError: Missing, without video, or its first picture does not decode.
+    """
+    packets = _all_packets(path)
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        first = next(Decoder(container, stream).frames(), None)
+        if first is None or not packets:
+            message = "No frame of the video can be decoded."
+            raise MediaError(message, where=str(path), advice=INCOMPLETE_ADVICE)
+        ticks_P = np.unique([tick for tick, _ in packets])
+        step = int(np.median(np.diff(ticks_P))) if len(ticks_P) > 1 else 1
+        is_interlaced = bool(first[1].interlaced_frame)
+        ticks = ticks_P.tolist()
+        return clip_of(container, stream, first[1], ticks, ticks[-1] + step, is_interlaced=is_interlaced)
+
+
 def _packet_times(container: InputContainer, stream: VideoStream, first_tick: int, path: Path) -> _Times:
     kept = _index(stream)
     if len(kept) > 1 and (len(kept) >= stream.frames > 0 or not all(is_key for _, is_key in kept)):

@@ -1,13 +1,13 @@
 """Where sound and picture agree.
 
-Index letters: F steps of 10 ms, T frames, Z values per frame, N steps of two curves.
+Index letters: F steps of 10 ms, T frames, Z values per frame, N steps of two curves, L lags.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dubber.types import Bool, Float32, Float64
+from dubber.types import Bool, Float32, Float64, Int64
 
 _MIN_STEPS = 50
 """Half a second: fewer common steps tell nothing about a lag."""
@@ -61,21 +61,53 @@ def best_lag(
         Pearson correlation, and the lag in steps by which `track_N` comes late; (0, 0) where a curve is
         flat or too short, or they agree at no lag. Of lags that are as good, the smallest.
     """
+    lags = np.array(sorted(range(-reach, reach + 1), key=abs))
+    correlation_L = lag_curve(
+        track_N,
+        truth_N,
+        lags,
+        is_track_known_N=is_track_known_N,
+        is_truth_known_N=is_truth_known_N,
+        least=least,
+    )
+    best = int(np.argmax(np.nan_to_num(correlation_L, nan=0.0)))
+    return (float(correlation_L[best]), int(lags[best])) if correlation_L[best] > 0 else (0.0, 0)
+
+
+def lag_curve(
+    track_N: Float32,
+    truth_N: Float32,
+    lags: Int64,
+    *,
+    is_track_known_N: Bool | None = None,
+    is_truth_known_N: Bool | None = None,
+    least: int = _MIN_STEPS,
+) -> Float64:
+    """How well two curves agree at different lags.
+
+    Args:
+        track_N: (N,) a curve.
+        truth_N: (N,) the curve it should follow.
+        lags: (L,) int64 steps by which `track_N` comes late.
+        is_track_known_N: (N,) bool, steps at which `track_N` is known; all unless given.
+        is_truth_known_N: (N,) bool, the same for `truth_N`.
+        least: Pairs of steps without which a lag is not looked at.
+
+    Returns:
+        (L,) Pearson correlations; NaN where a curve is flat or too short.
+    """
     everywhere_N = np.ones(len(track_N), np.bool_)
     track_known_N = everywhere_N if is_track_known_N is None else is_track_known_N
     truth_known_N = everywhere_N if is_truth_known_N is None else is_truth_known_N
-    best = (0.0, 0)
-    for lag in sorted(range(-reach, reach + 1), key=abs):
+    correlation_L = np.full(len(lags), np.nan)
+    for place, lag in enumerate(lags.tolist()):
         late = slice(max(lag, 0), max(len(track_N) + min(lag, 0), 0))
         early = slice(max(-lag, 0), max(len(track_N) - max(lag, 0), 0))
         is_pair = track_known_N[late] & truth_known_N[early]
         here, there = track_N[late][is_pair], truth_N[early][is_pair]
-        if len(here) < least or here.std() < _FLAT or there.std() < _FLAT:
-            continue
-        correlation = float(np.corrcoef(here, there)[0, 1])
-        if correlation > best[0]:
-            best = (correlation, lag)
-    return best
+        if len(here) >= least and here.std() >= _FLAT and there.std() >= _FLAT:
+            correlation_L[place] = np.corrcoef(here, there)[0, 1]
+    return correlation_L
 
 
 def sound_delay(
