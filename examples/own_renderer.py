@@ -19,6 +19,8 @@ def lips(points_nP2):
 
 
 class MedianRenderer(PatchRenderer):
+    """Needs no network, and no order of the frames."""
+
     version = 1
 
     def __init__(self, job):
@@ -27,9 +29,7 @@ class MedianRenderer(PatchRenderer):
         apart_NB = lips(job.wanted_NP2)[:, None] - lips(job.lenders.landmarks(frames_B))
         nearest_N5 = np.argsort(np.linalg.norm(apart_NB, axis=2), axis=1, kind="stable")[:, :5]
         self.chosen_N5 = frames_B[nearest_N5]
-        self.crops = FaceCrops.of(
-            job.ctx, job.video, job.clip, job.lenders.similarity_T23, job.crop_size_px
-        )
+        self.crops = FaceCrops.of(job.ctx, job.video, job.clip, job.lenders.similarity_T23, job.crop_size_px)
         self.crops.want(np.unique(self.chosen_N5).tolist())
 
     def patch(self, n, filmed_HW3):
