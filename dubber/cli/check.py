@@ -45,6 +45,7 @@ def check(
     crf: o.Crf = None,
     encoder_preset: o.EncoderPreset = None,
     vcodec: o.VideoCodec = None,
+    commercial: o.Commercial = False,
     preset: o.Preset = None,
     config: o.ConfigFile = None,
     settings: o.Settings = None,
@@ -86,7 +87,7 @@ def check(
             said=said,
             output=output or default_output(video),
             config=dub_config,
-            runtime=o.build_runtime(cache, weights, device),
+            runtime=o.build_runtime(cache, weights, device, is_commercial=commercial),
             is_overwrite=overwrite,
         )
     )

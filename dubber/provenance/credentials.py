@@ -126,26 +126,24 @@ def own_credentials() -> Credentials | None:
     Raises:
         ToolMissingError: The library that makes it is not installed.
     """
-    x509, _ = _cryptography()
+    _cryptography()
     named = os.environ.get(SIGNER)
     if named == "none":
         return None
     default = platformdirs.user_data_path("dubber", appauthor=False) / "signer"
     path = (Path(named).expanduser() if named else default) / "own.pem"
-    with suppress(OSError, ValueError, IndexError):
-        kept = _split(path.read_bytes())
-        if x509.load_pem_x509_certificates(kept.chain_pem)[0].not_valid_after_utc > _now():
-            return kept
-        path.unlink()
+    if (kept := _kept(path)) is not None:
+        return kept
     made = _made()
     part = part_of(path)
     try:
+        path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(made.key_pem + made.chain_pem)
         path.hardlink_to(part)
     except FileExistsError:  # another process was faster
-        return _split(path.read_bytes())
+        return _kept(path) or made
     except OSError as error:
         logger.warning("The certificate of this computer cannot be kept (%s): %s", path, error.strerror)
     finally:
@@ -213,10 +211,17 @@ _USAGES = (
 )
 
 
-def _split(pem: bytes) -> Credentials:
-    """What `own_credentials` kept."""
-    start = pem.index(b"-----BEGIN CERTIFICATE")
-    return Credentials(pem[start:], pem[:start], "es256", is_own=True)
+def _kept(path: Path) -> Credentials | None:
+    """What `own_credentials` kept; None where there is nothing, or nothing that is good any more."""
+    from cryptography import x509
+
+    try:
+        pem = path.read_bytes()
+        start = pem.index(b"-----BEGIN CERTIFICATE")
+        until = x509.load_pem_x509_certificates(pem[start:])[0].not_valid_after_utc
+    except (OSError, ValueError):
+        return None
+    return Credentials(pem[start:], pem[:start], "es256", is_own=True) if until > _now() else None
 
 
 def _algorithm(key: Any, path: Path) -> str:
