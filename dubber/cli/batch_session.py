@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -209,7 +210,8 @@ class Session:
 
     @contextmanager
     def _drawn(self, executor: Executor) -> Iterator[Callable[[Event], None]]:
-        if self.is_quiet or not stderr.is_terminal:
+        has_terminal = stderr.is_terminal and not (self.is_json and sys.stdout.isatty())
+        if self.is_quiet or not has_terminal:
             lines = BatchLines()
             yield lambda event: _say_line(lines.line(event) or ending(event))
             return

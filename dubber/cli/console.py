@@ -156,7 +156,7 @@ def live_table() -> Iterator[Callable[[list[str], list[list[str]], str], None]]:
             table.add_row(*(escape(cell) for cell in row))
         live.update(Group(table, Text(line, style="bold")))
 
-    with Live(console=stderr, refresh_per_second=REFRESH_HZ, transient=True) as live:
+    with Live(console=stderr, refresh_per_second=REFRESH_HZ, transient=True, redirect_stdout=False) as live:
         yield draw
 
 

@@ -19,7 +19,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from dubber.batch import find_jobs
+from dubber.batch.pairing import pair_folder
+from dubber.batch.readers import read_jobs
 from dubber.cli.options import build_config
 from dubber.config import DubConfig
 from dubber.engine.key import file_sha256
@@ -167,10 +168,11 @@ def _read_jobs(folder: Path) -> object:
     for name in names:
         with suppress(OSError, ValueError):  # names that no disk takes
             (jobs / Path(name.replace(b"/", b"_").decode("utf-8", "surrogateescape")).name).touch()
-    found = find_jobs(jobs, folder / "out")
-    for job in found:
-        if job.output.parent != folder / "out" or {job.video.parent, job.audio.parent} != {jobs}:
-            raise AssertionError(f"{job} leaves its folder")
+    found = pair_folder(jobs)
+    for row in found.rows:
+        files = [Path(row.options["video"]), Path(row.options["audio"]), folder / "out" / row.options["output"]]
+        if [file.parent for file in files] != [jobs, jobs, folder / "out"]:
+            raise AssertionError(f"{row} leaves its folder")
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dubber.batch import find_jobs
+from dubber.cli.batch_session import Source
 from dubber.engine.codecs import inside, load_artefact
 from dubber.engine.mapped import map_arrays
 from dubber.engine.weights import WeightsFolder
@@ -140,8 +140,9 @@ def test_links_in_a_batch_folder_are_files_like_others_and_outputs_stay_in_their
     (jobs / "a.wav").touch()
     (jobs / "gone.mp4").symlink_to(elsewhere / "nowhere.mp4")
     (jobs / "gone.wav").touch()
-    found = find_jobs(jobs, tmp_path / "out")
+    found, alone = Source(jobs, tmp_path / "out", None, {}).find()
     assert [(job.video.name, job.output.parent) for job in found] == [("a.mp4", tmp_path / "out")]
+    assert alone == ("gone.wav: no video goes with it",)
     (tmp_path / "same").symlink_to(jobs)
     with pytest.raises(ConfigError, match="output folder is the input folder"):
-        find_jobs(jobs, tmp_path / "same")
+        Source(jobs, tmp_path / "same", None, {}).find()
