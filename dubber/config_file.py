@@ -24,14 +24,15 @@ COMMANDS = (
     "faces",
     "batch",
     "inspect",
-    "methods",
     "verify",
+    "methods",
     "cache",
+    "config",
+    "export",
+    "import",
     "weights",
     "eval",
     "train",
-    "export",
-    "import",
 )
 """Commands and groups of commands, whose options a table may hold."""
 

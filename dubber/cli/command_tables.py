@@ -135,7 +135,8 @@ def errors_of_file(file: ConfigFile, context: typer.Context) -> list[ConfigError
     except ConfigError as error:
         errors.append(ConfigError(error.message, where=file.where, advice=error.advice))
     errors += DubConfig().errors_in(table_layer(file).values, where=file.where)
-    for names in _tables(file.tables, tuple(DubConfig.model_fields), commands):
+    others = {name: table for name, table in file.tables.items() if name not in DubConfig.model_fields}
+    for names in _tables(others, commands):
         if names in commands:
             values = read_options(file, names, context)
             errors += [*values.errors, *DubConfig().errors_in(values.settings, where=file.where)]
@@ -213,15 +214,16 @@ def _in_folder(value: Any, folder: Path) -> Any:
 
 
 def _tables(
-    tables: Mapping[str, Any], stages: tuple[str, ...], commands: Mapping[tuple[str, ...], Any]
+    tables: Mapping[str, Any], commands: Mapping[tuple[str, ...], Any], group: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, ...]]:
-    """Names of the tables that are no stage's, those of groups by their members."""
-    groups = {names[0] for names in commands if len(names) > 1}
+    """Names of tables, those of a group of commands by its members."""
     for name, table in tables.items():
-        if name in groups:
-            yield from ((name, member) for member in table)
-        elif name not in stages:
-            yield (name,)
+        names = (*group, name)
+        is_group = any(len(each) > len(names) and each[: len(names)] == names for each in commands)
+        if is_group and isinstance(table, dict):
+            yield from _tables(table, commands, names)
+        else:
+            yield names
 
 
 def _names(context: typer.Context) -> tuple[str, ...]:

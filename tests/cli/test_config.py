@@ -1,0 +1,250 @@
+"""Config files: what they may say, who wins, and the commands about them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import typer.main
+
+from dubber.cli.app import app
+from dubber.cli.command_tables import commands_of, key_of, keyed_options
+from dubber.cli.config_text import template
+from dubber.cli.options.settings import SETTING_OF, build_config
+from dubber.config import DubConfig, setting_keys
+from dubber.config_file import COMMANDS
+from dubber.errors import ConfigError
+from dubber.presets import DEFAULT_PRESET, PRESETS
+from tests.cli.command import dubber
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = typer.main.get_command(app)
+FLAGS: dict[str, tuple[list[str], Any]] = {
+    "audio_language": (["deu"], "deu"),
+    "audio_track": (["add"], "add"),
+    "av_offset_ms": (["40"], 40.0),
+    "bed_gain_db": (["-6"], -6.0),
+    "chroma": (["source"], "source"),
+    "consent": (["Ann, by letter"], "Ann, by letter"),
+    "crf": (["21"], 21),
+    "deinterlace": ([], True),
+    "encoder_preset": (["slow"], "slow"),
+    "label": ([], True),
+    "label_text": (["made"], "made"),
+    "labelled": ([], True),
+    "length": (["bounce"], "bounce"),
+    "mouth_gain": (["1.5"], 1.5),
+    "renderer": (["copy"], "copy"),
+    "tracker": (["mediapipe-tasks"], "mediapipe-tasks"),
+    "translator": (["lstm"], "lstm"),
+    "vcodec": (["libx265"], "libx265"),
+}
+"""For each option that stands for a setting, what follows it, and the value that makes."""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a config file."""
+
+    def make(text: str) -> Path:
+        path = tmp_path / "dubber.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+def shown(*arguments: str | Path, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """What `dubber config show --json` prints."""
+    result = dubber("config", "show", "--json", *arguments, env=env)
+    assert result.returncode == 0, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def test_the_template_changes_nothing_and_says_the_defaults(write: Callable[[str], Path]) -> None:
+    text = template(ROOT)
+    said = re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE)
+    assert DubConfig.from_toml(write(text)) == DubConfig.from_toml(write(said)) == DubConfig()
+    assert dubber("config", "validate", write(said)).returncode == 0
+    document = tomllib.loads(said)
+    unset = set(re.findall(r"^# (\w+) is not set", text, flags=re.MULTILINE))
+    for key in setting_keys():
+        stage, _, name = key.partition(".")
+        assert name in document[stage] or name in unset, key
+    for command in ("run", "batch"):
+        for option in keyed_options(ROOT.commands[command]).values():  # type: ignore[attr-defined]
+            assert key_of(option) in {*document[command], *unset} or option.name in SETTING_OF
+
+
+def test_init_writes_once(tmp_path: Path) -> None:
+    path = tmp_path / "dubber.toml"
+    assert dubber("config", "init", path).returncode == 0
+    assert path.read_text() == dubber("config", "init", "-").stdout
+    path.write_text("# mine\n")
+    assert dubber("config", "init", path).returncode == 9
+    assert path.read_text() == "# mine\n"
+    assert dubber("config", "init", path, "--overwrite").returncode == 0
+    assert path.read_text() != "# mine\n"
+
+
+def test_later_layers_win_and_the_source_is_told(write: Callable[[str], Path]) -> None:
+    stage_table, command_table = "[render]\nrenderer = 'unet'\n", "[run]\nrenderer = 'copy'\n"
+
+    def renderer(*arguments: str | Path) -> tuple[str, str]:
+        value = shown(*arguments)["settings"]["render.renderer"]
+        return value["value"], value["source"]
+
+    assert renderer() == ("hybrid", "default")
+    assert renderer("--preset", "fast") == ("exemplar", "preset fast")
+    path = write("preset = 'fast'\n")
+    assert renderer("--config", path) == ("exemplar", "preset fast")
+    assert renderer("--config", path, "--preset", "balanced") == ("hybrid", "default")
+    path = write("preset = 'fast'\n" + stage_table)
+    assert renderer("--config", path) == ("unet", str(path))
+    path = write("preset = 'fast'\n" + stage_table + command_table)
+    assert renderer("--config", path) == ("copy", f"{path} [run]")
+    assert renderer("--config", path, "--set", "render.renderer=unet") == ("unet", "--set")
+    flags = ("--config", path, "--set", "render.renderer=unet", "--renderer", "hybrid")
+    assert renderer(*flags) == ("hybrid", "--renderer")
+
+
+def test_options_come_from_flag_variable_or_file(write: Callable[[str], Path], tmp_path: Path) -> None:
+    path = write("[run]\ncache = 'there'\noverwrite = true\nthreads = 3\n")
+    options = shown("--config", path, "--threads", "2")["options"]
+    assert options["cache"] == {"value": str(tmp_path / "there"), "source": str(path)}
+    assert options["overwrite"] == {"value": True, "source": str(path)}
+    assert options["threads"] == {"value": 2, "source": "--threads"}
+    assert options["strict"] == {"value": False, "source": "default"}
+    options = shown("--config", path, env={"DUBBER_CACHE": "/elsewhere"})["options"]
+    assert options["cache"] == {"value": "/elsewhere", "source": "variable DUBBER_CACHE"}
+
+
+def test_the_variable_names_a_file_for_every_command(write: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    path = write("[cache.ls]\ncache = 'there'\njson = true\n[cache.prune]\nkeep = 'much'\n")
+    env = {"DUBBER_CONFIG": str(path)}
+    assert json.loads(dubber("cache", "ls", env=env).stdout)["root"] == str(tmp_path / "there")
+    assert "much" in dubber("cache", "prune", env=env).stderr
+    assert shown("cache", "prune", env=env)["options"]["keep"] == {"value": "much", "source": str(path)}
+
+
+def test_what_is_shown_is_a_config_file_of_the_same_effect(write: Callable[[str], Path]) -> None:
+    flags = ("--preset", "best", "--crf", "20", "--set", "track.speaker='2'", "--threads", "2")
+    path = write(dubber("config", "show", "run", *flags).stdout)
+    again, first = shown("--config", path), shown(*flags)
+    for part in ("settings", "options"):
+        values = [{key: each["value"] for key, each in document[part].items()} for document in (again, first)]
+        assert values[0] == values[1]
+    assert set(shown("--changed", "--crf", "20")["settings"]) == {"remux.crf"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "advice"),
+    [
+        ("preset = 'fats'", "no preset 'fats'", "fast"),
+        ("preset = 'veryfast'", "no preset 'veryfast'", "--encoder-preset"),
+        ("preset = 3", "not the name of a preset", ""),
+        ("crf = 3", "'crf' stands in no table", "[run]"),
+        ("[rendr]\nx = 1", "[rendr]", "`render`"),
+        ("[render]\nrendrer = 'copy'", "render.rendrer", "`renderer`"),
+        ("[render]\nnum_candidates = 0", "render.num_candidates", ""),
+        ("[run]\noverwrit = true", "'overwrit'", "`overwrite`"),
+        ("[run]\noverwrite = 'perhaps'", "'overwrite' of [run]", ""),
+        ("[run]\nspeaker = '2'", "takes a list", ""),
+        ("[run]\ncrf = 99", "remux.crf", ""),
+        ("[run]\nconfig = 'other.toml'", "'config'", ""),
+        ("[eval.self]\npicturs = false", "'picturs'", "`pictures`"),
+        ("[eval.slef]\npictures = false", "[eval.slef]", "`eval.self`"),
+        ("[weights.import.face-model]\nlandmark = 1", "'landmark'", "`landmarks`"),
+        ("[render", "no valid TOML", ""),
+    ],
+)
+def test_errors_name_file_and_key(write: Callable[[str], Path], text: str, message: str, advice: str) -> None:
+    path = write(text)
+    validated = dubber("config", "validate", path)
+    run = dubber("run", "a.mp4", "b.wav", "--config", path)
+    for result in (validated, run):
+        assert result.returncode == 2
+        assert str(path) in result.stderr and message in result.stderr and advice in result.stderr
+
+
+def test_validate_tells_all_that_is_wrong(write: Callable[[str], Path], tmp_path: Path) -> None:
+    path = write(
+        "preset = 'x'\n[y]\n[render]\nz = 1\nnum_candidates = 0\n[run]\nv = 1\nw = 2\n[batch]\nu = 3\n"
+    )
+    result = dubber("config", "validate", path, tmp_path / "absent.toml", "--json")
+    first, second = json.loads(result.stdout)["files"]
+    assert result.returncode == 2
+    assert len(first["errors"]) == 7
+    assert "cannot be read" in second["errors"][0]["message"]
+    assert "6 more" in dubber("run", "a.mp4", "b.wav", "--config", path).stderr
+
+
+def test_the_python_api_takes_the_same_file(write: Callable[[str], Path]) -> None:
+    config = DubConfig.from_toml(write("preset = 'fast'\n[remux]\ncrf = 30\n[run]\noverwrite = true\n"))
+    assert (config.render.renderer, config.remux.crf) == ("exemplar", 30)
+    with pytest.raises(ConfigError, match="rendr"):
+        DubConfig.from_toml(write("[rendr]\n"))
+
+
+def test_tables_of_stages_and_commands_do_not_meet() -> None:
+    assert set(COMMANDS) == set(ROOT.commands)  # type: ignore[attr-defined]
+    assert not set(COMMANDS) & set(DubConfig.model_fields)
+
+
+def test_presets_set_what_there_is() -> None:
+    assert build_config(None, None, DEFAULT_PRESET) == DubConfig()
+    for name, preset in PRESETS.items():
+        config = build_config(None, None, name).model_dump()
+        assert all(
+            config[key.split(".")[0]][key.split(".")[1]] == value for key, value in preset.values.items()
+        )
+
+
+OPTIONS = [
+    (names, option.name)
+    for names, command in commands_of(ROOT)
+    for option in command.params
+    if option.name in SETTING_OF and any(param.name == "settings" for param in command.params)
+    if names != ("batch",)  # whose jobs are built from `SETTING_OF` itself
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "name"), OPTIONS, ids=lambda value: "-".join(value) if isinstance(value, tuple) else value
+)
+def test_an_option_sets_its_setting(
+    names: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command hands each such option on to the setting that docs and config files know it by."""
+    made: list[DubConfig] = []
+
+    def build_and_leave(*arguments: Any, **flags: Any) -> None:
+        made.append(build_config(*arguments, **flags))
+        raise typer.Exit
+
+    monkeypatch.setattr("dubber.cli.options.build_config", build_and_leave)
+    command: Any = dict(commands_of(ROOT))[names]
+    given, value = FLAGS[name]
+    [option] = [param for param in command.params if param.name == name]
+    needed = [each for each in command.params if each.required or each.param_type_name == "argument"]
+    others = [
+        part
+        for number, each in enumerate(needed)
+        for part in (*(opt for opt in each.opts[:1] if opt.startswith("-")), f"file{number}")
+    ]
+    result = dubber(*names, *others, option.opts[0], *given)
+    assert made, result.stderr
+    stage, _, key = SETTING_OF[name].partition(".")
+    assert made[0].model_dump(mode="json")[stage][key] == value
