@@ -21,7 +21,7 @@ from dubber.outcome import DubResult, describe
 from dubber.output import check_encoding, check_output, container_of, default_output
 from dubber.pipeline import DubPlan, plan_dub
 from dubber.provenance import Provenance
-from dubber.provenance.publishing import check_provenance, publish_labelled
+from dubber.provenance.publishing import check_labels, publish_labelled
 from dubber.script import Script, whole
 from dubber.stages.disk_need import disk_need
 from dubber.types import Timeline
@@ -127,7 +127,7 @@ def dub(
     provenance = provenance or Provenance()
     if until_stage is None:
         check_encoding(config)
-        check_provenance(provenance, is_labelled=config.remux.is_labelled)
+        check_labels(provenance, config)
     dub_plan = plan_dub(config, video, script, runtime=runtime, curves=curves)
     plan = dub_plan.plan
     forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from dubber.config import DubConfig
 from dubber.engine.execute import Run
 from dubber.errors import ConfigError
 from dubber.media.edits import edits_in
@@ -14,6 +15,9 @@ from dubber.output import container_of, publish, sidecar_of
 from dubber.pipeline import DubPlan
 from dubber.provenance import Provenance
 from dubber.provenance.library import EMBEDDED, is_installed
+from dubber.provenance.manifest import facts_of
+from dubber.provenance.signing import SignedCopy, credentials_for
+from dubber.stages.mark import check_letters
 from dubber.types import DubbedVideo
 
 logger = logging.getLogger(__name__)
@@ -21,28 +25,29 @@ logger = logging.getLogger(__name__)
 UNLABELLED = "The output says nowhere that it was edited."
 
 
-def check_provenance(provenance: Provenance, *, is_labelled: bool) -> None:
-    """Find out before the work whether its result can be signed.
+def check_labels(provenance: Provenance, config: DubConfig) -> None:
+    """Find out before the work whether its result can be labelled.
 
     Args:
         provenance: Who signs.
-        is_labelled: Whether anybody does.
+        config: Says what is labelled.
 
     Raises:
-        ConfigError: The certificate and its key are not both there, or cannot sign; or nothing is signed.
+        ConfigError: The certificate and its key are not both there, or cannot sign; nothing is signed; the
+            mark has letters that cannot be written.
         ToolMissingError: What signs is not installed.
     """
-    from dubber.provenance.signing import credentials_for
-
-    is_asked = provenance.certificate is not None or provenance.private_key is not None
-    if is_asked and not is_labelled:
+    if config.mark.is_on:
+        check_letters(config.mark.text)
+    if provenance == Provenance():
+        return
+    if not config.remux.is_labelled:
         raise ConfigError(
             "An output without labels is not signed.",
             where="--unlabelled, --certificate",
             advice="Leave one of them out.",
         )
-    if is_asked:
-        credentials_for(provenance)
+    credentials_for(provenance)
 
 
 def publish_labelled(
@@ -72,9 +77,6 @@ def publish_labelled(
         OutputFolderError: The folder cannot be written, or the disk is full.
         DubberError: It cannot be signed.
     """
-    from dubber.provenance.manifest import facts_of
-    from dubber.provenance.signing import SignedCopy, credentials_for
-
     mark = dub_plan.config.mark.text if dub_plan.config.mark.is_on else ""
     if not dubbed.label:
         logger.warning(UNLABELLED)

@@ -70,13 +70,10 @@ class Mark(Stage["FrameStream"]):
         Raises:
             ConfigError: The words have letters that cannot be written.
         """
-        from dubber.media.lettering import missing_letters
-
         frames: FrameStream
         retime: RetimeMap
         frames, retime, *tracks = inputs
-        if missing := missing_letters(self.params.text):
-            raise ConfigError(f"The mark's letters '{missing}' cannot be written.", where="mark.text")
+        check_letters(self.params.text)
         is_marked_N = self._is_marked(frames.is_dubbed_N, tracks[0].shot_id_T[retime.source_index_N])
 
         def marked() -> Generator[Frame]:
@@ -114,6 +111,22 @@ class Mark(Stage["FrameStream"]):
             return lettering, places[self.params.corner]
         covered = {corner: covered_px(faces_F4, places[corner], lettering.size) for corner in CORNERS}
         return lettering, places[min(CORNERS, key=covered.__getitem__)]
+
+
+def check_letters(text: str) -> None:
+    """Find out whether words can be written.
+
+    Raises:
+        ConfigError: They have letters that cannot.
+    """
+    from dubber.media.lettering import missing_letters
+
+    if missing := missing_letters(text):
+        raise ConfigError(
+            f"The letters '{missing}' cannot be written into pictures.",
+            where="--label-text",
+            advice="Latin, Greek and Cyrillic letters can.",
+        )
 
 
 def place_of(corner: Corner, size: tuple[int, int], frame_size: tuple[int, int]) -> tuple[int, int]:
