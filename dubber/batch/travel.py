@@ -8,6 +8,7 @@ the results in a folder of its own that exists as long as the task.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from dubber import __version__
 from dubber.batch.events import Event, Logged, Tell, Warned
 from dubber.batch.work import FileFacts, Resources, Task, TaskEnd, worker_name
 from dubber.dubbing import make_runtime
+from dubber.engine.disk import human_bytes
 from dubber.engine.shared_store import SharedStore
 from dubber.engine.store import Store
 from dubber.engine.unfinished import new_tag, part_of, sweep_parts
@@ -219,11 +221,16 @@ class Receiver:
         """
         with self._warned(job):
             received = shared.pull_plan(plan_job(job, self._resources.runtime()).plan, store)
-            self._tell(Logged(job.name, 20, f"{received} bytes came from the shared cache"))
+            self._told(job, received, "came from")
         yield
         with self._warned(job):
             sent = shared.push_plan(plan_job(job, self._resources.runtime()).plan, store)
-            self._tell(Logged(job.name, 20, f"{sent} bytes went to the shared cache"))
+            self._told(job, sent, "went to")
+
+    def _told(self, job: Job, num_bytes: int, way: str) -> None:
+        if num_bytes and self._resources.log_level <= logging.INFO:
+            text = f"{human_bytes(num_bytes)} {way} the shared cache"
+            self._tell(Logged(job.name, logging.INFO, text))
 
     @contextmanager
     def _warned(self, job: Job) -> Iterator[None]:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from dubber.jobs import Job
 from dubber.script import whole
 from tests.synth import EXAMPLES
 
-ray = pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`"),
+]
 
 COPY = DubConfig().with_overrides({"render.renderer": "copy"})
 WAIT_S = 60.0
@@ -34,6 +38,7 @@ WAIT_S = 60.0
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head that does no work, and two nodes for one task each, with a cache of its own each."""
+    import ray
     from ray.cluster_utils import Cluster as RayCluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -137,7 +142,6 @@ def paints(event: Event) -> bool:
     return isinstance(event, JobStarted) and event.phase == Phase.paint.value
 
 
-@pytest.mark.slow
 def test_a_node_dies_in_mid_run(cluster: Any, tmp_path: Path) -> None:
     out, tasks = tmp_path / "out", tasks_of(tmp_path / "out", 5)
 
@@ -152,7 +156,6 @@ def test_a_node_dies_in_mid_run(cluster: Any, tmp_path: Path) -> None:
     check_whole(ends, tasks, out, tmp_path)
 
 
-@pytest.mark.slow
 def test_a_worker_is_killed(cluster: Any, tmp_path: Path) -> None:
     out, tasks = tmp_path / "out", tasks_of(tmp_path / "out", 3)
     tell = Once(paints, lambda event: os.kill(pid_of(event), signal.SIGKILL))
@@ -161,7 +164,6 @@ def test_a_worker_is_killed(cluster: Any, tmp_path: Path) -> None:
     check_whole(ends, tasks, out, tmp_path)
 
 
-@pytest.mark.slow
 def test_what_kills_its_workers_fails_alone_and_failures_keep_their_type(
     cluster: Any, tmp_path: Path
 ) -> None:
@@ -183,7 +185,6 @@ def test_what_kills_its_workers_fails_alone_and_failures_keep_their_type(
     assert ends["broken"].error.advice
 
 
-@pytest.mark.slow
 def test_who_stops_asking_ends_all(cluster: Any, tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path / "out", 4)
     tell = Once(lambda event: False, lambda event: None)
@@ -200,8 +201,9 @@ def test_who_stops_asking_ends_all(cluster: Any, tmp_path: Path) -> None:
     assert len({pictures(tmp_path / "out" / name) for name in whole_ones}) == 1
 
 
-@pytest.mark.slow
 def test_a_runtime_of_its_own_ends_with_the_batch(tmp_path: Path) -> None:
+    import ray
+
     resources = Resources(cache_dir=tmp_path / "cache", device="cpu")
     tasks = tasks_of(tmp_path / "out", 2)
     tell = Once(lambda event: isinstance(event, StageStarted), lambda event: None)
@@ -212,7 +214,6 @@ def test_a_runtime_of_its_own_ends_with_the_batch(tmp_path: Path) -> None:
     assert not workers()
 
 
-@pytest.mark.slow
 def test_what_the_cluster_cannot_give_is_refused(cluster: Any, tmp_path: Path) -> None:
     wish = RayExecutor(Resources(), Cluster(gpus_per_job=1))
     with pytest.raises(DeviceError, match="1 GPUs"):
