@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dubber.evaluation.coverage import WORDS, State, Stretch
 from dubber.report.clock import clock
-from dubber.report.coverage import WORDS, State, Stretch
 from dubber.report.curves import Curve, MouthCurves
 from dubber.report.html import Markup, tag
 from dubber.types import Float32, Float64

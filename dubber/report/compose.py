@@ -9,11 +9,11 @@ import numpy as np
 
 from dubber.engine.execute import Run
 from dubber.engine.stage import Runtime
+from dubber.evaluation.coverage import coverage
 from dubber.evaluation.quality import Quality
 from dubber.outcome import DubResult
 from dubber.pipeline import DubPlan
 from dubber.report import facts as words
-from dubber.report.coverage import coverage
 from dubber.report.curves import Curve, mouth_curves, pooled
 from dubber.report.facts import ReportFacts
 from dubber.report.page import Contents, SpeakerTrack

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dubber.engine.execute import StageReport
+from dubber.evaluation.coverage import State, Stretch
 from dubber.evaluation.quality import Quality
 from dubber.outcome import REASONS, DubResult
 from dubber.report import charts
 from dubber.report.clock import clock
-from dubber.report.coverage import State, Stretch
 from dubber.report.curves import Curve, MouthCurves
 from dubber.report.facts import Rows
 from dubber.report.html import FOOT, Child, Markup, data_block, document, name_of, tag
