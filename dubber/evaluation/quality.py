@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dubber.engine.device import library_threads
-from dubber.engine.execute import Run
-from dubber.engine.plan import Ref
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
+from dubber.evaluation.finished import FinishedDub, finished_dub
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.pictures import Detail, Flicker, Seam
 from dubber.evaluation.quality_moments import (
-    DubbedPerson,
-    FinishedDub,
     SeenFace,
     chosen_frames,
     seen_frames,
@@ -29,7 +26,7 @@ from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
 from dubber.pipeline import DubPlan
 from dubber.tracking.base import RgbPicture
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker
-from dubber.types import Bool, Float32, Mouths, UInt8
+from dubber.types import Bool, Float32, UInt8
 
 LEAST_AGREEMENT = 0.3
 """Where mouth and voice correlate less, their best offset is chance."""
@@ -96,31 +93,6 @@ def measure_quality(dub_plan: DubPlan, runtime: Runtime, progress: Progress) -> 
     )
 
 
-def finished_dub(dub_plan: DubPlan, runtime: Runtime) -> FinishedDub:
-    """Gather what the cache has of a dub.
-
-    Args:
-        dub_plan: A plan that was run.
-        runtime: Names the cache.
-
-    Raises:
-        DubberError: A stage that is no longer in the cache failed when it was made again.
-    """
-    run = Run(dub_plan.plan, runtime)
-    people = tuple(
-        DubbedPerson(run.get(performance.track), known_mouths(run, painting.rendered))
-        for performance, painting in zip(dub_plan.performances, dub_plan.paintings, strict=True)
-    )
-    return FinishedDub(
-        run=run,
-        plan=dub_plan,
-        file=run.get(dub_plan.dubbed).file,
-        retime=run.get(dub_plan.retime),
-        times_s_N=run.get(dub_plan.timeline).times_s_N,
-        people=people,
-    )
-
-
 def sync_measures(offset: AvOffset | None) -> Measures:
     """The numbers that an offset curve tells."""
     if offset is None:
@@ -132,12 +104,6 @@ def sync_measures(offset: AvOffset | None) -> Measures:
         "voice_late_ms": voice[1] * 1000 + NATURAL_LEAD_MS if voice is not None and is_sure else None,
         "wanted_correlation": None if wanted is None else wanted[0],
     }
-
-
-def known_mouths(run: Run, rendered: Ref[Mouths]) -> Mouths:
-    """Where the mouths are; the patches themselves need not be whole."""
-    stored = run.peek(rendered)
-    return run.get(rendered) if stored is None else stored
 
 
 @dataclass

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubber.engine.execute import Run
+from dubber.evaluation.finished import DubbedPerson, FinishedDub
 from dubber.evaluation.pairs import MaskedPair
 from dubber.media.frame import Frame, even_box
 from dubber.media.reader import probe, read_frames_at
 from dubber.media.survey import listed
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.warp import sample_crop
-from dubber.pipeline import DubPlan
 from dubber.stages.compositor import Compositor
 from dubber.stages.mouth_geometry import shown_halfway
 from dubber.stages.mouth_stream import Part, ShownFootage
@@ -28,12 +27,8 @@ from dubber.types import (
     CROP_SIZE_PX,
     Bool,
     Clip,
-    FaceTrack,
     Float32,
-    Float64,
-    Mouths,
     RetimeMap,
-    StoredFile,
     UInt8,
 )
 
@@ -42,45 +37,6 @@ SEEN_S, NUM_STRETCHES = 16.0, 4
 
 NUM_BURSTS, BURST_FRAMES = 5, 8
 """Runs of frames that are compared with the source picture by picture; flicker needs neighbours."""
-
-
-@dataclass(frozen=True)
-class DubbedPerson:
-    """One of those who were dubbed.
-
-    Attributes:
-        track: The face in the source.
-        mouths: What was made; its patches are not looked at.
-    """
-
-    track: FaceTrack
-    mouths: Mouths
-
-
-@dataclass(frozen=True)
-class FinishedDub:
-    """A finished dub and where its mouths are.
-
-    Attributes:
-        run: Has the stages.
-        plan: The plan that was run.
-        file: The finished video.
-        retime: Which source frame each output frame shows.
-        times_s_N: (N,) when each frame is shown, seconds.
-        people: Who was dubbed.
-    """
-
-    run: Run
-    plan: DubPlan
-    file: StoredFile
-    retime: RetimeMap
-    times_s_N: Float64
-    people: tuple[DubbedPerson, ...]
-
-    @property
-    def is_dubbed_N(self) -> Bool:
-        """(N,) bool, somebody's mouth was made."""
-        return np.asarray(np.any([person.mouths.has_patch_N for person in self.people], axis=0), np.bool_)
 
 
 @dataclass(frozen=True)

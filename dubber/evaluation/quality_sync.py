@@ -16,7 +16,7 @@ import numpy as np
 from dubber.engine.execute import Run
 from dubber.engine.stage import Runtime
 from dubber.errors import WeightsError
-from dubber.evaluation.quality_moments import FinishedDub
+from dubber.evaluation.finished import FinishedDub
 from dubber.media.audio import open_speech
 from dubber.models.expression import ExpressionNet, TargetRange
 from dubber.ops.landmarks import mouth_opening
