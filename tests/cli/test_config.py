@@ -212,21 +212,16 @@ def test_presets_set_what_there_is() -> None:
         )
 
 
-OPTIONS = [
-    (names, option.name)
+COMMANDS_WITH_SETTINGS = {
+    names: command
     for names, command in commands_of(ROOT)
-    for option in command.params
-    if option.name in SETTING_OF and any(param.name == "settings" for param in command.params)
-    if names != ("batch",)  # whose jobs are built from `SETTING_OF` itself
-]
+    if any(param.name == "settings" for param in command.params)
+    and names != ("batch",)  # whose jobs are built from `SETTING_OF` itself
+}
 
 
-@pytest.mark.parametrize(
-    ("names", "name"), OPTIONS, ids=lambda value: "-".join(value) if isinstance(value, tuple) else value
-)
-def test_an_option_sets_its_setting(
-    names: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("names", COMMANDS_WITH_SETTINGS, ids=" ".join)
+def test_options_set_their_settings(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command hands each such option on to the setting that docs and config files know it by."""
     made: list[DubConfig] = []
 
@@ -235,16 +230,17 @@ def test_an_option_sets_its_setting(
         raise typer.Exit
 
     monkeypatch.setattr("dubber.cli.options.build_config", build_and_leave)
-    command: Any = dict(commands_of(ROOT))[names]
-    given, value = FLAGS[name]
-    [option] = [param for param in command.params if param.name == name]
-    needed = [each for each in command.params if each.required or each.param_type_name == "argument"]
-    others = [
-        part
-        for number, each in enumerate(needed)
-        for part in (*(opt for opt in each.opts[:1] if opt.startswith("-")), f"file{number}")
-    ]
-    result = dubber(*names, *others, option.opts[0], *given)
+    arguments: list[str] = []
+    wanted: dict[str, Any] = {}
+    for number, param in enumerate(COMMANDS_WITH_SETTINGS[names].params):
+        if param.name in SETTING_OF:
+            given, wanted[SETTING_OF[param.name]] = FLAGS[param.name]
+            arguments += [param.opts[0], *given]
+        elif param.param_type_name == "argument":
+            arguments.append(f"file{number}")
+        elif param.required:
+            arguments += [param.opts[0], f"file{number}"]
+    result = dubber(*names, *arguments)
     assert made, result.stderr
-    stage, _, key = SETTING_OF[name].partition(".")
-    assert made[0].model_dump(mode="json")[stage][key] == value
+    settings = made[0].model_dump(mode="json")
+    assert {key: settings[key.split(".")[0]][key.split(".")[1]] for key in wanted} == wanted
