@@ -18,7 +18,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 pyt
 	echo "No Python 3.10, 3.11 or 3.12 with venv was found. Install one (Debian, Ubuntu: apt install python3-venv)," >&2; \
 	echo "or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1
 
-.PHONY: help install demo test test-all check format docs dist bench bench-scale example face-model expression \
+.PHONY: help install demo test test-all check format docs reference dist bench bench-scale example face-model expression \
         renderer variants results clean
 
 help: ## list these targets
@@ -63,6 +63,9 @@ docs: install ## the documentation as pages that need no network, into site/ (Py
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	@$(BIN)/python -m mkdocs build --quiet --strict --clean
 	@echo "Open $(CURDIR)/site/index.html"
+
+reference: install ## write docs/reference/cli.md and config.md again, from the code
+	@$(BIN)/python -m dubber.cli.reference docs/reference
 
 dist: install ## wheel and sdist, with the versions tried together beside them, into dist/
 	@$(BIN)/python -m build --no-isolation -o dist . >/dev/null
