@@ -1,96 +1,104 @@
-"""What the documentation says of commands and settings is what there is."""
+"""The documentation: its commands run as they are printed, its pages hold together and ask for no network."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
-from dubber.cli.aliases import ALIASES
-from dubber.cli.app import app
-from dubber.cli.command_tables import commands_of
-from dubber.cli.reference import write_reference
-from dubber.config import setting_keys
-from dubber.config_schema import stage_settings
+import dubber
+from dubber import errors
+from tests.conftest import REPOSITORY
+from tests.synth import EXAMPLES
 
-PROJECT = Path(__file__).parent.parent
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
-ROOT: Any = typer.main.get_command(app)
-COMMANDS = dict(commands_of(ROOT))
-FLAG = re.compile(r"(?<![\w./-])--?[a-zA-Z][\w-]*")
+DOCS = REPOSITORY / "docs"
+_RUN = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
+_REMOTE = re.compile(
+    r"""<(?:script|img|source|iframe|video)[^>]*\bsrc=["']?https?:|<link[^>]*\bhref=["']?https?:"""
+)
+
+RUN_PAGES = sorted(
+    path.relative_to(DOCS).as_posix()
+    for path in DOCS.rglob("*.md")
+    if _RUN.search(path.read_text(encoding="utf-8"))
+)
 
 
-def flags_of(command: Any) -> set[str]:
-    """Every spelling of a command's options."""
-    return {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)} | {
-        "--help",
-        "-h",
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_commands_run_as_they_are_printed(page: str, tmp_path: Path) -> None:
+    """From the first to the last, in a folder with the files that the pages speak of."""
+    for name in ("speaker.mp4", "line.wav", "own_renderer.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    commands = "".join(_RUN.findall((DOCS / page).read_text(encoding="utf-8")))
+    before = set(tmp_path.iterdir())
+    environment = {
+        **os.environ,
+        "DUBBER_CACHE": str(tmp_path / ".cache"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-
-
-EVERY_FLAG = set(ALIASES).union(*map(flags_of, (ROOT, *COMMANDS.values())))
-FLAGS_OF_OTHERS = {"--network"}
-"""docker's."""
-
-
-def command_lines(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Each `dubber ...` of a page that names a command, with the command's names."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    for line in (*lines, *spans):
-        for call in re.findall(r"(?:^|[\s(])dubber ([a-z].*)", line):
-            words = call.partition(" #")[0].split()
-            names = next((tuple(words[:n]) for n in (3, 2, 1) if tuple(words[:n]) in COMMANDS), None)
-            if names is not None:
-                yield names, " ".join(words)
-
-
-def test_the_reference_is_that_of_the_code(tmp_path: Path) -> None:
-    write_reference(tmp_path)
-    for made in tmp_path.iterdir():
-        kept = PROJECT / "docs" / "reference" / made.name
-        assert kept.read_text(encoding="utf-8") == made.read_text(encoding="utf-8"), "run `make reference`"
-
-
-def test_every_command_and_option_says_what_it_does() -> None:
-    for names, command in COMMANDS.items():
-        assert command.help, names
-        assert [param.name for param in command.params if not param.help] == [], names
-
-
-def test_every_setting_says_what_it_means() -> None:
-    settings = {
-        f"{stage.stage}.{each.name}": each.meaning for stage in stage_settings() for each in stage.settings
-    }
-    assert list(settings) == setting_keys()
-    assert [key for key, meaning in settings.items() if not meaning] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_flags_and_commands_in_the_docs_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for names, line in command_lines(text):
-        known = flags_of(COMMANDS[names]) | (set(ALIASES) if names == ("run",) else set())
-        unknown = set(FLAG.findall(line)) - known
-        assert not unknown, f"{page.name}: dubber {line}"
-    alone = {flag for span in re.findall(r"`(--[a-z][^`\n]*)`", text) for flag in FLAG.findall(span)}
-    assert not alone - EVERY_FLAG - FLAGS_OF_OTHERS, page.name
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_settings_in_the_docs_exist(page: Path) -> None:
-    named = re.findall(r"--set ([a-z_]+\.[a-z_]+)", page.read_text(encoding="utf-8"))
-    assert set(named) <= set(setting_keys())
-
-
-def test_the_search_finds_what_is_wrong() -> None:
-    text = (
-        "`dubber eval self a.mp4 --nonsense`\n```sh\ndubber run a b --other \\\n  --crf 3 # --comment\n```\n"
+    done = subprocess.run(
+        ["bash", "-eu", "-c", commands],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    found = {names: set(FLAG.findall(line)) for names, line in command_lines(text)}
-    assert found == {("eval", "self"): {"--nonsense"}, ("run",): {"--other", "--crf"}}
+    assert done.returncode == 0, done.stderr
+    for name in re.findall(r"(?:-o|--report|--side-by-side) (\S+)", commands):
+        assert (tmp_path / name).exists(), name
+    assert set(tmp_path.iterdir()) > before
+
+
+@pytest.mark.slow
+def test_pages_hold_together_and_ask_for_no_network(tmp_path: Path) -> None:
+    """Links, anchors and names are checked by the builder."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("material")
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > len(RUN_PAGES)
+    remote = {
+        page.name: found for page in pages if (found := _REMOTE.findall(page.read_text(encoding="utf-8")))
+    }
+    assert not remote
+    styles = [path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.css")]
+    assert styles
+    assert not any(re.search(r"url\(['\"]?https?:", text) for text in styles)
+
+
+def test_every_page_is_found_in_the_contents() -> None:
+    contents = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    listed = set(re.findall(r": (\S+\.md)\n", contents))
+    assert listed == pages
+
+
+def test_every_name_of_the_api_has_its_place() -> None:
+    described = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    places = {place.rpartition(".")[2] for place in re.findall(r"^::: (\S+)$", described, re.MULTILINE)}
+    assert set(dubber.__all__) - {"__version__", "DubberError"} <= places  # that is among the errors
+
+
+def test_every_exit_code_is_listed() -> None:
+    table = (DOCS / "reference" / "exit_codes.md").read_text(encoding="utf-8")
+    kinds = [
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, errors.DubberError)
+    ]
+    codes = {each.exit_code: each.__name__ for each in kinds if "exit_code" in vars(each)}
+    del codes[errors.DubberError.exit_code]
+    codes[errors.StageError.exit_code] = errors.StageError.__name__
+    for code, name in codes.items():
+        assert re.search(rf"^\| {code} \|.*`{name}`", table, re.MULTILINE), (code, name)
+    assert f"| {errors.EXIT_INTERRUPTED} |" in table
