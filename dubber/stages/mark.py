@@ -30,7 +30,7 @@ _MIN_HEIGHT_PX = 9
 _MARGIN = 0.05
 """What some screens do not show of each side. Source: SMPTE ST 2046-1, safe title area of 90 %."""
 
-_MOST_WIDTH = 0.6
+_MOST_WIDTH = 0.9
 """Longer texts are written smaller."""
 
 
