@@ -9,11 +9,13 @@ from typing import cast
 
 import av
 import av.error
+import cv2
+import numpy as np
 from av.audio.stream import AudioStream
 
 from dubber.errors import MediaError
 from dubber.media.audio import iterate_speech
-from dubber.media.color import MATRIX_BT709, RANGE_LIMITED, YuvColor, rgb_to_yuv420
+from dubber.media.color import MATRIX_BT601, RANGE_LIMITED, YuvColor
 from dubber.media.frame import Frame
 from dubber.media.layout import PLAIN
 from dubber.media.mux import mux
@@ -28,9 +30,9 @@ _OPTIONS = EncodeOptions("libx264", crf=24, preset="veryfast")
 _KEYFRAME_S = 1.0
 """Between keyframes: who scrubs waits for no more than so much to be decoded."""
 
-_COLOR = YuvColor(MATRIX_BT709, is_full_range=False)
-_TAGS = ColorTags(RANGE_LIMITED, MATRIX_BT709, primaries=1, transfer=1)
-"""BT.709 throughout: what browsers take untagged film for, whatever its size."""
+_COLOR = YuvColor(MATRIX_BT601, is_full_range=False)
+_TAGS = ColorTags(RANGE_LIMITED, MATRIX_BT601, primaries=1, transfer=1)
+"""BT.709's primaries; OpenCV's fast conversion knows the matrix of BT.601 only."""
 
 
 def preview_size(clip: Clip, most: tuple[int, int]) -> tuple[int, int]:
@@ -81,10 +83,13 @@ def preview_frame(rgb: UInt8, pts: int) -> Frame:
     """A picture as `open_preview` takes it.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) uint8, H and W even.
         pts: When it is shown, in ticks from 0 on.
     """
-    return Frame(0, pts, *rgb_to_yuv420(rgb, _COLOR), _COLOR)
+    height, width = rgb.shape[:2]
+    planes = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+    u, v = planes[height:].reshape(2, height // 2, width // 2)
+    return Frame(0, pts, planes[:height], u, v, _COLOR)
 
 
 def write_preview_sound(source: Path, output: Path) -> bool:

@@ -70,11 +70,12 @@ def index_page(entries: Sequence[IndexEntry], folder: Path, title: str) -> str:
         title: What the batch is called.
     """
     states = Counter(entry.state for entry in entries)
-    counts = " · ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    counts = [f"{count} {state}" for state, count in sorted(states.items())]
+    total = f"{len(entries)} dub{'' if len(entries) == 1 else 's'}"
     heading = tag(
         "header",
         tag("h1", name_of(title)),
-        tag("p", f"{len(entries)} dubs{' · ' if counts else ''}{counts}", class_="quiet"),
+        tag("p", " · ".join([total, *counts]), class_="quiet"),
     )
     head = tag("thead", tag("tr", [_heading(name) for name in _COLUMNS]))
     body = tag("tbody", [_row(entry, folder) for entry in entries])

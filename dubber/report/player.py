@@ -21,7 +21,7 @@ _KEYS = (
     ("Space", "play, pause"),
     ("← →", "a second"),
     (", .", "a frame"),
-    ("Home End", "begin, end"),
+    ("Home End", "begin, end (with the player in focus)"),
     ("[ ]", "loop from, to here"),
     ("\\", "no loop"),
     ("m", "mute"),
