@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -12,16 +11,13 @@ import numpy as np
 
 from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
-from dubber.engine.stage import Runtime, StageContext
+from dubber.engine.stage import Runtime
+from dubber.intermediates.companion import companion_context, even_size, grown, publish_companion
 from dubber.intermediates.drawing import draw_text, text_width
-from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame, even_box
 from dubber.media.reader import probe, read_frames
-from dubber.output import container_of, publish
 from dubber.pipeline import DubPlan
 from dubber.stages.blend import Blend
-from dubber.stages.remux import Remux
-from dubber.types import UInt8
 
 NAMES = ("source", "dubbed")
 """What is written into the two halves."""
@@ -49,17 +45,14 @@ def write_side_by_side(
     """
     run = Run(dub_plan.plan, runtime)
     dubbed, mouths = run.get(dub_plan.dubbed), run.get(dub_plan.rendered)
-    clip, timeline = run.get(dub_plan.clip), run.get(dub_plan.timeline)
     finished = probe(dubbed.file.path)
-    height, width = (side + side % 2 for side in finished.size)
-    with tempfile.TemporaryDirectory(prefix="dubber-") as folder:
-        context = StageContext(runtime, Path(folder), Path(folder), "side by side", progress)
+    height, width = even_size(finished.size)
+    with companion_context(runtime, "side by side", progress) as context:
         # A dub with the source's own pixels is the source as the dub shows it: in its order, half-way
         # pictures and all.
         own = dataclasses.replace(mouths, patches=(), is_own_pixels=True)
-        source = Blend(dub_plan.config.blend).run(
-            context, run.get(dub_plan.video), clip, run.get(dub_plan.track), run.get(dub_plan.retime), own
-        )
+        shown = (dub_plan.video, dub_plan.clip, dub_plan.track, dub_plan.retime)
+        source = Blend(dub_plan.config.blend).run(context, *(run.get(ref) for ref in shown), own)
 
         def pairs() -> Generator[Frame]:
             with (
@@ -69,15 +62,8 @@ def write_side_by_side(
                 for left, right in zip(before, after, strict=True):
                     yield _beside(left, right, (height, width))
 
-        remux = dub_plan.config.remux.model_copy(update={"container": container_of(output)})
-        made = Remux(remux).run(
-            context,
-            FrameStream(dubbed.is_dubbed_N, pairs),
-            run.get(dub_plan.sound),
-            dataclasses.replace(clip, size=(height, 2 * width)),
-            timeline,
-        )
-        publish(made.file.path, output, is_overwrite=is_overwrite)
+        size = (height, 2 * width)
+        publish_companion(context, run, dub_plan, pairs, size, output, is_overwrite=is_overwrite)
 
 
 def _beside(left: Frame, right: Frame, size: tuple[int, int]) -> Frame:
@@ -86,7 +72,7 @@ def _beside(left: Frame, right: Frame, size: tuple[int, int]) -> Frame:
     planes = []
     for plane, other in zip(left.planes, right.planes, strict=True):
         half = size if plane is left.y else (height // 2, width // 2)
-        planes.append(np.concatenate([_grown(plane, half), _grown(other, half)], axis=1))
+        planes.append(np.concatenate([grown(plane, half), grown(other, half)], axis=1))
     frame = dataclasses.replace(left, y=planes[0], u=planes[1], v=planes[2], coded=None)
     letter = max(8, round(height * _TEXT_SHARE))
     for name, x in zip(NAMES, (0, width), strict=True):
@@ -95,10 +81,3 @@ def _beside(left: Frame, right: Frame, size: tuple[int, int]) -> Frame:
         draw_text(rgb, name, (letter, letter), letter)
         frame = frame.replace_box(box, rgb, np.ones(rgb.shape[:2], np.bool_))
     return frame
-
-
-def _grown(plane: UInt8, size: tuple[int, int]) -> UInt8:
-    """Repeat the last row and column where an encoder made the dub a pixel larger than the source."""
-    return np.pad(
-        plane, [(0, want - have) for want, have in zip(size, plane.shape, strict=True)], mode="edge"
-    )
