@@ -6,7 +6,7 @@ import heapq
 import multiprocessing
 import os
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -22,6 +22,9 @@ END_S = 15.0
 
 _WORKER_BYTES = 2_000_000_000
 """Memory that a worker may take. Source: docs/performance.md, a cold run of a 1080p clip, with room."""
+
+Main = Callable[[Connection, Resources], None]
+"""What a worker process does: takes `Task`s from the connection, and puts `Event`s and `TaskEnd`s into it."""
 
 _PHASES = list(Phase)
 
@@ -44,18 +47,20 @@ class ProcessExecutor:
         resources: Where and how to work.
         num_workers: Processes, at least 1.
         wave: So many jobs go through the phases together; what is kept for later phases is bounded by it.
+        main: What a worker process does.
     """
 
     resources: Resources
     num_workers: int = 1
     wave: int = 16
+    main: Main = work
     name: str = field(default="local", init=False)
 
     def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
         waiting = [self._queued(number, task) for number, task in enumerate(tasks)]
         heapq.heapify(waiting)
-        workers = [_Worker(self.resources) for _ in range(min(self.num_workers, len(tasks)))]
+        workers = [_Worker(self.main, self.resources) for _ in range(min(self.num_workers, len(tasks)))]
         try:
             while waiting or any(worker.current for worker in workers):
                 for worker in workers:
@@ -107,15 +112,15 @@ class _Worker:
         current: What it is doing.
     """
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, main: Main, resources: Resources) -> None:
+        self._main, self._resources = main, resources
         self.current: _Queued | None = None
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=work, args=(theirs, self._resources))
+        self._process: SpawnProcess = context.Process(target=self._main, args=(theirs, self._resources))
         with _without_interrupts():
             self._process.start()
         theirs.close()

@@ -1,0 +1,44 @@
+"""Worker processes that do as they are told by their job's name: importable, so that they can be spawned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from dubber.batch.events import JobStarted, Warned
+from dubber.batch.work import Phase, Resources, Task, TaskEnd, worker_name
+from dubber.errors import NoFaceError
+from dubber.outcome import DubResult
+
+
+def work(connection: Connection, resources: Resources) -> None:
+    """Do tasks; see `dubber.batch.worker.work`."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(130))
+    while True:
+        try:
+            task: Task = connection.recv()
+        except EOFError:
+            return
+        name = task.job.name
+        connection.send(JobStarted(name, task.phase.value, worker_name(), task.attempt))
+        if name.startswith("slow"):
+            time.sleep(60)
+        if name.startswith("killer") or (name.startswith("once") and task.attempt == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name.startswith("torn"):
+            os.write(connection.fileno(), b"\x00\x00\x10\x00half a message")
+            os._exit(3)
+        if name.startswith("deaf"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            Path(task.job.output.parent / "deaf").touch()
+            time.sleep(60)
+        if name.startswith("faceless"):
+            error = NoFaceError("No face.", where=str(task.job.video), advice="Take another.")
+            connection.send(TaskEnd(task, worker_name(), 0.5, error=error))
+            continue
+        connection.send(Warned(name, task.phase.value))
+        output = task.job.output if task.phase is Phase.paint else None
+        connection.send(TaskEnd(task, worker_name(), 0.5, result=DubResult(output)))

@@ -1,0 +1,94 @@
+"""The executor of this machine: order, isolation, lost workers, endings."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dubber.batch import processes
+from dubber.batch.events import Event, JobRetried, JobStarted, Warned
+from dubber.batch.processes import ProcessExecutor
+from dubber.batch.work import Resources, Task, TaskEnd
+from dubber.errors import DubberError, NoFaceError, WorkerLostError
+from tests.batch import fake_workers
+from tests.batch.fakes import make_job
+
+
+def _run(
+    tmp_path: Path, names: list[str], num_workers: int = 1, wave: int = 16
+) -> tuple[dict[str, TaskEnd], list[Event]]:
+    told: list[Event] = []
+    executor = ProcessExecutor(Resources(), num_workers, wave, main=fake_workers.work)
+    tasks = [Task(make_job(tmp_path, name)) for name in names]
+    with closing(executor.execute(tasks, told.append)) as ends:
+        found = {end.task.job.name: end for end in ends}
+    assert multiprocessing.active_children() == []
+    return found, told
+
+
+def test_jobs_go_through_the_phases_in_waves(tmp_path: Path) -> None:
+    ends, told = _run(tmp_path, ["a", "b", "c"], wave=2)
+    order = [f"{event.job} {event.phase}" for event in told if isinstance(event, JobStarted)]
+    first = ["a look", "b look", "a listen", "b listen", "a paint", "b paint"]
+    assert order == [*first, "c look", "c listen", "c paint"]
+    assert {name: end.total_s for name, end in ends.items()} == {"a": 1.5, "b": 1.5, "c": 1.5}
+    assert len({end.worker for end in ends.values()}) == 1
+    assert sum(isinstance(event, Warned) for event in told) == 9
+
+
+def test_neither_failures_nor_lost_workers_stop_other_jobs(tmp_path: Path) -> None:
+    names = ["a", "faceless", "once", "killer", "torn", "b"]
+    ends, told = _run(tmp_path, names, num_workers=2)
+    errors = {name: type(end.error) for name, end in ends.items() if end.error is not None}
+    assert errors == {"faceless": NoFaceError, "killer": WorkerLostError, "torn": WorkerLostError}
+    assert sorted(ends) == sorted(names)
+    faceless = ends["faceless"].error
+    assert faceless is not None
+    assert (faceless.where, faceless.advice) == (str(tmp_path / "faceless.mp4"), "Take another.")
+    lost = "ended 2 times at this job, in the phase 'look'"
+    assert f"{lost} (killed by SIGKILL)" in str(ends["killer"].error)
+    assert f"{lost} (exit code 3)" in str(ends["torn"].error)
+    retries = sorted((each.job, each.attempt) for each in told if isinstance(each, JobRetried))
+    assert retries == [("killer", 2), ("once", 2), ("torn", 2)]
+
+
+def test_who_stops_asking_ends_all_workers_even_deaf_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "END_S", 0.5)
+    (tmp_path / "out").mkdir()
+    executor = ProcessExecutor(Resources(), 2, main=fake_workers.work)
+    tasks = [Task(make_job(tmp_path, name)) for name in ("deaf", "slow", "a")]
+
+    def stop(event: Event) -> None:
+        deadline_s = time.monotonic() + 20
+        while not (tmp_path / "out" / "deaf").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), closing(executor.execute(tasks, stop)) as ends:
+        next(ends)
+    assert multiprocessing.active_children() == []
+
+
+def test_every_error_survives_the_way_between_processes() -> None:
+    kinds = [DubberError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    for kind in kinds:
+        error = pickle.loads(pickle.dumps(kind("It is so.", where="there", advice="Do this.")))
+        assert type(error) is kind
+        assert (error.message, error.where, error.advice) == ("It is so.", "there", "Do this.")
+
+
+def test_as_many_workers_as_the_machine_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(processes.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096}.get(name, 2_000_000))
+    assert processes.num_workers_for_machine() == 4
+    monkeypatch.setattr(processes.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096}.get(name, 600_000))
+    assert processes.num_workers_for_machine() == 1
