@@ -87,29 +87,20 @@ def read_options(file: ConfigFile, names: tuple[str, ...], context: typer.Contex
     for name in names:
         command, table = command.commands[name], table.get(name, {})
     options = keyed_options(command)
-    help_advice = f"See `dubber {' '.join(names)} --help`."
-    title = f"[{'.'.join(names)}]"
+    called = f"dubber {' '.join(names)}"
     for key, value in table.items():
         if key not in options:
-            found.errors.append(
-                ConfigError(
-                    f"`dubber {' '.join(names)}` has no option '{key}' for {title}.",
-                    where=file.where,
-                    advice=did_you_mean(key, options) or help_advice,
-                )
-            )
+            message = f"`{called}` has no option '{key}' for [{'.'.join(names)}]."
+            advice = did_you_mean(key, options) or f"See `{called} --help`."
+            found.errors.append(ConfigError(message, where=file.where, advice=advice))
             continue
         option = options[key]
         try:
             typed = _typed(option, value, Path(file.where).parent, context)
         except typer.BadParameter as error:
-            found.errors.append(
-                ConfigError(
-                    f"The key '{key}' of {title} is wrong: {error.message.rstrip('.')}.",
-                    where=file.where,
-                    advice=help_advice,
-                )
-            )
+            message = f"The key '{key}' of [{'.'.join(names)}] is wrong: {error.message.rstrip('.')}."
+            advice = f"See `{called} --help`."
+            found.errors.append(ConfigError(message, where=file.where, advice=advice))
             continue
         if option.name in SETTING_OF:
             found.settings[SETTING_OF[option.name]] = value

@@ -22,6 +22,7 @@ from dubber.config_file import COMMANDS
 from dubber.errors import ConfigError
 from dubber.presets import DEFAULT_PRESET, PRESETS
 from tests.cli.command import dubber
+from tests.synth import make_wall_clip, talking_sound, write_wav
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,6 +129,19 @@ def test_options_come_from_flag_variable_or_file(write: Callable[[str], Path], t
     assert options["strict"] == {"value": False, "source": "default"}
     options = shown("--config", path, env={"DUBBER_CACHE": "/elsewhere"})["options"]
     assert options["cache"] == {"value": "/elsewhere", "source": "variable DUBBER_CACHE"}
+
+
+def test_a_run_does_what_its_table_says(write: Callable[[str], Path], tmp_path: Path) -> None:
+    clip, speech = tmp_path / "wall.mp4", tmp_path / "speech.wav"
+    make_wall_clip(clip)
+    write_wav(speech, talking_sound(1.0))
+    path = write("[run]\ndry_run = true\njson = true\ncache = 'there'\nadapt = 2\nrenderer = 'copy'\n")
+    result = dubber("run", clip, speech, "--config", path, "--renderer", "hybrid")
+    assert result.returncode == 0, result.stderr
+    assert "adapt" in [row["stage"] for row in json.loads(result.stdout)["stages"]]
+    result = dubber("run", clip, speech, "--config", path)
+    assert result.returncode == 2
+    assert "'copy' cannot adapt" in result.stderr
 
 
 def test_the_variable_names_a_file_for_every_command(write: Callable[[str], Path], tmp_path: Path) -> None:
