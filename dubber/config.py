@@ -64,6 +64,12 @@ class DubConfig(BaseModel):
 
         Raises:
             ConfigError: An unknown key, or a value that the key does not take.
+
+        Example:
+            >>> from dubber import DubConfig
+            >>> config = DubConfig().with_overrides({"render.renderer": "copy", "translate.mouth_gain": 1.2})
+            >>> config.render.renderer, config.translate.mouth_gain
+            ('copy', 1.2)
         """
         config, errors = self._with(overrides, where)
         if errors:

@@ -26,6 +26,7 @@ from tests.synth import make_clip, talking_sound, write_wav
 NUM_FRAMES = 24
 DOCUMENTED = [
     "dubber",
+    "dubber.config",
     "dubber.dubbing",
     "dubber.engine.progress",
     "dubber.frames",

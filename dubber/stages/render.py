@@ -50,7 +50,7 @@ class RenderParams(Params):
     """How mouths are made.
 
     Attributes:
-        renderer: See `dubber methods`; or one of the user's, see `dubber.stages.plugins`.
+        renderer: See `dubber methods`; or one of yours, FILE.py:CLASS.
         crop_size_px: Side of the crop of which the patches are a part; "auto" is the smallest size that keeps
         the footage's detail.
         held_out_from_frame: Source frames from this one on lend no mouth; for measuring.

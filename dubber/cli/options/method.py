@@ -51,7 +51,7 @@ LengthOption = Annotated[
 Renderer = Annotated[
     str | None,
     typer.Option(
-        help="What makes the pictures of mouths: see `dubber methods`.",
+        help="What makes the pictures of mouths: see `dubber methods`; or one of yours, FILE.py:CLASS.",
         autocompletion=completion.renderers,
         rich_help_panel=_PANEL,
         show_default="hybrid",
