@@ -50,7 +50,6 @@ class Planned:
         advice = {
             Standing.changed: "; `--overwrite` makes it again",
             Standing.foreign: "; `--overwrite` replaces it",
-            Standing.failed: " `--retry-failed` tries again.",
         }
         is_held = not self.will_run
         return self.verdict.reason + (advice.get(self.verdict.standing, "") if is_held else "")

@@ -18,7 +18,7 @@ from dubber.cli.run import run
 from dubber.config_file import did_you_mean
 from dubber.errors import ConfigError
 from dubber.jobs import Extras, Job
-from dubber.output import default_output
+from dubber.output import container_of, default_output
 from dubber.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _OTHERS = frozenset(
     [
         "video",
         "audio",
+        "curves",
         "output",
         "speaker",
         "script",
@@ -108,6 +109,7 @@ def _job(layers: list[dict[str, Any]], output_dir: Path, *, has_report: bool) ->
         *(asked.get(name) for name in ("audio", "speaker", "script", "start", "end", "bed"))
     )
     output = asked.get("output") or output_dir / f"{video.stem}{default_output(video).suffix}"
+    container_of(output)
     name = asked.get("name") or _name(output, output_dir)
     extras = Extras(**{each: asked[each] for each in _EXTRAS if each in asked})
     if has_report and extras.report is None:
@@ -119,6 +121,7 @@ def _job(layers: list[dict[str, Any]], output_dir: Path, *, has_report: bool) ->
         config=_config(asked, layers, who),
         extras=extras,
         provenance=Provenance(**{each: asked[each] for each in _SIGNER if each in asked}),
+        curves=asked.get("curves"),
         name=name,
     )
 

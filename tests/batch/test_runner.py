@@ -1,0 +1,135 @@
+"""A batch from beginning to end, with an executor that does no work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dubber.batch.events import BatchFinished, BatchStarted, Event, JobFailed, JobSkipped, StageFinished
+from dubber.batch.ledger import open_ledger
+from dubber.batch.runner import Outcome, check_jobs, plan_batch, run_batch
+from dubber.batch.work import Task, TaskEnd
+from dubber.errors import ConfigError
+from dubber.jobs import Extras, Job
+from tests.batch.fakes import FakeExecutor, ended, make_job
+
+
+def _batch(
+    out: Path,
+    jobs: list[Job],
+    executor: FakeExecutor,
+    *,
+    is_overwrite: bool = False,
+    retries_failed: bool = False,
+) -> tuple[dict[str, Outcome], list[Event]]:
+    told: list[Event] = []
+    with open_ledger(out) as ledger:
+        planned = plan_batch(jobs, ledger, is_overwrite=is_overwrite, retries_failed=retries_failed)
+        found = run_batch(planned, executor=executor, ledger=ledger, output_dir=out, tell=told.append)
+    assert [outcome.job for outcome in found] == jobs
+    return {outcome.job.name: outcome for outcome in found}, told
+
+
+def _but_b(task: Task) -> TaskEnd:
+    return ended(task, is_done=task.job.name != "b")
+
+
+def test_a_second_run_does_what_the_first_did_not(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    jobs = [make_job(tmp_path, name) for name in "abc"]
+    found, told = _batch(out, jobs, FakeExecutor(_but_b))
+    assert {name: outcome.state for name, outcome in found.items()} == {
+        "a": "done",
+        "b": "failed",
+        "c": "done",
+    }
+    assert next(event for event in told if isinstance(event, BatchStarted)).num_to_do == 3
+    assert next(event.error for event in told if isinstance(event, JobFailed))["exit_code"] == 3
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("*.mp4")}
+
+    executor = FakeExecutor()
+    found, told = _batch(out, [*jobs, make_job(tmp_path, "d")], executor)
+    assert [task.job.name for task in executor.given] == ["d"]
+    assert {name: outcome.state for name, outcome in found.items()} == {
+        "a": "skipped",
+        "b": "failed",
+        "c": "skipped",
+        "d": "done",
+    }
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    finished = next(event for event in told if isinstance(event, BatchFinished))
+    assert (finished.num_done, finished.num_failed, finished.num_skipped) == (1, 1, 2)
+
+    executor = FakeExecutor()
+    found, _ = _batch(out, jobs, executor, retries_failed=True)
+    assert [task.job.name for task in executor.given] == ["b"]
+    assert found["b"].state == "done"
+
+
+def test_what_was_changed_since_is_told_and_made_again_only_on_request(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = make_job(tmp_path)
+    _batch(out, [job], FakeExecutor())
+    other = make_job(tmp_path, remux__crf=30)
+    executor = FakeExecutor()
+    found, told = _batch(out, [other], executor)
+    assert executor.given == []
+    reason = "its settings are others now; `--overwrite` makes it again"
+    assert (found["a"].state, found["a"].reason) == ("skipped", reason)
+    assert [event.state for event in told if isinstance(event, JobSkipped)] == ["changed"]
+    executor = FakeExecutor()
+    _batch(out, [other], executor, is_overwrite=True)
+    assert [task.is_overwrite for task in executor.given] == [True]
+
+
+def test_files_of_others_are_replaced_only_on_request(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = make_job(tmp_path)
+    out.mkdir()
+    job.output.write_bytes(b"mine")
+    found, _ = _batch(out, [job], FakeExecutor())
+    assert found["a"].state == "skipped"
+    assert job.output.read_bytes() == b"mine"
+    found, _ = _batch(out, [job], FakeExecutor(), is_overwrite=True)
+    assert found["a"].state == "done"
+
+
+def test_a_batch_that_was_killed_goes_on_and_may_replace_its_own(tmp_path: Path) -> None:
+    def die(task: Task) -> TaskEnd:
+        end = ended(task)
+        if task.job.name == "b":
+            raise KeyboardInterrupt
+        return end
+
+    out = tmp_path / "out"
+    jobs = [make_job(tmp_path, name) for name in "abc"]
+    with pytest.raises(KeyboardInterrupt):
+        _batch(out, jobs, FakeExecutor(die))
+    executor = FakeExecutor()
+    found, _ = _batch(out, jobs, executor)
+    assert [(task.job.name, task.is_overwrite) for task in executor.given] == [("b", True), ("c", False)]
+    assert {name: outcome.state for name, outcome in found.items()} == {
+        "a": "skipped",
+        "b": "done",
+        "c": "done",
+    }
+
+
+def test_what_an_earlier_phase_made_is_not_told_again(tmp_path: Path) -> None:
+    _, told = _batch(tmp_path / "out", [make_job(tmp_path)], FakeExecutor())
+    assert [event.is_hit for event in told if isinstance(event, StageFinished)] == [False]
+
+
+def test_jobs_in_each_others_way_are_refused_before_any_work(tmp_path: Path) -> None:
+    a, b = make_job(tmp_path, "a"), make_job(tmp_path, "b")
+    with pytest.raises(ConfigError, match=r"Two jobs write it: of a\.mp4 with a\.wav, and of b\.mp4"):
+        check_jobs([a, replace(b, output=a.output)])
+    with pytest.raises(ConfigError, match="Two jobs write it"):
+        check_jobs([a, replace(b, extras=Extras(overlay=a.output))])
+    with pytest.raises(ConfigError, match="writes what another one reads"):
+        check_jobs([a, replace(b, output=a.video)])
+    with pytest.raises(ConfigError, match="Two jobs are named 'a'"):
+        check_jobs([a, replace(b, name="a")])
+    check_jobs([a, b])
