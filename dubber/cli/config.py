@@ -10,7 +10,7 @@ import typer
 from dubber.cli import options as o
 from dubber.cli.command_tables import commands_of, errors_of_file
 from dubber.cli.console import escape, print_json, print_text, say, show_error
-from dubber.errors import ConfigError, OutputExistsError
+from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
 
 if TYPE_CHECKING:
     from dubber.cli.effective import Effective
@@ -121,12 +121,16 @@ def _write(text: str, file: Path, *, is_overwrite: bool) -> None:
 
     Raises:
         OutputExistsError: The file is there, and may not be replaced.
-        OutputFolderError: The folder cannot be written.
+        OutputFolderError: There is no such folder, or it cannot be written.
     """
     import tempfile
 
     from dubber.output import publish
 
+    if not file.parent.is_dir():
+        raise OutputFolderError(
+            "There is no such folder.", where=str(file.parent), advice="Make it first, or name another file."
+        )
     if file.exists() and not is_overwrite:
         raise OutputExistsError(
             "The config file is there already.",

@@ -97,6 +97,8 @@ def test_init_writes_once(tmp_path: Path) -> None:
     assert path.read_text() == "# mine\n"
     assert dubber("config", "init", path, "--overwrite").returncode == 0
     assert path.read_text() != "# mine\n"
+    result = dubber("config", "init", tmp_path / "absent" / "dubber.toml")
+    assert (result.returncode, "Make it first" in result.stderr) == (2, True)
 
 
 def test_later_layers_win_and_the_source_is_told(write: Callable[[str], Path]) -> None:
