@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import benchmarks
-from benchmarks import comparing, docs, picture, profiling, scaling, whole_run
+from benchmarks import cluster, comparing, docs, picture, profiling, scaling, whole_run
 from benchmarks.clips import EXAMPLE_AUDIO, EXAMPLE_VIDEO, NATIVE, ROOT, Source, parse_format
 from benchmarks.results import Scaling, WholeRuns, load, save
 from benchmarks.tables import help_text, machine_text, scale_table, stage_table, whole_table
@@ -17,6 +17,7 @@ from benchmarks.tables import help_text, machine_text, scale_table, stage_table,
 BASELINE = ROOT / "benchmarks" / "baseline.json"
 EXAMPLE = Source.parsed(str(EXAMPLE_VIDEO))
 SCALE_BASELINE = ROOT / "benchmarks" / "scale.json"
+CLUSTER_BASELINE = ROOT / "benchmarks" / "cluster.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,6 +81,25 @@ def scale(options: argparse.Namespace) -> None:
         write_docs(options)
 
 
+def clusters(options: argparse.Namespace) -> None:
+    """Several nodes."""
+    found = cluster.measure(
+        options.clip,
+        options.audio,
+        nodes=options.nodes,
+        num_jobs=options.jobs,
+        seconds=options.seconds,
+        renderer=options.renderer,
+        num_rounds=options.rounds,
+    )
+    print("", *cluster.blocks(found).values(), sep="\n\n")
+    if options.output:
+        save(found, options.output)
+    if options.write_docs:
+        save(found, CLUSTER_BASELINE)
+        write_docs(options)
+
+
 def profile(options: argparse.Namespace) -> None:
     """The dearest functions of each thread."""
     profiling.profile(
@@ -94,15 +114,18 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def write_docs(options: argparse.Namespace) -> None:  # noqa: ARG001 - as the other commands
-    """Bring docs/performance.md and the README up to the stored results."""
+    """Bring docs/performance.md, docs/scale.md and the README up to the stored results."""
     if BASELINE.exists():
         results = load(WholeRuns, BASELINE)
         docs.write_blocks(docs.PAGE, docs.whole_blocks(results))
         docs.write_blocks(docs.README, docs.summary_block(results))
+        docs.write_blocks(cluster.PAGE, cluster.large_block(results))
         picture.draw(results.clips, docs.PICTURE)
     if SCALE_BASELINE.exists():
         docs.write_blocks(docs.PAGE, docs.scale_blocks(load(Scaling, SCALE_BASELINE)))
-    print(f"Written: {docs.PAGE}, {docs.README}, {docs.PICTURE}", file=sys.stderr)
+    if CLUSTER_BASELINE.exists():
+        docs.write_blocks(cluster.PAGE, cluster.blocks(load(cluster.Clusters, CLUSTER_BASELINE)))
+    print(f"Written: {docs.PAGE}, {docs.README}, {cluster.PAGE}, {docs.PICTURE}", file=sys.stderr)
 
 
 def _save(found: Sequence[WholeRuns], path: Path) -> None:
@@ -154,6 +177,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--renderer", default="hybrid")
     _add_measuring(command)
 
+    command = _bare_command(commands, "cluster", clusters, cluster.__doc__)
+    command.add_argument("clip", nargs="?", type=_clip, default=EXAMPLE, metavar="CLIP", help=clip_help)
+    command.add_argument("--nodes", type=int, nargs="+", default=[1, 2], help="sizes of the clusters")
+    command.add_argument("--jobs", type=int, default=6, help="clips of a batch (%(default)s)")
+    command.add_argument("--seconds", type=float, default=20, help="length of a clip (%(default)s)")
+    command.add_argument("--rounds", type=int, default=1, help="repeats; figures are medians (%(default)s)")
+    command.add_argument("--renderer", default="hybrid")
+    _add_results(command)
+
     command = _command(commands, "profile", profile, profiling.__doc__)
     command.add_argument("clip", nargs="?", type=_clip, default=EXAMPLE, metavar="CLIP", help=clip_help)
     command.add_argument("--format", type=_format, default=NATIVE, help=format_help)
@@ -167,6 +199,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: object, name: str, work: object, description: str | None) -> argparse.ArgumentParser:
+    command = _bare_command(commands, name, work, description)
+    command.add_argument(
+        "--dubber",
+        default="",
+        metavar="ARGUMENTS",
+        help="more of `dubber run`: --dubber='--encoder-preset medium'",
+    )
+    return command
+
+
+def _bare_command(
+    commands: object, name: str, work: object, description: str | None
+) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(  # type: ignore[attr-defined]
         name,
         description=description,
@@ -177,9 +222,6 @@ def _command(commands: object, name: str, work: object, description: str | None)
     command.add_argument(
         "--audio", type=_file, default=EXAMPLE_AUDIO, help="speech, looped to the clip's length"
     )
-    command.add_argument(
-        "--dubber", default="", metavar="ARGUMENTS", help="more of `dubber run`: --dubber='--encoder-preset medium'"
-    )
     return command
 
 
@@ -187,6 +229,10 @@ def _add_measuring(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--checkout", type=_checkout, default=ROOT, help="folder whose dubber is run (this one)"
     )
+    _add_results(command)
+
+
+def _add_results(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=_new_file, help="results as JSON")
     command.add_argument(
         "--write-docs",
