@@ -3,7 +3,7 @@
 Three curves of a mouth's opening are laid over each other: what a tracker sees in the finished video, what
 dubber's listening network hears in the speech, and what the renderer was asked for.
 
-Index letters: F steps of 10 ms, N output frames, L offsets.
+Index letters: F steps of 10 ms, N output frames, L offsets, W moments.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from dubber.types import CROP_SIZE_PX, Bool, Float32, Float64, Int64, Timeline
 
 REACH_S, OFFSET_STEP_S = 0.6, 0.02
 """Offsets that are tried: so far either way, in such steps."""
+
+WINDOW_S = 4.0
+"""Length of the part in which a moment's offset is sought."""
 
 LEAST_SPOKEN_S = 2.0
 """Fewer seconds of visible speech say nothing."""
@@ -114,8 +117,7 @@ def av_offset(people: Sequence[Openings]) -> AvOffset | None:
     told = [person for person in people if person.spoken_s >= LEAST_SPOKEN_S]
     if not told:
         return None
-    lags = np.arange(-round(REACH_S / OFFSET_STEP_S), round(REACH_S / OFFSET_STEP_S) + 1, dtype=np.int64)
-    steps = lags * round(OFFSET_STEP_S * RATE_HZ)
+    steps = _steps()
     weight_P = np.array([person.spoken_s for person in told])
     nowhere_L = np.full(len(steps), np.nan)
     voice_PL = [
@@ -123,7 +125,38 @@ def av_offset(people: Sequence[Openings]) -> AvOffset | None:
     ]
     wanted_PL = [_agreement(person, person.wanted_F, steps) for person in told]
     voice_L, wanted_L = (np.average(curves, axis=0, weights=weight_P) for curves in (voice_PL, wanted_PL))
-    return AvOffset(lags * OFFSET_STEP_S, voice_L, wanted_L)
+    return AvOffset(steps / RATE_HZ, voice_L, wanted_L)
+
+
+def offset_over_time(person: Openings) -> tuple[Float64, Float64, Float64]:
+    """Where mouth and voice agree best, moment by moment.
+
+    Returns:
+        (W,) seconds of the moments, the mouth's lateness there in seconds, and the correlation; only of
+        moments around which enough speech is seen.
+    """
+    if person.heard_F is None:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    steps = _steps()
+    told: list[tuple[float, float, float]] = []
+    width = round(WINDOW_S * RATE_HZ)
+    for start in range(0, max(len(person.times_s_F) - width, 0) + 1, RATE_HZ // 2):
+        window = slice(start, start + width)
+        is_seen_f = person.is_seen_F[window]
+        if (is_seen_f & person.is_spoken_F[window]).sum() < LEAST_SPOKEN_S * RATE_HZ:
+            continue
+        curve_L = lag_curve(person.seen_F[window], person.heard_F[window], steps, is_track_known_N=is_seen_f)
+        best = _peak(steps / RATE_HZ, curve_L)
+        if best is not None:
+            told.append((float(person.times_s_F[start]) + WINDOW_S / 2, best[1], best[0]))
+    times_s_W, late_s_W, correlation_W = np.array(told, np.float64).reshape(-1, 3).T
+    return times_s_W, late_s_W, correlation_W
+
+
+def _steps() -> Int64:
+    """(L,) offsets, steps of the curves."""
+    reach = round(REACH_S / OFFSET_STEP_S)
+    return np.arange(-reach, reach + 1, dtype=np.int64) * round(OFFSET_STEP_S * RATE_HZ)
 
 
 def _agreement(person: Openings, truth_F: Float32, steps: Int64) -> Float64:

@@ -7,7 +7,6 @@ Index letters: N output frames, T source frames, n chosen frames.
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -17,7 +16,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dubber.engine.execute import Run
@@ -25,6 +23,7 @@ from dubber.engine.plan import Ref
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError, NoFaceError, OutputExistsError, OutputFolderError
+from dubber.evaluation.quality import measure_quality
 from dubber.intermediates.drawing import (
     MESH_COLOR,
     OWN_COLOR,
@@ -34,6 +33,8 @@ from dubber.intermediates.drawing import (
     draw_points,
     write_png,
 )
+from dubber.intermediates.figures import picture_of
+from dubber.intermediates.sync_sheet import draw_sync
 from dubber.media.audio import read_speech
 from dubber.media.patches import read_patches
 from dubber.media.reader import read_frames_at
@@ -65,6 +66,9 @@ _SLICE_ROW_PX = 3
 """Frames that a slice through time shows at most, and how high each is."""
 
 _CURVES_SHOWN = 4
+_FINISHING = ("teeth", "deflicker")
+"""Stages that can be switched off."""
+
 _UNMOVED_23: Float32 = np.eye(2, 3, dtype=np.float32)
 
 
@@ -90,7 +94,7 @@ def stage_sheet(
     """
     if stage not in SHEETS:
         raise ConfigError(f"There is no sheet of '{stage}'.", advice=f"Sheets: {', '.join(SHEETS)}.")
-    if stage not in dub_plan.plan.stage_names():
+    if stage in _FINISHING and stage not in dub_plan.plan.stage_names():
         raise ConfigError(f"The stage '{stage}' is switched off.", advice=f"Try `--set {stage}.is_on=true`.")
     return SHEETS[stage](_Look(dub_plan, runtime, Run(dub_plan.plan, runtime, progress), num_frames))
 
@@ -301,7 +305,7 @@ def _translate(look: _Look) -> UInt8:
         axes.set_ylabel(f"expression {k}")
     curves[0].set_title("wanted expression; band: 5 to 95 % of the clip's own; grey: silence")
     curves[-1].set_xlabel("time, s")
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def _retime(look: _Look) -> UInt8:
@@ -326,7 +330,7 @@ def _retime(look: _Look) -> UInt8:
     openings.set_title("the mouth's opening, px of the patch")
     openings.set_xlabel("time, s")
     openings.legend(loc="upper right")
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def _render(look: _Look) -> UInt8:
@@ -409,6 +413,11 @@ def _blend(look: _Look) -> UInt8:
     return contact_sheet(rows, ["source", "patch", "mask", "result", "source", "result"])
 
 
+def _sync(look: _Look) -> UInt8:
+    look.run.get(look.dub.dubbed)
+    return draw_sync(measure_quality(look.dub, look.runtime, look.run.progress))
+
+
 def _usable_frames(look: _Look) -> Iterator[tuple[int, UInt8]]:
     """Number and picture of source frames with a usable face."""
     usable_t = look.spread(np.flatnonzero(look.run.get(look.dub.track).is_usable_T))
@@ -432,15 +441,6 @@ def _face_window(box_4: Float32) -> tuple[Float32, tuple[int, int]]:
     return similarity_23, (round(side * scale), round(side * scale))
 
 
-def _picture(figure: Figure) -> UInt8:
-    """A figure as pixels."""
-    with io.BytesIO() as file:
-        FigureCanvasAgg(figure)
-        figure.savefig(file)
-        encoded: UInt8 = np.frombuffer(file.getvalue(), np.uint8)
-    return np.asarray(cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
-
-
 SHEETS: dict[str, Callable[[_Look], UInt8]] = {
     "track": _track,
     "fit": _fit,
@@ -450,5 +450,6 @@ SHEETS: dict[str, Callable[[_Look], UInt8]] = {
     "teeth": _teeth,
     "deflicker": _deflicker,
     "blend": _blend,
+    "sync": _sync,
 }
-"""How each stage is drawn."""
+"""How each stage is drawn; "sync" is what all of them came to."""
