@@ -100,7 +100,7 @@ def offset_plot(
     """Correlation against the audio-video offset, with the best one marked.
 
     Args:
-        offsets_ms: (L,) increasing, by which the mouth comes after the voice.
+        offsets_ms: (L,) increasing, by which the mouth is later than filmed mouths are.
         correlations: (L,) -1..1, NaN where unknown.
         best: The offset that fits best, and its correlation.
     """
@@ -124,7 +124,7 @@ def offset_plot(
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     marks = [
         *(_label(x_of(x), height - 18, f"{x:g}", "middle") for x in round_steps(first, last, 5)),
-        _label((width + left) / 2, height - 3, "the mouth comes after the voice by, ms", "middle"),
+        _label((width + left) / 2, height - 3, "the mouth is late by, ms (0: as in filmed speech)", "middle"),
         *(_label(left - 6, y_of(y) + 4, f"{y:.1f}", "end") for y in round_steps(low, high, 3)),
         tag("line", x1=left, x2=width - 10, y1=f"{y_of(0):.1f}", y2=f"{y_of(0):.1f}", class_="grid"),
         tag("line", x1=f"{x_of(0):.1f}", x2=f"{x_of(0):.1f}", y1=10, y2=height - bottom, class_="grid"),

@@ -10,6 +10,7 @@ import numpy as np
 from dubber.engine.execute import StageReport
 from dubber.evaluation.coverage import State, Stretch
 from dubber.evaluation.quality import Quality
+from dubber.evaluation.quality_verdicts import NATURAL_LEAD_MS
 from dubber.outcome import REASONS, DubResult
 from dubber.report import charts
 from dubber.report.clock import clock
@@ -107,7 +108,13 @@ def rows_table(caption: str, header: Sequence[str], rows: Rows) -> Markup:
         tag("tr", tag("th", first, scope="row"), [tag("td", tag("bdi", cell)) for cell in rest])
         for first, *rest in rows
     ]
-    table = tag("table", tag("caption", caption), head, tag("tbody", body), class_="stacked")
+    table = tag(
+        "table",
+        tag("caption", caption),
+        head,
+        tag("tbody", body),
+        class_="stacked" if header else "stacked facts",
+    )
     return tag("div", table, class_="wide")
 
 
@@ -248,8 +255,12 @@ def _quality(quality: Quality) -> Child:
     return [tag("div", table, class_="wide"), _offsets(quality)]
 
 
+_FORMS = {"r": "{:.2f} of 1", "x": "{:.2f} times", "ms": "{:+.0f} ms", "dB": "{:.0f} dB"}
+"""How numbers of each unit are written."""
+
+
 def _value(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.3g} {unit}".strip()
+    return "–" if value is None else _FORMS.get(unit, "{:.2f}").format(value)
 
 
 def _offsets(quality: Quality) -> Child:
@@ -257,10 +268,12 @@ def _offsets(quality: Quality) -> Child:
     best = None if offset is None else offset.voice or offset.wanted
     if offset is None or best is None:
         return tag("p", "Too little visible speech for a plot of the offset between picture and sound.")
-    curve = offset.voice_L if offset.voice is not None else offset.wanted_L
+    has_voice = offset.voice is not None
+    natural_ms = NATURAL_LEAD_MS if has_voice else 0.0  # filmed mouths are that early, and not to be blamed
+    late_ms, curve = offset.offsets_s_L * 1000 + natural_ms, offset.voice_L if has_voice else offset.wanted_L
     return [
         tag("h3", "Picture against sound"),
-        charts.offset_plot(offset.offsets_s_L * 1000, curve, (best[1] * 1000, best[0])),
+        charts.offset_plot(late_ms, curve, (best[1] * 1000 + natural_ms, best[0])),
     ]
 
 

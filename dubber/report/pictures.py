@@ -33,8 +33,8 @@ from dubber.pipeline import DubPlan
 from dubber.stages.mouth_stream import ShownFootage
 from dubber.types import CROP_SIZE_PX, MOUTH_WINDOW, Bool, Int64, Mouths, UInt8
 
-MOST = (640, 960)
-"""(height, width) of either half of the film at most."""
+MOST = (540, 720)
+"""(height, width) of either half of the film at most; mouths have close-ups of their own."""
 
 CLOSE_UP = (84, 168, 300, 312)
 """What a close-up shows, xyxy in px of the 384 crop: the mouth, wherever it goes, and some of the cheeks.
