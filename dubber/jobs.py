@@ -8,6 +8,7 @@ from typing import Any
 
 from dubber.config import DubConfig
 from dubber.dubbing import dub
+from dubber.engine.execute import StageReport
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError
@@ -117,6 +118,7 @@ def do_job(
     is_overwrite: bool = False,
     from_stage: str | None = None,
     until_stage: str | None = None,
+    earlier: tuple[StageReport, ...] = (),
 ) -> DubResult:
     """Make the dub, then what goes with it.
 
@@ -127,6 +129,7 @@ def do_job(
         is_overwrite: Replace existing results.
         from_stage: Make this stage and all after it again.
         until_stage: Stop after this stage: no output is written, and of the extras only the intermediates.
+        earlier: What stages did where the job was begun, if it was: they are in the cache now.
 
     Raises:
         DubberError: With what is wrong, where, and what to do.
@@ -147,9 +150,18 @@ def do_job(
         from_stage=from_stage,
         until_stage=until_stage,
     )
+    result = replace(result, stages=_merged(earlier, result.stages))
     if job.extras.named:
         _write_extras(job, plan_job(job, runtime), runtime, result, progress, is_overwrite=is_overwrite)
     return result
+
+
+def _merged(earlier: tuple[StageReport, ...], later: tuple[StageReport, ...]) -> tuple[StageReport, ...]:
+    """What stages did, where a later run found in the cache what an earlier one had made."""
+    made = {report.name: report for report in earlier if not report.is_hit}
+    known = {report.name for report in later}
+    missing = [report for report in earlier if report.name not in known]
+    return (*missing, *(made.get(report.name, report) if report.is_hit else report for report in later))
 
 
 def _write_extras(

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from dubber.batch.events import EventProgress, JobRetried, JobStarted, Logged, PhaseFinished, Tell, Warned
 from dubber.dubbing import make_runtime
@@ -265,19 +266,17 @@ def _do_phase(
                 tell(Warned(job.name, f"{finding.message} {finding.advice}".strip()))
         if (error := found.failure(is_strict=resources.is_strict)) is not None:
             raise error
+    how: Any = {"runtime": runtime, "progress": progress, "is_overwrite": task.is_overwrite}
     if task.phase is Phase.paint:
-        result = do_job(job, runtime=runtime, progress=progress, is_overwrite=task.is_overwrite)
+        result = do_job(job, earlier=task.reports, **how)
         for warning in result.warnings:
             tell(Warned(job.name, warning))
-        return replace(result, stages=_merged(task.reports, result.stages))
-    reports = task.reports
-    part = replace(job, extras=Extras())
+        return result
+    result = DubResult(None, stages=task.reports)
     for stage in _last_stages(job, task.phase, runtime):
-        done = do_job(
-            part, runtime=runtime, progress=progress, is_overwrite=task.is_overwrite, until_stage=stage
-        )
-        reports = _merged(reports, done.stages)
-    return DubResult(None, stages=reports)
+        part = replace(job, extras=Extras())
+        result = do_job(part, until_stage=stage, earlier=result.stages, **how)
+    return result
 
 
 def _last_stages(job: Job, phase: Phase, runtime: Runtime) -> list[str]:
@@ -289,14 +288,6 @@ def _last_stages(job: Job, phase: Phase, runtime: Runtime) -> list[str]:
         refs = [person.expression.index for person in planned.performances]
         refs += [painting.adapted.index for painting in planned.paintings if painting.adapted is not None]
     return [planned.plan.nodes[index].name for index in refs]
-
-
-def _merged(earlier: tuple[StageReport, ...], later: tuple[StageReport, ...]) -> tuple[StageReport, ...]:
-    """What stages did, where a later phase found in the cache what an earlier one had made."""
-    made = {report.name: report for report in earlier if not report.is_hit}
-    known = {report.name for report in later}
-    missing = [report for report in earlier if report.name not in known]
-    return (*missing, *(made.get(report.name, report) if report.is_hit else report for report in later))
 
 
 def _with_files(end: TaskEnd, resources: Resources) -> TaskEnd:

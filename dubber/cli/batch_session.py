@@ -14,6 +14,7 @@ from typing import Any
 
 from dubber.batch.events import Event, Logged, Tell, Warned, event_document
 from dubber.batch.executor import Executor
+from dubber.batch.index import write_batch_index
 from dubber.batch.ledger import Ledger, open_ledger
 from dubber.batch.pairing import DEFAULT_PATTERN, pair_folder
 from dubber.batch.processes import ProcessExecutor, num_workers_for_machine
@@ -30,7 +31,7 @@ from dubber.jobs import Job
 
 logger = logging.getLogger(__name__)
 
-_COLORS = {"done": "green", "skipped": "dim", "failed": "red", "lost": "yellow"}
+_COLORS = {"done": "green", "skipped": "dim", "failed": "red", "lost": "yellow", "warning": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Session:
         is_json: Print events on stdout.
         is_quiet: Say nothing to a person but errors.
         outcomes: What became of the jobs so far, by name.
+        index: The page about the batch; None where there is none.
     """
 
     source: Source
@@ -91,6 +93,7 @@ class Session:
     is_json: bool = False
     is_quiet: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    index: Path | None = None
 
     def show_plan(self) -> None:
         """List the jobs and how they stand; nothing is changed."""
@@ -158,6 +161,8 @@ class Session:
             show_table(
                 "Batch", ["job", "state", "seconds", "output or reason"], [_row(each) for each in outcomes]
             )
+        if self.index is not None:
+            say(f"Report: {escape(str(self.index))}", is_quiet=self.is_quiet)
         num_failed = sum(outcome.state == "failed" for outcome in outcomes)
         if not num_failed:
             return None
@@ -187,10 +192,11 @@ class Session:
         return plan_batch(jobs, ledger, is_overwrite=self.is_overwrite, retries_failed=self.retries_failed)
 
     def _do(self, planned: list[Planned], executor: Executor, ledger: Ledger, tell: Tell) -> None:
-        outcomes = run_batch(
-            planned, executor=executor, ledger=ledger, output_dir=self.source.output_dir, tell=tell
-        )
+        folder = self.source.output_dir
+        outcomes = run_batch(planned, executor=executor, ledger=ledger, output_dir=folder, tell=tell)
         self.outcomes.update({outcome.job.name: outcome for outcome in outcomes})
+        if self.source.has_report:
+            self.index = write_batch_index([each.job for each in self.outcomes.values()], ledger, folder)
 
     @contextmanager
     def _shown(self, executor: Executor) -> Iterator[Tell]:
