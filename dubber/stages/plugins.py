@@ -98,9 +98,7 @@ def find_renderer(name: str) -> OwnRenderer | None:
         return None
     if name in _registered:
         return _registered[name]
-    place, _, attribute = (
-        _entry_points()[name].value.rpartition(":") if ":" not in name else name.rpartition(":")
-    )
+    place, _, attribute = _place(name).rpartition(":")
     try:
         module, sha256 = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     except Exception as error:  # whatever the user's code raises
@@ -130,6 +128,20 @@ def checked_name(name: str) -> str:
     if not is_place and name not in _registered and name not in _entry_points():
         raise ValueError("neither a renderer's name nor file.py:Class")
     return name
+
+
+def _place(name: str) -> str:
+    """Where a renderer is, `file.py:Class` or `module:Class`.
+
+    Raises:
+        ConfigError: Nothing of that name is installed.
+    """
+    if ":" in name:
+        return name
+    points = _entry_points()
+    if name not in points:
+        raise ConfigError("There is no renderer of that name.", where=name, advice="See `dubber methods`.")
+    return points[name].value
 
 
 def _entry_points() -> dict[str, EntryPoint]:

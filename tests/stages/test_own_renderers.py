@@ -136,6 +136,12 @@ def test_a_registered_class_is_made_anew_with_each_registration(case: Path) -> N
         register_renderer("hybrid", PatchRenderer)
 
 
+def test_a_class_that_was_registered_elsewhere_is_missed_by_name() -> None:
+    """As in a worker process, which gets the configuration alone."""
+    with pytest.raises(ConfigError, match="no renderer of that name"):
+        find_renderer("registered_in_another_process")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
