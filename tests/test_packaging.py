@@ -54,7 +54,7 @@ def test_the_wheel_is_whole(made: Path) -> None:
     assert names >= read_by_code | weights
     assert {name.partition("/")[0] for name in names} == {"dubber", f"dubber-{__version__}.dist-info"}
     licences = {name.partition("/licenses/")[2] for name in names if "/licenses/" in name}
-    assert licences == {"LICENSE", "weights/MODEL_CARD.md", "examples/README.md"}
+    assert licences == {"LICENSE", "weights/MODEL_CARD.md"}
     assert wheel.stat().st_size < LARGEST_WHEEL_BYTES
 
 
