@@ -61,7 +61,7 @@ format: install ## format the code and sort imports
 
 docs: install ## the documentation as pages that need no network, into site/ (Python 3.11 and later)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	@$(BIN)/python -m mkdocs build --quiet --strict --clean
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
 	@echo "Open $(CURDIR)/site/index.html"
 
 reference: install ## write docs/reference/cli.md and config.md again, from the code
