@@ -95,7 +95,6 @@ def facts_of(run: Run, dub_plan: DubPlan) -> dict[str, str]:
         f.EXPRESSION_KEY: " ".join(person.translated.key for person in dub_plan.performances),
         f.RETIME_KEY: dub_plan.retimed.key,
         f.OWN_OPENING: f"{low:.3f} to {high:.3f}",
-        f.BETWEEN_ROWS: f.KEEP,
     }
 
 

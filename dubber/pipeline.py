@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dubber.config import DubConfig
+from dubber.curves.table import read_table
 from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Params, Runtime
 from dubber.engine.store import Store
@@ -184,7 +185,7 @@ def plan_dub(
         curves: What mouths and footage shall do, edited by the user (docs/curves.md).
 
     Raises:
-        ConfigError: The script and the configuration contradict each other.
+        ConfigError: The script and the configuration contradict each other, or the curves are wrong.
         MediaError: A file is missing or cannot be read.
         WeightsError: The weights' manifest is missing or malformed, or a tracker's files are missing.
     """
@@ -202,6 +203,8 @@ def plan_dub(
 
     people = plan_people(plan, config.people, video, clip)
     own_speech = plan.add(ExtractOwnSpeech(), video)
+    if curves is not None:
+        read_table(curves)  # what is wrong with it is told before any work
     edited = None if curves is None else plan.source(curves)
     performances = []
     for speaker, speech in enumerate(speeches):

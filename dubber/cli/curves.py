@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -204,12 +205,11 @@ def import_curves(
         mouth_gain=mouth_gain,
         av_offset_ms=av_offset_ms,
     )
-    from dubber.curves.table import read_table
+    from dubber.cli.run import show_result
     from dubber.jobs import Job, do_job
     from dubber.outcome import result_document
     from dubber.output import check_output, default_output
 
-    read_table(curves)  # what is wrong with it is told before any work
     output = output or default_output(video)
     job = Job(video, said, output, dub_config, curves=curves)
     if not dry_run:
@@ -220,7 +220,8 @@ def import_curves(
         _show(found, is_quiet=quiet)
         result = None if dry_run else do_job(job, runtime=runtime, progress=progress, is_overwrite=overwrite)
     if result is not None:
-        say(f"[bold green]{escape(str(output))}[/]  {result.num_frames} frames", is_quiet=quiet)
+        unsaid = tuple(warning for warning in result.warnings if warning not in found.warnings)
+        show_result(replace(result, warnings=unsaid), is_quiet=quiet)
     if json:
         document = _document(found) | ({} if result is None else {"result": result_document(result)})
         print_json(document)

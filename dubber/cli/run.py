@@ -144,7 +144,7 @@ def run(
         )
     for name, path in extras.named.items():
         say(f"{name}: {escape(str(path))}", is_quiet=quiet)
-    _show_result(result, is_quiet=quiet)
+    show_result(result, is_quiet=quiet)
     if json:
         print_json(result_document(result))
 
@@ -260,7 +260,8 @@ def _show_plan(dub_plan: DubPlan, runtime: Any, *, is_json: bool, forced_from: s
     )
 
 
-def _show_result(result: DubResult, *, is_quiet: bool) -> None:
+def show_result(result: DubResult, *, is_quiet: bool) -> None:
+    """Say what a run did, and what the user may not have meant."""
     if result.output is None:
         say("Stopped where you asked; no output was written.", is_quiet=is_quiet)
         return

@@ -21,7 +21,7 @@ from dubber.curves.columns import (
     VALUE_DECIMALS,
     expression_column,
 )
-from dubber.curves.facts import VERSION
+from dubber.curves.facts import BETWEEN_ROWS, KEEP, VERSION
 from dubber.curves.table import check_suffix, write_csv, write_json
 from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
@@ -32,7 +32,7 @@ from dubber.pipeline import DubPlan
 from dubber.stages.mouth_geometry import shown_halfway
 from dubber.types import ExpressionTrack, FaceTrack, RetimeMap, WhyNot
 
-DUBBED, KEPT = "dubbed", "not_asked"
+DUBBED, NOT_ASKED = "dubbed", "not_asked"
 """States of a frame whose mouth is made, and of one outside of the ranges that were asked for."""
 
 
@@ -71,7 +71,7 @@ def write_curves(
     """
     run = Run(dub_plan.plan, runtime, progress)
     run.progress.plan([node.name for node in dub_plan.plan.nodes[: dub_plan.retime.index + 1] if node.stage])
-    facts = facts_of(run, dub_plan) | {VERSION: __version__}
+    facts = facts_of(run, dub_plan) | {VERSION: __version__, BETWEEN_ROWS: KEEP}
     num_coefficients = run.get(dub_plan.expression).expression_NK.shape[1]
     names = [
         FRAME,
@@ -147,7 +147,7 @@ def _states(track: FaceTrack, retime: RetimeMap, expression: ExpressionTrack) ->
     states = []
     for is_asked, why, next_why in zip(expression.is_asked_N, why_N, next_why_N, strict=True):
         reason = WhyNot(int(why or next_why))
-        states.append((DUBBED if reason == WhyNot.USABLE else reason.name.lower()) if is_asked else KEPT)
+        states.append((DUBBED if reason == WhyNot.USABLE else reason.name.lower()) if is_asked else NOT_ASKED)
     return states
 
 
