@@ -60,6 +60,7 @@ def check_output(output: Path, *, inputs: tuple[Path, ...], is_overwrite: bool) 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         sweep_parts(output)
+        sweep_parts(sidecar_of(output))
         probe.touch()
         probe.unlink()
     except OSError as error:
