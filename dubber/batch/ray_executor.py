@@ -42,7 +42,7 @@ class Cluster:
     """Which machines, and how much of them.
 
     Attributes:
-        address: `LOCAL`, "auto" for the cluster that this machine is part of, or host:port.
+        address: `LOCAL`, "auto" for the cluster that this machine is part of, or host:port of its head.
         num_jobs: Tasks at a time; None: as many as there is room for.
         cpus_per_job: Processors that a task takes.
         gpus_per_job: Share of a GPU for the phases that run networks for pictures and sound.
@@ -99,7 +99,11 @@ class _Course:
 
     def __init__(self, ray: Any, executor: RayExecutor, sender: Sender, tell: Tell) -> None:
         self._ray, self._executor, self._sender, self._tell = ray, executor, sender, tell
-        self._inbox = ray.remote(num_cpus=0)(_Inbox).options(max_restarts=0).remote()
+        # Beside the machine that asks: other nodes may go.
+        here = _on_node(ray.get_runtime_context().get_node_id())
+        self._inbox = (
+            ray.remote(num_cpus=0, max_restarts=-1)(_Inbox).options(scheduling_strategy=here).remote()
+        )
         self._remote = ray.remote(max_retries=0)(_do_remotely)
         self._running: set[Any] = set()
         self._lock = threading.Lock()
@@ -294,8 +298,8 @@ def _start(ray: Any, cluster: Cluster) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ConfigError(
             f"Ray cannot be reached: {_first_line(error)}",
-            where=f"--address {cluster.address}",
-            advice="Leave `--address` out to work on this machine alone; see docs/scale.md.",
+            where=f"--cluster {cluster.address}",
+            advice="Leave `--cluster` out to work on this machine alone; see docs/scale.md.",
         ) from error
 
 
@@ -327,11 +331,14 @@ def _place(node: str, executor: RayExecutor) -> Any:
 
     Where the nodes share their caches, another one that has nothing to do is better than waiting.
     """
-    if not node:
-        return "SPREAD"
+    return _on_node(node, _spill_on_unavailable=executor.shared is not None) if node else "SPREAD"
+
+
+def _on_node(node: str, **others: bool) -> Any:
+    """That node while it is there, else another one."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=executor.shared is not None)
+    return NodeAffinitySchedulingStrategy(node, soft=True, **others)
 
 
 def _resources(executor: RayExecutor, phase: Phase) -> Resources:

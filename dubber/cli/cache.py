@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,34 +17,43 @@ from dubber.errors import ConfigError
 
 if TYPE_CHECKING:
     from dubber.engine.plan import Node
-    from dubber.engine.store import EntryInfo
+    from dubber.engine.shared_store import SharedEntry, SharedStore
+    from dubber.engine.store import EntryInfo, Store
 
 app = typer.Typer(help="Look into the cache of intermediates, and make room.", no_args_is_help=True)
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
+Shared = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The cache that machines share (`dubber batch --shared`), instead of this machine's own.",
+        show_default=False,
+    ),
+]
+
+
 @app.command("ls")
-def ls(cache: o.CacheDir = None, json: o.Json = False) -> None:
-    """List what the cache holds, most recently used first."""
-    store = _store(cache)
-    entries = store.entries()
+def ls(cache: o.CacheDir = None, shared: Shared = None, json: o.Json = False) -> None:
+    """List what the cache holds: most recently used first; of a shared one, most recently made first."""
+    store = _local_or_shared(cache, shared)
+    entries = [(e.stage, e.num_bytes, _time_s(e), e.key) for e in store.entries()]
+    num_bytes = sum(size for _, size, _, _ in entries)
     if json:
-        print_json(
-            {
-                "root": str(store.root),
-                "bytes": sum(entry.num_bytes for entry in entries),
-                "entries": [
-                    {"key": e.key, "stage": e.stage, "bytes": e.num_bytes, "last_used_s": e.last_used_s}
-                    for e in entries
-                ],
-            }
-        )
+        name = "last_used_s" if shared is None else "made_s"
+        documents = [
+            {"key": key, "stage": stage, "bytes": size, name: time_s} for stage, size, time_s, key in entries
+        ]
+        print_json({"root": str(store), "bytes": num_bytes, "entries": documents})
         return
     now = time.time()
-    rows = [[e.stage, human_bytes(e.num_bytes), _human_age(now - e.last_used_s), e.key[:12]] for e in entries]
-    show_table(str(store.root), ["stage", "size", "used", "key"], rows)
-    say(f"{len(entries)} entries, {human_bytes(sum(e.num_bytes for e in entries))}")
+    rows = [
+        [stage, human_bytes(size), _human_age(now - time_s), key[:12]] for stage, size, time_s, key in entries
+    ]
+    show_table(str(store), ["stage", "size", "used" if shared is None else "made", "key"], rows)
+    say(f"{len(entries)} entries, {human_bytes(num_bytes)}")
 
 
 @app.command("prune")
@@ -52,10 +62,11 @@ def prune(
         str, typer.Option(help="Keep the most recently used up to this size: 500M, 20G, 0.")
     ] = "10G",
     cache: o.CacheDir = None,
+    shared: Shared = None,
     json: o.Json = False,
 ) -> None:
-    """Remove the least recently used entries, and what killed runs left."""
-    removed = _store(cache).prune(parse_bytes(keep))
+    """Remove the least recently used entries, of a shared cache the oldest, and what killed runs left."""
+    removed = _local_or_shared(cache, shared).prune(parse_bytes(keep))
     freed = sum(entry.num_bytes for entry in removed)
     say(f"Removed {len(removed)} entries, {human_bytes(freed)}.")
     if json:
@@ -155,7 +166,19 @@ def _human_age(seconds: float) -> str:
     return "just now"
 
 
-def _store(cache: Any) -> Any:
+def _local_or_shared(cache: Path | None, shared: str | None) -> Store | SharedStore:
+    from dubber.engine.shared_store import SharedStore
+
+    return _store(cache) if shared is None else SharedStore(shared)
+
+
+def _time_s(entry: EntryInfo | SharedEntry) -> float:
+    from dubber.engine.store import EntryInfo
+
+    return entry.last_used_s if isinstance(entry, EntryInfo) else entry.made_s
+
+
+def _store(cache: Path | None) -> Store:
     from dubber.engine.store import Store
 
     return Store(o.build_runtime(cache, None).cache_dir)

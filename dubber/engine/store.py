@@ -79,6 +79,9 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def entry_dir(self, key: str) -> Path:
         """Where an entry lies, or would lie."""
         return self.root / "entries" / key[:2] / key

@@ -222,5 +222,5 @@ def test_what_the_cluster_cannot_give_is_refused(cluster: Any, tmp_path: Path) -
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
     nowhere = RayExecutor(Resources(), Cluster(address="nonsense://1"))
-    with pytest.raises(ConfigError, match="--address nonsense"):
+    with pytest.raises(ConfigError, match="--cluster nonsense"):
         list(nowhere.execute(tasks_of(tmp_path / "out", 1), lambda event: None))
