@@ -10,6 +10,7 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging
+from dubber.cli.run import show_result
 
 if TYPE_CHECKING:
     from dubber.corrections import Changed, Corrections
@@ -205,7 +206,6 @@ def import_curves(
         mouth_gain=mouth_gain,
         av_offset_ms=av_offset_ms,
     )
-    from dubber.cli.run import show_result
     from dubber.jobs import Job, do_job
     from dubber.outcome import result_document
     from dubber.output import check_output, default_output

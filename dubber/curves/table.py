@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,25 +213,22 @@ def _checked(
     names = [name.lower() for name in names]
     counting = _counting(path, names)
     problems = Problems(str(path))
-    kept: list[list[float]] = []
-    numbers: list[int] = []
+    kept, numbers = array("d"), array("i")  # a film of two hours has millions of cells
     for number, cells in rows:
         if not any(cell not in (None, "") and str(cell).strip() for cell in cells):
             continue
         if len(cells) > len(names) and any(str(cell).strip() for cell in cells[len(names) :]):
             problems.add(number, str(len(names) + 1), "there are more cells than columns")
-        values = []
         for place, name, allowed in counting:
             try:
                 cell = cells[place] if place < len(cells) else None
-                values.append(_number(cell, allowed, is_decimal_comma=is_decimal_comma))
+                kept.append(_number(cell, allowed, is_decimal_comma=is_decimal_comma))
             except ValueError as error:
                 problems.add(number, name, f"{error}; allowed: {allowed.allowed}, or nothing")
-                values.append(math.nan)
-        kept.append(values)
+                kept.append(math.nan)
         numbers.append(number)
     problems.check()
-    cells_RC = np.array(kept, np.float64).reshape(len(kept), len(counting))
+    cells_RC = np.array(kept, np.float64).reshape(len(numbers), len(counting))
     return CurveTable(
         path, facts, tuple(name for _, name, _ in counting), cells_RC, np.array(numbers, np.int32)
     )
