@@ -16,7 +16,8 @@ def inspect(
     stage: Annotated[
         str,
         typer.Argument(
-            help="track, fit, translate, retime, render, teeth, deflicker or blend.",
+            help="track, fit, translate, retime, render, teeth, deflicker or blend; or sync: the audio-video "
+            "offset plot.",
             autocompletion=completion.stages,
             show_default=False,
         ),

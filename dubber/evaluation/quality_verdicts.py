@@ -138,8 +138,8 @@ SCALES: dict[str, Scale] = {
     "soft_seam_index": Scale(
         "seam",
         "x",
-        Range(0, 1.3),
-        Range(0, 1.7),
+        Range(0, 1.2),
+        Range(0, 1.5),
         {
             "good": "No edge shows around the mouth ({value} times the footage's own).",
             "fair": "A faint edge may show around the mouth ({value} times the footage's own).",
