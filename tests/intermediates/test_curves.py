@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubber import DubConfig
+from dubber import DubConfig, dub
 from dubber.corrections import corrections
 from dubber.curves.table import read_table
 from dubber.engine.execute import Run
@@ -20,6 +20,7 @@ from dubber.intermediates.blendshapes import COLUMNS, write_blendshapes
 from dubber.intermediates.curves import write_curves
 from dubber.pipeline import DubPlan, plan_dub
 from dubber.script import of_speakers
+from dubber.stages.translate import mouth_openings
 from tests.intermediates.conftest import Dub
 
 Edit = Callable[[list[str], list[list[str]]], None]
@@ -82,8 +83,9 @@ def test_an_unedited_export_is_the_very_same_dub(finished: Dub, tmp_path: Path, 
     write_curves(finished.plan, finished.runtime, path, progress=SilentProgress(), is_overwrite=False)
     plan = with_curves(finished, path)
     run = Run(plan.plan, finished.runtime)
-    before, after = run.get(finished_ref := plan.performances[0].translated), run.get(plan.expression)
-    assert finished_ref.key == finished.plan.expression.key
+    translated = plan.performances[0].translated
+    assert translated.key == finished.plan.expression.key
+    before, after = run.get(translated), run.get(plan.expression)
     for field in ("expression_NK", "is_silent_N", "is_asked_N"):
         assert getattr(before, field).tobytes() == getattr(after, field).tobytes()
     computed, wanted = run.get(plan.retimed), run.get(plan.retime)
@@ -144,7 +146,9 @@ def test_an_existing_table_is_not_replaced(finished: Dub, exported: Path) -> Non
 def test_two_speakers_have_rows_in_one_table(finished: Dub, tmp_path: Path) -> None:
     # Planned only: the clip shows one person.
     said = of_speakers({"1": finished.line, "2": finished.line})
-    plan = plan_dub(DubConfig(), finished.clip.path, said, runtime=finished.runtime, curves=finished.line)
+    curves = tmp_path / "curves.csv"
+    curves.write_text("frame,speaker,mouth_opening\n3,2,0.1\n")
+    plan = plan_dub(DubConfig(), finished.clip.path, said, runtime=finished.runtime, curves=curves)
     assert plan.plan.stage_names().count("edit") == 1
     assert plan.plan.stage_names().count("edit:2") == 1
     assert plan.plan.stage_names().count("edit_retime") == 1
@@ -177,3 +181,16 @@ def read_openings(finished: Dub, folder: Path) -> list[float]:
     path = folder / "openings.csv"
     write_curves(finished.plan, finished.runtime, path, progress=SilentProgress(), is_overwrite=False)
     return read_table(path).cells("mouth_opening").tolist()
+
+
+@pytest.mark.slow
+def test_the_made_mouth_opens_and_shuts_as_edited(finished: Dub, tmp_path: Path) -> None:
+    wide, shut = range(8, 16), range(24, 32)
+    curves, output = tmp_path / "edited.csv", tmp_path / "out.mp4"
+    rows = [*(f"{n},0.2" for n in wide), *(f"{n},0" for n in shut)]
+    curves.write_text("\n".join(["frame,mouth_opening", *rows, ""]))
+    dub(finished.clip.path, finished.line, output, runtime=finished.runtime, curves=curves)
+    again = plan_dub(DubConfig(), output, finished.line, runtime=finished.runtime)
+    opening_T = mouth_openings(Run(again.plan, finished.runtime).get(again.track))
+    assert opening_T[list(wide)].min() > 0.1
+    assert opening_T[list(shut)].max() < 0.03
