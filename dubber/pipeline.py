@@ -194,6 +194,7 @@ def plan_dub(
     durations_s = [] if script.is_simple else check_files(script)
     script = script.resolved(durations_s) if script.has_places else script
     video, voices = plan.source(video_path), tuple(plan.source(voice) for voice in script.voices)
+    config = config.with_overrides({"remux.consent": _consent(plan, config.remux.consent)})
 
     clip = plan.add(Demux(config.demux), video)
     heard = [plan.add(ExtractSpeech(config.speech), voice) for voice in voices]
@@ -234,7 +235,7 @@ def plan_dub(
         mix = _mix(config, script, script.heard(durations_s))
         beds = () if script.bed is None else (plan.source(script.bed),)
         sound = plan.add(Mix(mix), timeline, video, *beds, *voices)
-    remux = config.remux.model_copy(update={"consent": _consent(plan, config.remux.consent)})
+    remux = config.remux
     if script.keeps_rest:
         remux = remux.model_copy(update={"copies_packets": True})
     shown = frames

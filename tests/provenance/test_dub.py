@@ -1,0 +1,127 @@
+"""A whole dub: what was asked for is what its file says."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("c2pa")
+
+from dubber import DubConfig, dub, make_runtime
+from dubber.engine.key import file_sha256
+from dubber.errors import ConfigError, OutputExistsError, ToolMissingError
+from dubber.provenance import Provenance, library
+from dubber.provenance.verification import Verdict, verify
+from dubber.script import in_range
+from tests.cli.command import dubber
+from tests.provenance.signed import write_certificate
+from tests.synth import make_clip, talking_sound, write_wav
+
+PLAIN = DubConfig().with_overrides({"render.renderer": "copy", "translate.translator": "neutral"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip, a line, a cache that all tests share."""
+    folder = tmp_path_factory.mktemp("dubs")
+    make_clip(folder / "talk.mp4", num_frames=30)
+    write_wav(folder / "line.wav", talking_sound(0.8, seed=3))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_certificate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBBER_SIGNER", str(folder / "signer"))
+
+
+def options(folder: Path) -> tuple[str | Path, ...]:
+    methods = ("--renderer", "copy", "--translator", "neutral")
+    return folder / "talk.mp4", folder / "line.wav", "--cache", folder / "cache", *methods
+
+
+def test_a_range_is_what_the_file_says_was_changed(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dub.mp4"
+    said_of_it = {"mark.is_on": True, "mark.text": "Dubbed", "remux.consent": "Ann"}
+    config = PLAIN.with_overrides(said_of_it)
+    said = in_range(folder / "line.wav", 0.4, 0.8)
+    runtime = make_runtime(cache_dir=folder / "cache", device="cpu")
+    result = dub(folder / "talk.mp4", said, output, config=config, runtime=runtime)
+    assert result.labels.is_in_metadata and result.labels.manifest == "embedded"
+    assert (result.labels.mark, result.labels.consent) == ("Dubbed", "Ann")
+    found = verify(output)
+    assert found.verdict is Verdict.signed and found.manifest is not None
+    (edits,) = found.edits
+    assert (edits.sound, edits.pictures) == (((0.4, 0.8),), ((0.4, 0.8),))
+    assert (edits.duration_s, edits.mark, edits.consent) == (1.2, "Dubbed", "Ann")
+    signed = found.manifest.assertion
+    assert signed["source"] == {"name": "talk.mp4", "sha256": file_sha256(folder / "talk.mp4")}
+    assert signed["speech"] == [{"name": "line.wav", "sha256": file_sha256(folder / "line.wav")}]
+    assert set(signed["weights"]) == {"face_model"}
+    assert [each["action"] for each in found.manifest.actions][1:] == [
+        "c2pa.edited",
+        "c2pa.dubbed",
+        "c2pa.edited",
+    ]
+
+
+def test_all_of_it_from_the_command_line(folder: Path, tmp_path: Path) -> None:
+    chain, key, root = write_certificate(tmp_path / "c")
+    document, output = tmp_path / "agreed.txt", tmp_path / "dub.mkv"
+    document.write_text("I agree.")
+    asked = (*options(folder), "--certificate", chain, "--private-key", key, "--consent", document, "--label")
+    done = dubber("run", *asked, "-o", output, "--json")
+    assert done.returncode == 0, done.stderr
+    labels = json.loads(done.stdout)["labels"]
+    assert (labels["manifest"], labels["signer"], labels["mark"]) == ("sidecar", "Studio Ltd", "AI-dubbed")
+    said = json.loads(dubber("verify", output, "--trust", root, "--json").stdout)
+    assert said["verdict"] == "signed" and said["manifest"]["is_signer_trusted"]
+    assert said["edits"][0]["consent"] == f"agreed.txt (sha256 {file_sha256(document)})"
+    assert said["manifest"]["signed"]["others"] == [{"name": "agreed.txt", "sha256": file_sha256(document)}]
+
+
+def test_labels_are_left_out_when_that_is_said(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dub.mkv"
+    assert dubber("run", *options(folder), "-o", output).returncode == 0
+    assert (tmp_path / "dub.mkv.c2pa").exists()
+    done = dubber("run", *options(folder), "-o", output, "--overwrite", "--unlabelled", "--json")
+    assert "says nowhere that it was edited" in done.stderr
+    assert json.loads(done.stdout)["labels"]["is_in_metadata"] is False
+    assert verify(output).verdict is Verdict.nothing and not (tmp_path / "dub.mkv.c2pa").exists()
+    assert b"dubber" not in output.read_bytes()
+
+
+def test_what_cannot_be_labelled_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
+    chain, key, _ = write_certificate(tmp_path / "c")
+    for asked, reason in (
+        (("--certificate", chain), "go together"),
+        (("--certificate", chain, "--private-key", key, "--unlabelled"), "not signed"),
+        (("--label-text", "漢"), "漢"),
+    ):
+        done = dubber("run", *options(folder), "-o", tmp_path / "o.mp4", *asked)
+        assert done.returncode == ConfigError.exit_code and reason in done.stderr
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_without_the_library_there_still_is_a_label(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
+    for module in ("publishing", "signing", "verification"):
+        monkeypatch.setattr(f"dubber.provenance.{module}.is_installed", lambda: False)
+    caplog.set_level(logging.INFO, "dubber")
+    output, runtime = tmp_path / "dub.mp4", make_runtime(cache_dir=folder / "cache", device="cpu")
+    inputs = folder / "talk.mp4", folder / "line.wav", output
+    result = dub(*inputs, config=PLAIN, runtime=runtime)
+    assert result.labels.is_in_metadata and not result.labels.manifest
+    assert "pip install 'dubber[c2pa]'" in caplog.text
+    found = verify(output)
+    assert found.verdict is Verdict.unsigned and found.edits[0].pictures
+    chain, key, _ = write_certificate(tmp_path / "c")
+    with pytest.raises(ToolMissingError, match=r"dubber\[c2pa\]"):
+        dub(*inputs, config=PLAIN, runtime=runtime, provenance=Provenance(chain, key), is_overwrite=True)
+    assert library.EMBEDDED and output.exists()
+    with pytest.raises(OutputExistsError):
+        dub(*inputs, config=PLAIN, runtime=runtime)
