@@ -109,8 +109,11 @@ def mouth_shapes(expression_NK: Float64, neutral_K: Float64, measures: MouthMeas
         return np.asarray(away_NK @ gradient_K / full if full > 0 else np.zeros(len(away_NK)))
 
     jaw, raised = _share(value(m.lower_K)), value(-m.upper_K)
-    # How much of the jaw's opening the upper lip undoes by coming down: in the jaw's own unit.
+    # How much of the jaw's opening the upper lip undoes by coming down, in the jaw's own unit; and how far
+    # the lower lip pushes the upper one up, in that one's.
     held = _share(away_NK @ m.upper_K / (FULL_STD * np.linalg.norm(m.lower_K)))
+    pushed = _share(away_NK @ -m.lower_K / (FULL_STD * np.linalg.norm(m.upper_K)))
+    shrugged = np.minimum(pushed, _share(raised))
     openness = np.clip(away_NK @ (m.lower_K - m.upper_K) / OPEN_GAP, 0, 1)
     side = value(m.apart(m.of(_X, _CORNER_R, _CORNER_L)))
     chin = value(m.apart(m.of(_X, _CHIN)))
@@ -142,9 +145,9 @@ def mouth_shapes(expression_NK: Float64, neutral_K: Float64, measures: MouthMeas
         "MouthRollUpper": thin_upper - pressed,
         "MouthRollLower": thin_lower - pressed,
         "MouthShrugLower": _share(value(-m.of(_Y, _LOWER))),
-        "MouthShrugUpper": (1 - openness) * _share(raised),
-        "MouthUpperUpLeft": openness * _share(raised + value(m.apart(-m.of(_Y, *_UPPER_L)))),
-        "MouthUpperUpRight": openness * _share(raised + value(m.apart(-m.of(_Y, *_UPPER_R)))),
+        "MouthShrugUpper": shrugged,
+        "MouthUpperUpLeft": _share(raised - shrugged + value(m.apart(-m.of(_Y, *_UPPER_L)))),
+        "MouthUpperUpRight": _share(raised - shrugged + value(m.apart(-m.of(_Y, *_UPPER_R)))),
         "MouthLowerDownLeft": openness * _share(value(m.apart(m.of(_Y, *_LOWER_L)))),
         "MouthLowerDownRight": openness * _share(value(m.apart(m.of(_Y, *_LOWER_R)))),
     }

@@ -70,6 +70,14 @@ def test_lips_that_stay_shut_on_a_low_jaw_are_held() -> None:
     assert found["MouthClose"] == pytest.approx(found["JawOpen"], rel=1e-6)
 
 
+def test_an_upper_lip_that_goes_up_is_pushed_or_goes_by_itself() -> None:
+    pushed = shapes(moving(lower=(14, 1, -0.04), upper=(13, 1, -0.04)))
+    alone = shapes(moving(lower=(14, 1, 0.0), upper=(13, 1, -0.04)))
+    assert pushed["MouthShrugUpper"] > 0.2 > 10 * pushed["MouthUpperUpLeft"]
+    assert min(alone["MouthUpperUpLeft"], alone["MouthUpperUpRight"]) > 0.2 > 10 * alone["MouthShrugUpper"]
+    assert alone["MouthClose"] == pushed["JawOpen"] == 0
+
+
 def test_narrow_lips_pucker_when_shut_and_funnel_when_open() -> None:
     narrow = {"right": (61, 0, 0.06), "left": (291, 0, -0.06)}
     shut = shapes(moving(**narrow, lower=(14, 1, 0.0), upper=(13, 1, 0.0)))
