@@ -21,12 +21,12 @@ from dubber.ops.blendshapes import (
     ARKIT_NAMES,
     MEASURED,
     MouthMeasures,
-    blinks,
-    eye_openness,
     head_angles,
+    lid_shapes,
     mouth_shapes,
 )
 from dubber.ops.landmarks import EYE_CORNERS
+from dubber.ops.retime import eye_openness
 from dubber.pipeline import DubPlan, Performance
 from dubber.stages.fit import FACE_MODEL
 from dubber.types import FaceCoeffs, FaceTrack, Float64, RetimeMap, Timeline
@@ -127,7 +127,7 @@ def mouth_measures(model: LinearFaceModel, coeffs: FaceCoeffs) -> MouthMeasures:
 def _upper_face(coeffs: FaceCoeffs, track: FaceTrack, retime: RetimeMap) -> dict[str, Float64]:
     """Eyelids and head as the footage has them."""
     source_N = retime.source_index_N
-    lids_N2 = blinks(eye_openness(track.landmarks_TL3), track.is_usable_T)[source_N]
+    lids_N2 = lid_shapes(eye_openness(track.landmarks_TL3), track.is_usable_T)[source_N]
     angles_N3 = head_angles(rotation_matrices(coeffs.rotation_T3[source_N]))
     lids = zip(("EyeBlinkLeft", "EyeBlinkRight"), lids_N2.T, strict=True)
     return {**dict(lids), **dict(zip(_HEAD, angles_N3.T, strict=True))}

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubber.ops.landmarks import EYE_LEFT, EYE_RIGHT
-from dubber.ops.portions import picked
-from dubber.types import Bool, Float32, Float64, Int32
+from dubber.types import Bool, Float64, Int32
 
 ARKIT_NAMES = (
     *("EyeBlinkLeft", "EyeLookDownLeft", "EyeLookInLeft", "EyeLookOutLeft", "EyeLookUpLeft"),
@@ -157,29 +155,11 @@ def _share(values_N: Float64) -> Float64:
     return np.asarray(np.clip(values_N, 0, 1))
 
 
-def eye_openness(landmarks_TL3: Float32) -> Float64:
-    """Height over width of the eyes.
-
-    Args:
-        landmarks_TL3: (T, 468, 3) px.
-
-    Returns:
-        (T, 2) left and right; 0 where there are no landmarks.
-    """
-    ratios = []
-    for eye in (EYE_LEFT, EYE_RIGHT):
-        points_T42 = picked(landmarks_TL3, eye)[..., :2].astype(np.float64)
-        outer_T2, inner_T2, upper_T2, lower_T2 = np.moveaxis(points_T42, 1, 0)
-        width_T = np.linalg.norm(outer_T2 - inner_T2, axis=1)
-        ratios.append(np.linalg.norm(upper_T2 - lower_T2, axis=1) / np.maximum(width_T, 1e-6))
-    return np.stack(ratios, axis=1)
-
-
-def blinks(openness_T2: Float64, is_usable_T: Bool) -> Float64:
+def lid_shapes(openness_T2: Float64, is_usable_T: Bool) -> Float64:
     """How far the eyelids are closed.
 
     Args:
-        openness_T2: (T, 2) see `eye_openness`.
+        openness_T2: (T, 2) see `dubber.ops.retime.eye_openness`.
         is_usable_T: (T,) frames in which the face is seen; the median of these is an open eye.
 
     Returns:

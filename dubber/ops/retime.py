@@ -89,6 +89,24 @@ def head_motion(landmarks_TL3: Float32, shot_id_T: Int32, has_face_T: Bool) -> F
     return np.where(num_T > 0, speed_T / eye_distance(landmarks_TL3), 0.0)
 
 
+def eye_openness(landmarks_TL3: Float32) -> Float64:
+    """Height over width of each eye.
+
+    Args:
+        landmarks_TL3: (T, 468, 3) px.
+
+    Returns:
+        (T, 2) the person's left and right; 0 where there are no landmarks.
+    """
+    ratios = []
+    for eye in (EYE_LEFT, EYE_RIGHT):
+        points_T42 = picked(landmarks_TL3, eye)[..., :2].astype(np.float64)
+        outer_T2, inner_T2, upper_T2, lower_T2 = np.moveaxis(points_T42, 1, 0)
+        width_T = np.linalg.norm(outer_T2 - inner_T2, axis=1)
+        ratios.append(np.linalg.norm(upper_T2 - lower_T2, axis=1) / np.maximum(width_T, _NO_EYES))
+    return np.stack(ratios, axis=1)
+
+
 def blinks(landmarks_TL3: Float32, has_face_T: Bool, *, threshold_ratio: float = 0.55) -> Bool:
     """B(j): frames on which the eyes are shut.
 
@@ -102,12 +120,7 @@ def blinks(landmarks_TL3: Float32, has_face_T: Bool, *, threshold_ratio: float =
 
     Source: method.md section 1, B(j); the threshold is the one proposed there.
     """
-    ratio_T = np.zeros(len(landmarks_TL3))
-    for eye in (EYE_RIGHT, EYE_LEFT):
-        points_T42 = picked(landmarks_TL3, list(eye))[..., :2].astype(np.float64)
-        outer_T2, inner_T2, upper_T2, lower_T2 = np.moveaxis(points_T42, 1, 0)
-        width_T = np.linalg.norm(outer_T2 - inner_T2, axis=1)
-        ratio_T += np.linalg.norm(upper_T2 - lower_T2, axis=1) / np.maximum(width_T, _NO_EYES) / 2
+    ratio_T = eye_openness(landmarks_TL3).mean(axis=1)
     if not has_face_T.any():
         return np.zeros(len(ratio_T), bool)
     is_shut_T = has_face_T & (ratio_T < threshold_ratio * float(np.median(ratio_T[has_face_T])))

@@ -12,11 +12,11 @@ from dubber.ops.blendshapes import (
     ARKIT_NAMES,
     MEASURED,
     MouthMeasures,
-    blinks,
-    eye_openness,
     head_angles,
+    lid_shapes,
     mouth_shapes,
 )
+from dubber.ops.retime import eye_openness
 from dubber.types import Float64
 
 MODEL = LinearFaceModel.from_weight(WeightsFolder(default_weights_dir()).open("face_model"))
@@ -125,7 +125,7 @@ def test_blinks_are_told_for_each_eye() -> None:
     landmarks_TL3[4, 374, 1] = 1  # the left eye shuts
     landmarks_TL3[7, 145, 1] = 6  # the right one is half shut
     is_usable_T = np.arange(10) != 9
-    found = blinks(eye_openness(landmarks_TL3), is_usable_T)
+    found = lid_shapes(eye_openness(landmarks_TL3), is_usable_T)
     assert found[4].tolist() == [1, 0]
     assert found[7, 0] == 0
     assert 0.2 < found[7, 1] < 0.6
