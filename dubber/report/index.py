@@ -15,8 +15,8 @@ from dubber.report.clock import clock
 from dubber.report.html import FOOT, Markup, document, name_of, tag
 from dubber.report.summary import Summary, data_url, read_summary, verdict_list
 
-_COLUMNS = ("", "Name", "State", "Quality", "Warnings", "Length", "Work, s", "Files")
-_SORTED = ("Name", "State", "Quality", "Warnings", "Length", "Work, s")
+_COLUMNS = ("", "Name", "State", "Quality", "Warnings", "Length", "Work", "Files")
+_SORTED = ("Name", "State", "Quality", "Warnings", "Length", "Work")
 _WORTH = {"good": 0, "unknown": 1, "fair": 2, "poor": 4}
 """How much a verdict weighs where rows are sorted by quality."""
 
@@ -79,7 +79,7 @@ def index_page(entries: Sequence[IndexEntry], folder: Path, title: str) -> str:
     )
     head = tag("thead", tag("tr", [_heading(name) for name in _COLUMNS]))
     body = tag("tbody", [_row(entry, folder) for entry in entries])
-    table = tag("table", tag("caption", "All dubs of the batch"), head, body, id="jobs")
+    table = tag("table", tag("caption", "All dubs of the batch"), head, body, id="jobs", class_="stacked")
     section = tag(
         "section",
         tag("h2", "Dubs", id="dubs-title"),
@@ -117,7 +117,6 @@ def _heading(name: str) -> Markup:
 def _row(entry: IndexEntry, folder: Path) -> Markup:
     summary = None if entry.report is None else read_summary(entry.report)
     kinds = _kind(entry.state) + (" warned" if entry.warnings else "")
-    seconds = entry.seconds
     return tag(
         "tr",
         tag("td", _picture(summary)),
@@ -125,9 +124,15 @@ def _row(entry: IndexEntry, folder: Path) -> Markup:
         _state(entry),
         _quality(summary),
         tag("td", _listed(entry.warnings), data_sort=len(entry.warnings)),
-        tag("td", "" if summary is None else clock(summary.duration_s), data_sort=_sortable(summary)),
-        tag("td", "" if seconds is None else f"{seconds:.0f}", class_="number"),
-        tag("td", _link("report", entry.report, folder), " ", _link("dub", entry.output, folder)),
+        tag("td", _length(summary), class_="plain", data_sort=_sortable(summary)),
+        tag("td", _work(entry.seconds), class_="plain", data_sort=entry.seconds),
+        tag(
+            "td",
+            _link("report", entry.report, folder),
+            " ",
+            _link("dub", entry.output, folder),
+            class_="plain",
+        ),
         data_kinds=kinds,
     )
 
@@ -141,16 +146,25 @@ def _picture(summary: Summary | None) -> Markup | None:
 def _state(entry: IndexEntry) -> Markup:
     """The state's word, and under it why a dub failed."""
     why = tag("p", tag("bdi", entry.error)) if entry.error else None
-    return tag(
-        "td", tag("strong", entry.state, class_="failed" if entry.error else None), why, data_sort=entry.state
-    )
+    word = tag("strong", entry.state, class_="failed" if entry.error else None)
+    return tag("td", word, why, class_="state", data_sort=entry.state)
 
 
 def _quality(summary: Summary | None) -> Markup:
     if summary is None:
         return tag("td", data_sort="")
     worth = sum(_WORTH[verdict] for _, verdict, _ in summary.verdicts)
-    return tag("td", verdict_list(summary.verdicts), data_sort=worth)
+    others = [each for each in summary.verdicts if each[1] != "good"]
+    num_good = len(summary.verdicts) - len(others)
+    return tag("td", verdict_list(others, num_good=num_good), data_sort=worth)
+
+
+def _work(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f} s"
+
+
+def _length(summary: Summary | None) -> str:
+    return "" if summary is None else clock(summary.duration_s)
 
 
 def _sortable(summary: Summary | None) -> str:

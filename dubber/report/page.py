@@ -240,7 +240,7 @@ def _quality(quality: Quality) -> Child:
     rows = [
         tag(
             "tr",
-            tag("th", each.name.replace("_", " ").capitalize(), scope="row"),
+            tag("th", each.name.capitalize(), scope="row"),
             tag("td", tag("span", each.verdict, class_=f"verdict {each.verdict}")),
             tag("td", _value(each.value, each.unit), class_="number"),
             tag("td", each.words),

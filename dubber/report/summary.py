@@ -63,15 +63,19 @@ def read_summary(page: Path) -> Summary | None:
         return None
 
 
-def verdict_list(verdicts: Sequence[tuple[str, Verdict, str]]) -> Markup:
-    """Figures as a row of badges."""
+def verdict_list(verdicts: Sequence[tuple[str, Verdict, str]], *, num_good: int = 0) -> Markup:
+    """Figures as a row of badges.
+
+    Args:
+        verdicts: Name, verdict and words of each.
+        num_good: So many good ones are counted and not named.
+    """
     badges = [
-        tag(
-            "li",
-            tag("span", f"{name.replace('_', ' ')}: {verdict}", class_=f"verdict {verdict}", title=words),
-        )
+        tag("li", tag("span", f"{name}: {verdict}", class_=f"verdict {verdict}", title=words))
         for name, verdict, words in verdicts
     ]
+    if num_good:
+        badges.append(tag("li", tag("span", f"{num_good} good", class_="verdict good")))
     return tag("ul", badges, class_="verdicts", aria_label="Quality")
 
 
