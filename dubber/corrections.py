@@ -77,11 +77,10 @@ def facts_of(run: Run, dub_plan: DubPlan) -> dict[str, str]:
         run: The run of the plan; stages that are missing are made.
         dub_plan: Its plan.
     """
-    timeline, first = run.get(dub_plan.timeline), dub_plan.performances[0]
+    timeline = run.get(dub_plan.timeline)
     video = run.get(dub_plan.video)
     nodes, said = dub_plan.plan.nodes, dub_plan.script.voices
     voices = [node.source for node in nodes if node.source is not None and node.source.path in said]
-    low, high = own_range(run, first)
     return {
         f.FORMAT: f.FORMAT_VALUE,
         f.VIDEO: video.path.name,
@@ -94,8 +93,12 @@ def facts_of(run: Run, dub_plan: DubPlan) -> dict[str, str]:
         f.FACE_MODEL: run.runtime.weights.entry(FACE_MODEL).sha256,
         f.EXPRESSION_KEY: " ".join(person.translated.key for person in dub_plan.performances),
         f.RETIME_KEY: dub_plan.retimed.key,
-        f.OWN_OPENING: f"{low:.3f} to {high:.3f}",
+        f.OWN_OPENING: "; ".join(_range_text(*own_range(run, each)) for each in dub_plan.performances),
     }
+
+
+def _range_text(low: float, high: float) -> str:
+    return f"{round(low, 3) + 0.0:.3f} to {high:.3f}"  # zero has no sign
 
 
 def corrections(run: Run, dub_plan: DubPlan) -> Corrections:

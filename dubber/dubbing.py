@@ -76,7 +76,7 @@ def dub(
     runtime: Runtime | None = None,
     progress: Progress | None = None,
     provenance: Provenance | None = None,
-    curves: Path | None = None,
+    curves: Path | str | None = None,
     is_overwrite: bool = False,
     from_stage: str | None = None,
     until_stage: str | None = None,
@@ -119,6 +119,7 @@ def dub(
     runtime = runtime or make_runtime()
     video = Path(video)
     script = said if isinstance(said, Script) else whole(Path(said))
+    curves = None if curves is None else Path(curves)
     output = Path(output) if output is not None else default_output(video)
     if until_stage is None:
         inputs = (video, *script.files, *(() if curves is None else (curves,)))
