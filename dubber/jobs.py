@@ -17,6 +17,7 @@ from dubber.output import check_encoding, check_output, container_of
 from dubber.pipeline import DubPlan, plan_dub
 from dubber.preflight import Preflight, Request, quick
 from dubber.provenance import Provenance
+from dubber.provenance.publishing import check_labels
 from dubber.script import Script
 
 
@@ -106,6 +107,7 @@ def look_first(job: Job, runtime: Runtime, *, is_overwrite: bool = False) -> Pre
         DubberError: What goes with the dub cannot be written.
     """
     container_of(job.output)  # what was asked comes before what the files hold
+    check_labels(job.provenance, job.config)
     _check_extras(job, is_overwrite=is_overwrite, is_whole=True)
     return quick(Request(job.video, job.said, job.output, job.config, runtime, is_overwrite=is_overwrite))
 

@@ -91,7 +91,12 @@ class SignedCopy:
                     builder.set_no_embed()
                 manifest = builder.sign(signer, MIME_TYPES[container], read, written)
         except c2pa.C2paError as error:
-            raise StageError(f"The output could not be signed: {error}", where=str(output)) from error
+            raise StageError(
+                f"The output could not be signed: {error}",
+                where=str(output),
+                advice="Name it .mkv, whose signature lies beside it; DUBBER_SIGNER=none signs nothing. This "
+                "is a bug: please report it.",
+            ) from error
         if container not in EMBEDDED:
             side.write_bytes(manifest)
 
