@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import os
-import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from dubber.batch.events import Event, Tell
 from dubber.batch.executor import MAX_ATTEMPTS
+from dubber.batch.ray_cluster import Cluster, connected, first_line, num_places
 from dubber.batch.travel import Parcel, Receiver, Returned, Sender
 from dubber.batch.work import Phase, Resources, Task, TaskEnd, do_task, retried, worker_name
 from dubber.engine.shared_store import SharedStore
-from dubber.errors import ConfigError, DeviceError, DubberError, MediaError, ToolMissingError
-
-LOCAL = "local"
-"""The address of a runtime that is started for the batch, on this machine."""
+from dubber.errors import ConfigError, DubberError, MediaError
 
 MAX_NODE_LOSSES = 5
 """Nodes go for reasons of their own: a job that loses so many is given up."""
 
-TASK_BYTES = 1_200_000_000
-"""Memory that a task asks for. Source: docs/performance.md, a cold run of a 1080p clip, with some room."""
-
 POLL_S = 0.2
 END_S = 8.0
 """Tasks that are told to end have so long to tidy up."""
-
-_STORE_BYTES = 100_000_000
-"""Ray's own memory for objects; here only tasks and events pass through it. Ray takes no less than 75 MB."""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Which machines, and how much of them.
-
-    Attributes:
-        address: `LOCAL`, "auto" for the cluster that this machine is part of, or host:port of its head.
-        num_jobs: Tasks at a time; None: as many as there is room for.
-        cpus_per_job: Processors that a task takes.
-        gpus_per_job: Share of a GPU for the phases that run networks for pictures and sound.
-    """
-
-    address: str = LOCAL
-    num_jobs: int | None = None
-    cpus_per_job: float = 1.0
-    gpus_per_job: float = 0.0
-
-    def needs(self, phase: Phase) -> dict[str, float]:
-        """What Ray keeps free for a task of a phase."""
-        gpus = 0.0 if phase is Phase.look else self.gpus_per_job
-        return {"num_cpus": self.cpus_per_job, "num_gpus": gpus, "memory": TASK_BYTES}
 
 
 @dataclass(frozen=True)
@@ -71,16 +39,17 @@ class RayExecutor:
     """
 
     resources: Resources
-    cluster: Cluster = Cluster()
+    cluster: Cluster = field(default_factory=Cluster)
     shared: str | None = None
     name: str = field(default="ray", init=False)
 
     def execute(self, tasks: Sequence[Task], tell: Tell) -> Iterator[TaskEnd]:
         """See `Executor`."""
         store = None if self.shared is None else SharedStore(self.shared)
-        with _connected(self.cluster) as ray, Sender(self.resources, store) as sender:
-            num_tasks = min(len(tasks), self.cluster.num_jobs or _num_places(ray, self.cluster))
-            course = _Course(ray, self, sender, tell)
+        with connected(self.cluster) as ray, Sender(self.resources, store) as sender:
+            num_tasks = min(len(tasks), self.cluster.num_jobs or num_places(ray, self.cluster))
+            absolute = replace(self, shared=None if store is None else store.url)
+            course = _Course(ray, absolute, sender, tell)
             with ThreadPoolExecutor(max(1, num_tasks), thread_name_prefix="dubber-ray") as threads:
                 jobs = {threads.submit(course.drive, task) for task in tasks}
                 try:
@@ -182,7 +151,7 @@ class _Course:
         except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError) as error:
             raise _LostError("its node was lost", is_node=True) from error
         except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
-            raise _LostError(_first_line(error), is_node=False) from error
+            raise _LostError(first_line(error), is_node=False) from error
         except exceptions.RayError as error:
             return Returned(TaskEnd(parcel.task, worker_name(), error=_cannot(error)), node)
         finally:
@@ -254,78 +223,6 @@ def _do_remotely(parcel: Parcel, resources: Resources, shared: str | None, inbox
     return returned
 
 
-# Ray itself.
-
-
-@contextmanager
-def _connected(cluster: Cluster) -> Iterator[Any]:
-    """Ray, connected to the cluster; a runtime that was started for this ends with it.
-
-    Raises:
-        ConfigError: There is no such cluster.
-        DeviceError: It has no node that could do a task.
-        ToolMissingError: Ray is not installed.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the user's machines
-    try:
-        import ray
-    except ImportError as error:
-        raise ToolMissingError(
-            "The engine 'ray' needs Ray.", where="--engine", advice="`pip install 'dubber[ray]'`."
-        ) from error
-    is_ours = not ray.is_initialized()
-    on_term = signal.getsignal(signal.SIGTERM)
-    try:
-        if is_ours:
-            _start(ray, cluster)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_term)  # Ray has set its own
-        _check_room(ray, cluster)
-        yield ray
-    finally:
-        if is_ours:
-            ray.shutdown()
-
-
-def _start(ray: Any, cluster: Cluster) -> None:
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if cluster.address == LOCAL:
-        num_cpus = None if cluster.num_jobs is None else math.ceil(cluster.num_jobs * cluster.cpus_per_job)
-        options |= {"num_cpus": num_cpus, "include_dashboard": False}
-        options["object_store_memory"] = _STORE_BYTES
-    try:
-        ray.init(address=cluster.address, **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise ConfigError(
-            f"Ray cannot be reached: {_first_line(error)}",
-            where=f"--cluster {cluster.address}",
-            advice="Leave `--cluster` out to work on this machine alone; see docs/scale.md.",
-        ) from error
-
-
-def _check_room(ray: Any, cluster: Cluster) -> None:
-    """Whether some node could do each phase, if it had nothing else to do.
-
-    Raises:
-        DeviceError: None could, and would never.
-    """
-    needs = {"CPU": cluster.cpus_per_job, "GPU": cluster.gpus_per_job, "memory": TASK_BYTES}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes):
-        raise DeviceError(
-            f"No node of the cluster has {cluster.cpus_per_job:g} CPUs, {cluster.gpus_per_job:g} GPUs and "
-            f"{TASK_BYTES / 1e9:.1f} GB of memory for a job.",
-            advice="Ask for less with `--cpus-per-job` and `--gpus-per-job`, or add nodes.",
-        )
-
-
-def _num_places(ray: Any, cluster: Cluster) -> int:
-    """So many tasks at a time that no node waits for the next one."""
-    cpus = ray.cluster_resources().get("CPU", 0.0)
-    num_running = int(cpus / cluster.cpus_per_job)
-    return num_running + max(1, num_running // 4)
-
-
 def _place(node: str, executor: RayExecutor) -> Any:
     """Where a task shall run: with what the job's last phase left in the cache, if that node is there.
 
@@ -342,23 +239,18 @@ def _on_node(node: str, **others: bool) -> Any:
 
 
 def _resources(executor: RayExecutor, phase: Phase) -> Resources:
-    """What a task is told: without a GPU of its own it takes none."""
+    """What a task is told: without a share of a GPU it takes none, with one it sees no other."""
+    kind = executor.resources.device.partition(":")[0]
     has_gpu = executor.cluster.needs(phase)["num_gpus"] > 0
-    is_gpu_wanted = executor.resources.device.startswith("cuda")
-    return executor.resources if has_gpu or not is_gpu_wanted else replace(executor.resources, device="cpu")
+    return replace(executor.resources, device=kind if has_gpu or kind == "mps" else "cpu")
 
 
 def _cannot(error: Exception) -> DubberError:
     return ConfigError(
-        f"The cluster cannot do it: {_first_line(error)}",
+        f"The cluster cannot do it: {first_line(error)}",
         where="--engine ray",
         advice="Install dubber[ray], of the same version, on all nodes; see docs/scale.md.",
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _name(task: Task) -> str:

@@ -197,19 +197,22 @@ class Receiver:
     ) -> Returned:
         store = Store(self._resources.runtime().cache_dir)
         with store.scratch() as folder:
-            here = {path: self._copy(shared, store, path, sha256) for path, sha256 in parcel.inputs.items()}
-            outputs = _outputs(parcel.task.job)
+            moved = {
+                path: self._copy(shared, store, path, sha256, folder / "in" / sha256)
+                for path, sha256 in parcel.inputs.items()
+            }
+            outputs, made = _outputs(parcel.task.job), folder / "out"
             # Results keep their places among each other: they may name each other by relative paths.
             root = Path(os.path.commonpath([path.parent for path in outputs]))
-            moved = {**here, **{path: folder / path.relative_to(root) for path in outputs}}
+            moved.update({path: made / path.relative_to(root) for path in outputs})
             there = {copy: path for path, copy in moved.items()}
             task = replace(parcel.task, job=with_paths(parcel.task.job, lambda path: moved.get(path, path)))
             with self._exchange(shared, store, task.job):
                 end = do_task(task, lambda event: self._tell(_with_names(event, there)))
             results = {}
             if end.output is not None:
-                made = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-                results = {root / path.relative_to(folder): shared.send(path, parcel.tag) for path in made}
+                files = [path for path in sorted(made.rglob("*")) if path.is_file()]
+                results = {root / path.relative_to(made): shared.send(path, parcel.tag) for path in files}
             back = with_paths(end, lambda path: there.get(path, path))
             return Returned(replace(back, task=parcel.task, error=_renamed(end.error, there)), node, results)
 
@@ -242,12 +245,17 @@ class Receiver:
             return
 
     @staticmethod
-    def _copy(shared: SharedStore, store: Store, path: Path, sha256: str) -> Path:
-        """The same file on this machine: under its own name, if it is seen there, or a copy."""
+    def _copy(shared: SharedStore, store: Store, path: Path, sha256: str, folder: Path) -> Path:
+        """The same file on this machine: the user's, if it is seen, or a copy of that name."""
         with suppress(DubberError):
             if store.source_sha256(path)[0] == sha256:
                 return path
-        return shared.pull_input(store, sha256)[0]
+        copy = shared.pull_input(store, sha256)[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        named = folder / path.name
+        if not named.is_symlink():  # else two inputs are one file
+            named.symlink_to(copy)
+        return named
 
 
 def with_paths(value: T, moved: Callable[[Path], Path]) -> T:

@@ -32,10 +32,13 @@ class RemoteFolder:
 
     Args:
         url: A folder that all machines see, or what fsspec makes a file system of.
+
+    Attributes:
+        url: The same, and of a folder its absolute path: other machines work in other folders.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url if "://" in url or "::" in url else str(Path(url).expanduser().absolute())
 
     def __str__(self) -> str:
         # Never the URL as it was given: it may hold a password.
@@ -152,7 +155,7 @@ class RemoteFolder:
             from fsspec.core import url_to_fs
 
             # Others write there too: what was listed a moment ago says nothing.
-            fs, root = url_to_fs(self._url, use_listings_cache=False)
+            fs, root = url_to_fs(self.url, use_listings_cache=False)
         except ImportError as error:
             raise ToolMissingError(
                 f"A library is missing: {error}",

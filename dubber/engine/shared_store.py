@@ -62,6 +62,11 @@ class SharedStore:
     def __init__(self, url: str) -> None:
         self._folder = RemoteFolder(url)
 
+    @property
+    def url(self) -> str:
+        """The URL as other machines can be told."""
+        return self._folder.url
+
     def __str__(self) -> str:
         return str(self._folder)
 

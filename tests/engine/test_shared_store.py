@@ -243,6 +243,19 @@ def test_a_store_that_cannot_be_used_says_why(tmp_path: Path, here: Store) -> No
         SharedStore("gdrive://folder").has(KEY)
 
 
+def test_a_folder_is_known_wherever_one_works(
+    tmp_path: Path, here: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_entry(here, one=b"1")
+    monkeypatch.chdir(tmp_path)
+    shared = SharedStore("shared")
+    shared.push(here, KEY)
+    monkeypatch.chdir("/")
+    assert shared.has(KEY)
+    assert SharedStore(shared.url).has(KEY)
+    assert SharedStore("memory://some/where").url == "memory://some/where"
+
+
 def test_a_document_says_what_the_local_one_says(shared: SharedStore, here: Store, there: Store) -> None:
     make_entry(here, one=b"1")
     shared.push(here, KEY)
