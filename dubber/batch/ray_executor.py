@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ class RayExecutor:
     shared: str | None = None
     name: str = field(default="ray", init=False)
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Iterator[TaskEnd]:
+    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
         store = None if self.shared is None else SharedStore(self.shared)
         with connected(self.cluster) as ray, Sender(self.resources, store) as sender:

@@ -285,7 +285,8 @@ def ray_executor(
     Raises:
         ConfigError: `jobs` is no number.
     """
-    from dubber.batch.ray_executor import Cluster, RayExecutor
+    from dubber.batch.ray_cluster import Cluster
+    from dubber.batch.ray_executor import RayExecutor
 
     num_jobs = None if jobs in (None, "auto") else _number(str(jobs))
     return RayExecutor(resources, Cluster(address, num_jobs, cpus_per_job, gpus_per_job), shared)
