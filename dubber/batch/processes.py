@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 import multiprocessing
 import os
 import signal
+from bisect import insort
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 from dubber.batch.events import Event, Tell
 from dubber.batch.executor import MAX_ATTEMPTS
@@ -41,7 +42,8 @@ class ProcessExecutor:
     """Does jobs in processes of this machine.
 
     Workers take what comes first: of the first wave of jobs, of its first phase. Who finds nothing left of a
-    phase goes on with the next, so that nobody waits at a phase's end.
+    phase goes on with the next, so that nobody waits at a phase's end. What jobs on one video have in common,
+    its people and what is learned of them, is made by one of them while the others do something else.
 
     Attributes:
         resources: Where and how to work.
@@ -58,14 +60,13 @@ class ProcessExecutor:
 
     def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
-        waiting = [self._queued(number, task) for number, task in enumerate(tasks)]
-        heapq.heapify(waiting)
+        waiting = sorted(self._queued(number, task) for number, task in enumerate(tasks))
         workers = [_Worker(self.main, self.resources) for _ in range(min(self.num_workers, len(tasks)))]
         try:
             while waiting or any(worker.current for worker in workers):
                 for worker in workers:
-                    if waiting and worker.current is None:
-                        worker.give(heapq.heappop(waiting))
+                    if worker.current is None and (queued := _taken(waiting, workers)) is not None:
+                        worker.give(queued)
                 for worker in _ready(workers):
                     queued, message = worker.current, worker.receive()
                     if isinstance(message, Event):
@@ -73,7 +74,7 @@ class ProcessExecutor:
                     elif queued is not None:
                         end, following = _followed(queued.task, message, worker, tell)
                         if following is not None:
-                            heapq.heappush(waiting, self._queued(queued.number, following))
+                            insort(waiting, self._queued(queued.number, following))
                         elif end is not None:
                             yield end
         finally:
@@ -91,6 +92,20 @@ class _Queued:
     phase: int
     number: int
     task: Task = field(compare=False)
+
+
+def _taken(waiting: list[_Queued], workers: Sequence[_Worker]) -> _Queued | None:
+    """Take what is next out of the queue; None where all of it waits for what others make."""
+    busy = {shared for worker in workers if worker.current and (shared := _shared(worker.current.task))}
+    for place, queued in enumerate(waiting):
+        if _shared(queued.task) not in busy:
+            return waiting.pop(place)
+    return None
+
+
+def _shared(task: Task) -> Path | None:
+    """The video of whose people a task makes something that other jobs need as well."""
+    return None if task.phase is Phase.paint else task.job.video.absolute()
 
 
 def _followed(

@@ -82,19 +82,19 @@ def check_jobs(jobs: Sequence[Job]) -> None:
     Raises:
         ConfigError: Two have one name or write one file, or one writes what another reads.
     """
-    inputs = {path.resolve(): job for job in jobs for path in job.inputs}
+    inputs = {_place(path) for job in jobs for path in job.inputs}
     outputs: dict[Path, Job] = {}
     names: dict[str, Job] = {}
     for job in jobs:
         for path in _written(job):
-            if (other := outputs.setdefault(path.resolve(), job)) is not job:
+            if (other := outputs.setdefault(_place(path), job)) is not job:
                 raise ConfigError(
                     f"Two jobs write it: of {other.video.name} with {_speech(other)}, and of "
                     f"{job.video.name} with {_speech(job)}.",
                     where=str(path),
                     advice="Give each an `output` of its own, or move one of them away.",
                 )
-            if path.resolve() in inputs:
+            if _place(path) in inputs:
                 raise ConfigError(
                     "A job writes what another one reads.",
                     where=str(path),
@@ -215,6 +215,14 @@ def _ended(end: TaskEnd, tell: Tell) -> Outcome:
 
 def _written(job: Job) -> tuple[Path, ...]:
     return (job.output, *job.extras.named.values())
+
+
+def _place(path: Path) -> Path:
+    """Where a file lies, whatever leads there."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle
+        return path.absolute()
 
 
 def _speech(job: Job) -> str:

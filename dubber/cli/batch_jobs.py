@@ -111,6 +111,8 @@ def _job(layers: list[dict[str, Any]], output_dir: Path, *, has_report: bool) ->
     output = asked.get("output") or output_dir / f"{video.stem}{default_output(video).suffix}"
     container_of(output)
     name = asked.get("name") or _name(output, output_dir)
+    if not (output_dir / name).resolve().is_relative_to(output_dir.resolve()):
+        raise ConfigError(f"'{name}' is no name of a job: it leads out of the output folder.")
     extras = Extras(**{each: asked[each] for each in _EXTRAS if each in asked})
     if has_report and extras.report is None:
         extras = Extras(**{**vars(extras), "report": output_dir / f"{name}.report.html"})

@@ -8,7 +8,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dubber.batch.events import JobStarted, Warned
+from dubber.batch.events import JobStarted, PhaseFinished, Warned
 from dubber.batch.work import Phase, Resources, Task, TaskEnd, worker_name
 from dubber.errors import NoFaceError
 from dubber.outcome import DubResult
@@ -40,5 +40,7 @@ def work(connection: Connection, resources: Resources) -> None:
             connection.send(TaskEnd(task, worker_name(), 0.5, error=error))
             continue
         connection.send(Warned(name, task.phase.value))
+        time.sleep(0.05)
+        connection.send(PhaseFinished(name, task.phase.value, 0.5))
         output = task.job.output if task.phase is Phase.paint else None
         connection.send(TaskEnd(task, worker_name(), 0.5, result=DubResult(output)))

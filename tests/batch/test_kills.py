@@ -145,6 +145,7 @@ def test_a_watched_folder_is_dubbed_as_files_come(clips: Path) -> None:
         if event["event"] == "batch_finished":
             name = next(coming, None)
             if name is None:
+                time.sleep(1.0)  # until it waits again
                 os.kill(pid, signal.SIGINT)
             else:
                 put(name)

@@ -6,12 +6,13 @@ import multiprocessing
 import pickle
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dubber.batch import processes
-from dubber.batch.events import Event, JobRetried, JobStarted, Warned
+from dubber.batch.events import Event, JobRetried, JobStarted, PhaseFinished, Warned
 from dubber.batch.processes import ProcessExecutor
 from dubber.batch.work import Resources, Task, TaskEnd
 from dubber.errors import DubberError, NoFaceError, WorkerLostError
@@ -39,6 +40,20 @@ def test_jobs_go_through_the_phases_in_waves(tmp_path: Path) -> None:
     assert {name: end.total_s for name, end in ends.items()} == {"a": 1.5, "b": 1.5, "c": 1.5}
     assert len({end.worker for end in ends.values()}) == 1
     assert sum(isinstance(event, Warned) for event in told) == 9
+
+
+def test_jobs_on_one_video_do_not_make_the_same_at_the_same_time(tmp_path: Path) -> None:
+    jobs = [replace(make_job(tmp_path, name), video=tmp_path / "film.mp4") for name in ("a", "b")]
+    tasks = [Task(job) for job in (*jobs, make_job(tmp_path, "c"))]
+    told: list[Event] = []
+    executor = ProcessExecutor(Resources(), 2, main=fake_workers.work)
+    with closing(executor.execute(tasks, told.append)) as ends:
+        assert len(list(ends)) == 3
+    of_film = [
+        event for event in told if isinstance(event, (JobStarted, PhaseFinished)) and event.job in "ab"
+    ]
+    shared = [event for event in of_film if event.phase != "paint"]
+    assert [type(event) for event in shared] == [JobStarted, PhaseFinished] * 4
 
 
 def test_neither_failures_nor_lost_workers_stop_other_jobs(tmp_path: Path) -> None:

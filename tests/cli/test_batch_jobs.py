@@ -93,6 +93,7 @@ def test_a_report_for_all_gives_each_one_of_its_own(tmp_path: Path) -> None:
         ({"length": "stretch"}, "job 1: 'length = stretch' is wrong: Input should be 'auto', 'cut_off'"),
         ({"render.rendererr": "copy"}, "job 1: There is no setting 'render.rendererr'"),
         ({"audio": None}, "job 1: There is no speech"),
+        ({"name": "../a"}, "job 1: '../a' is no name of a job"),
         ({"output": "a.gif"}, "a.gif: dubber does not write '.gif'"),
     ],
 )
