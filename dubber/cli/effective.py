@@ -120,7 +120,8 @@ def _options(context: typer.Context) -> dict[str, Value]:
 
 def _source(context: typer.Context, name: str) -> str:
     source = context.get_parameter_source(name)
-    [option] = [param for param in context.command.params if param.name == name]
+    params: Any = context.command.params
+    [option] = [param for param in params if param.name == name]
     return {
         "COMMANDLINE": f"--{key_of(option).replace('_', '-')}",
         "ENVIRONMENT": f"variable {option.envvar}",
