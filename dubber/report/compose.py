@@ -83,7 +83,7 @@ def contents_of(
 def _track(run: Run, dub_plan: DubPlan, quality: Quality, speaker: int) -> SpeakerTrack:
     names = dub_plan.script.speakers
     return SpeakerTrack(
-        name=names[speaker] if len(names) > 1 else "",
+        name=f"Speaker {names[speaker]}" if len(names) > 1 else "",
         stretches=coverage(run, dub_plan, speaker),
         curves=mouth_curves(run, dub_plan, speaker),
         seen=_seen(quality, speaker),

@@ -61,7 +61,7 @@ def _lines(script: Script) -> Iterator[str]:
 
 
 def setting_rows(config: DubConfig) -> Rows:
-    """(key, value, default) of the settings that differ from their defaults; not the output's container."""
+    """(key, value, default) of the settings that differ from their defaults."""
     asked, defaults = config.model_dump(mode="json"), DubConfig().model_dump(mode="json")
     rows = [
         (f"{stage}.{key}", _shown(value), _shown(defaults[stage][key]))

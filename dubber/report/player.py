@@ -147,17 +147,13 @@ def _tools(film: Film) -> Markup:
     sounds = {"dub": "the dub", "source": "the source", "none": "off"}
     if film.source_sound is None:
         del sounds["source"]
-    views = (
-        {"whole": "whole picture", "mouth": "mouth only"}
-        if film.layout.close_up[0]
-        else {"whole": "whole picture"}
-    )
+    views = {"whole": "picture", "mouth": "mouth"} if film.layout.close_up[0] else {"whole": "picture"}
     return tag(
         "div",
         _choice("view", "View", views, "whole"),
         _choice("sound", "Sound", sounds, "dub"),
         _choice("speed", "Speed", _SPEEDS, "1"),
-        _choice("zoom", "Charts show", _WINDOWS, ""),
+        _choice("zoom", "Charts", _WINDOWS, ""),
         _button("loop-from", "Loop from here"),
         _button("loop-to", "Loop to here"),
         tag("button", "No loop", id="loop-off", type="button", disabled=True),
