@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -212,6 +216,29 @@ def test_a_runtime_of_its_own_ends_with_the_batch(tmp_path: Path) -> None:
     assert {event.job for event in tell.of(JobStarted)} == {"job 0", "job 1"}
     assert not ray.is_initialized()
     assert not workers()
+
+
+def test_an_interrupt_ends_all_with_130(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(3):
+        shutil.copy(EXAMPLES / "speaker.mp4", clips / f"{number}.mp4")
+        shutil.copy(EXAMPLES / "line.wav", clips / f"{number}.wav")
+    command = ["batch", clips, "-o", tmp_path / "out", "--cache", tmp_path / "cache", "--renderer", "copy"]
+    command += ["--engine", "ray", "--shared", tmp_path / "shared", "--jobs", "2", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dubber", *map(str, command)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "stage_started":
+            process.send_signal(signal.SIGINT)
+            break
+    process.stdout.read()
+    assert process.wait(WAIT_S) == 130
+    assert not workers()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".dubber-batch"}
+    assert not list((tmp_path / "shared/parts").glob("*"))
 
 
 def test_what_the_cluster_cannot_give_is_refused(cluster: Any, tmp_path: Path) -> None:
