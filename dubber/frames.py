@@ -45,6 +45,7 @@ def dubbed_frames(
     config: DubConfig | None = None,
     runtime: Runtime | None = None,
     progress: Progress | None = None,
+    curves: Path | str | None = None,
     size: tuple[int, int] | None = None,
 ) -> Generator[DubbedFrame]:
     """Dub, and hand out the frames instead of writing a video.
@@ -60,6 +61,7 @@ def dubbed_frames(
         config: Parameters of the stages; those of `remux` mean nothing here.
         runtime: Device, cache and weights; see `make_runtime`.
         progress: Is told how far the run is.
+        curves: What mouths and footage shall do, edited by the user (docs/curves.md).
         size: (height, width) that frames are scaled to; None: the video's.
 
     Returns:
@@ -80,7 +82,8 @@ def dubbed_frames(
     """
     script = said if isinstance(said, Script) else Path(said)
     runtime = runtime or make_runtime()
-    dub_plan = plan_dub(config or DubConfig(), Path(video), script, runtime=runtime)
+    edited = None if curves is None else Path(curves)
+    dub_plan = plan_dub(config or DubConfig(), Path(video), script, runtime=runtime, curves=edited)
     run = Run(dub_plan.plan, runtime, progress or SilentProgress())
     # Nothing heavy is loaded before there is a plan.
     from dubber.media.flow import prefetch
