@@ -191,8 +191,6 @@ def ending(event: e.Event) -> str | None:
             return f"lost {event.job}: its worker was {event.reason}; attempt {event.attempt} begins"
         case e.Warned():
             return f"warning {event.job}: {event.message}" if event.job else f"warning: {event.message}"
-        case e.Logged():
-            return f"log {event.job}: {event.message}"
         case _:
             return None
 

@@ -87,6 +87,7 @@ def test_endings_name_the_job_and_the_reason() -> None:
     assert ending(e.JobSkipped("a", "failed", "It failed before: x")) == "failed a: It failed before: x"
     assert ending(e.Warned("", "No pair.")) == "warning: No pair."
     assert ending(e.StageStarted("a", "people", None)) is None
+    assert ending(e.Logged("a", 20, "said by the log itself")) is None
 
 
 def test_durations_read_as_clocks() -> None:
