@@ -24,6 +24,13 @@ _STORE_BYTES = 100_000_000
 """Ray's own memory for objects; here only tasks and events pass through it. Ray takes no less than 75 MB."""
 
 
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray prints on stdout what its nodes say; that is for --json alone
+}
+"""Variables that Ray reads when it is imported."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """Which machines, and how much of them.
@@ -55,7 +62,8 @@ def connected(cluster: Cluster) -> Iterator[Any]:
         DeviceError: It has no node that could do a task.
         ToolMissingError: Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the user's machines
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from dubber.batch.ray_executor import Cluster, RayExecutor
 from dubber.batch.work import Phase, Resources, Task, TaskEnd
 from dubber.config import DubConfig
 from dubber.dubbing import dub, make_runtime
+from dubber.engine.store import Store
 from dubber.errors import ConfigError, DeviceError, MediaError, WorkerLostError
-from dubber.jobs import Job
+from dubber.jobs import Job, plan_job
 from dubber.script import whole
 from tests.synth import EXAMPLES
 
@@ -37,15 +38,22 @@ pytestmark = [
 
 COPY = DubConfig().with_overrides({"render.renderer": "copy"})
 WAIT_S = 60.0
+MARK = "DUBBER_TEST_CLUSTER"
+
+
+@pytest.fixture(autouse=True)
+def _mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes that a test starts carry its mark."""
+    monkeypatch.setenv(MARK, str(tmp_path))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def cluster(tmp_path: Path) -> Iterator[Any]:
     """A head that does no work, and two nodes for one task each, with a cache of its own each."""
     import ray
     from ray.cluster_utils import Cluster as RayCluster
 
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"object_store_memory": 80_000_000, "include_dashboard": False}
     made = RayCluster(initialize_head=True, head_node_args={**small, "num_cpus": 0})
     for number in range(2):
@@ -84,14 +92,13 @@ def pictures(path: Path) -> str:
 
 
 def workers() -> list[int]:
-    """Processes of tasks, of any cluster on this machine."""
-    found = []
+    """Processes of tasks that this test started."""
+    mark, found = f"{MARK}={os.environ[MARK]}".encode(), []
     for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and (folder / "cmdline").read_bytes().startswith(b"ray::dubber"):
+        with suppress(OSError):
+            is_task = folder.name.isdigit() and (folder / "cmdline").read_bytes().startswith(b"ray::dubber")
+            if is_task and mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
-        except OSError:
-            continue
     return found
 
 
@@ -218,17 +225,48 @@ def test_a_runtime_of_its_own_ends_with_the_batch(tmp_path: Path) -> None:
     assert not workers()
 
 
-def test_an_interrupt_ends_all_with_130(tmp_path: Path) -> None:
+def test_a_worker_that_stands_still_fails_its_job_by_name(tmp_path: Path) -> None:
+    """It waits for a lock that nobody gives back, as for a disk that does not answer."""
+    resources = Resources(cache_dir=tmp_path / "cache", device="cpu", stall_limit_s=3.0)
+    (task,) = tasks_of(tmp_path / "out", 1)
+    demux = plan_job(task.job, resources.runtime()).clip
+    with Store(tmp_path / "cache").lock(demux.key):
+        (end,) = RayExecutor(resources, Cluster(num_jobs=1)).execute([task], lambda event: None)
+    assert isinstance(end.error, MediaError)
+    assert "Nothing has happened for 3 seconds" in end.error.message
+    assert end.task.attempt == 1
+    assert not workers()
+
+
+def command(tmp_path: Path, num_clips: int) -> subprocess.Popen[str]:
+    """`dubber batch --engine ray --json`, just started."""
     clips = tmp_path / "clips"
     clips.mkdir()
-    for number in range(3):
+    for number in range(num_clips):
         shutil.copy(EXAMPLES / "speaker.mp4", clips / f"{number}.mp4")
         shutil.copy(EXAMPLES / "line.wav", clips / f"{number}.wav")
-    command = ["batch", clips, "-o", tmp_path / "out", "--cache", tmp_path / "cache", "--renderer", "copy"]
-    command += ["--engine", "ray", "--shared", tmp_path / "shared", "--jobs", "2", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dubber", *map(str, command)], stdout=subprocess.PIPE, text=True
-    )
+    options = ["-o", tmp_path / "out", "--cache", tmp_path / "cache", "--renderer", "copy", "--json"]
+    options += ["--engine", "ray", "--shared", tmp_path / "shared", "--jobs", "2"]
+    arguments = [sys.executable, "-m", "dubber", "batch", clips, *options]
+    return subprocess.Popen(list(map(str, arguments)), stdout=subprocess.PIPE, text=True)
+
+
+def test_nothing_but_events_is_on_stdout_whoever_dies(tmp_path: Path) -> None:
+    process, kinds = command(tmp_path, 1), []
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "job_started" and event["attempt"] == 1 and event["phase"] == "paint":
+            os.kill(int(event["worker"].rpartition("-")[2]), signal.SIGKILL)
+        kinds.append(event["event"])
+    assert process.wait(WAIT_S) == 0
+    assert kinds.count("job_retried") == 1
+    assert kinds[-1] == "batch_finished"
+    assert not workers()
+
+
+def test_an_interrupt_ends_all_with_130(tmp_path: Path) -> None:
+    process = command(tmp_path, 3)
     assert process.stdout is not None
     for line in process.stdout:
         if json.loads(line)["event"] == "stage_started":
