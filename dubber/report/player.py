@@ -17,6 +17,9 @@ _SAME_S = 1e-4
 
 _SPEEDS = {"0.1": "1/10", "0.25": "1/4", "0.5": "1/2", "1": "1", "2": "2"}
 _WINDOWS = {"": "all", "60": "1 min", "20": "20 s", "5": "5 s"}
+_LONG_S = 180.0
+"""Curves of longer films are a thicket where all of them is shown: charts begin with a minute."""
+
 _KEYS = (
     ("Space", "play, pause"),
     ("← →", "a second"),
@@ -153,7 +156,7 @@ def _tools(film: Film) -> Markup:
         _choice("view", "View", views, "whole"),
         _choice("sound", "Sound", sounds, "dub"),
         _choice("speed", "Speed", _SPEEDS, "1"),
-        _choice("zoom", "Charts", _WINDOWS, ""),
+        _choice("zoom", "Charts", _WINDOWS, "" if film.end_s < _LONG_S else "60"),
         _button("loop-from", "Loop from here"),
         _button("loop-to", "Loop to here"),
         tag("button", "No loop", id="loop-off", type="button", disabled=True),
