@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import Timeout
+
 from dubber.engine.device import library_threads
 from dubber.engine.disk import disk_faults
 from dubber.engine.plan import Node, Plan, Ref
@@ -23,6 +25,9 @@ from dubber.errors import MediaError, StageError
 
 Out = TypeVar("Out")
 logger = logging.getLogger(__name__)
+
+_LOCK_LOOK_S = 0.2
+"""Seconds between two looks at a lock that another run holds."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ class Run:
         inputs = [self._get(i, streams) for i in node.inputs]
         if node.stage is None or not node.stage.is_stored or node.stage.is_streamed:
             return self._promise(index, node, inputs, streams)
-        with disk_faults(self.store.root, node.name), self.store.lock(node.key):
+        with disk_faults(self.store.root, node.name), self._locked(node):
             made_meanwhile = self._load(index) if index not in self.forced else None
             if made_meanwhile is not None:
                 return made_meanwhile
@@ -227,7 +232,7 @@ class Run:
         is_replaced = index in self.forced and self.store.has(node.key)
         is_wanted = node.stage.is_costly or index == streams.target or self.runtime.keeps_all or is_replaced
         if node.stage.is_streamed and is_wanted:
-            streams.opened.enter_context(self.store.lock(node.key))
+            streams.opened.enter_context(self._locked(node))
             made_meanwhile = self._load(index) if index not in self.forced else None
             if made_meanwhile is not None:
                 return made_meanwhile
@@ -235,6 +240,24 @@ class Run:
             context.keep = partial(self._keep, index)
         streams.made[index] = context
         return self._run_stage(node, context, inputs)
+
+    @contextmanager
+    def _locked(self, node: Node) -> Iterator[None]:
+        """Hold a node's lock. Waiting for another run that makes the same is no standing still."""
+        lock = self.store.lock(node.key)
+        is_told = False
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=_LOCK_LOOK_S)
+            except Timeout:
+                self._pulse.beat(node.name)
+                if not is_told:
+                    logger.info("Another run is at the stage '%s' of the same; waiting for it.", node.name)
+                is_told = True
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _keep(self, index: int, artefact: Any) -> None:
         """Store what has flowed by; called from the stream's thread."""

@@ -40,18 +40,22 @@ class Pulse:
         self.stage = ""
         self._progress = progress
 
+    def beat(self, stage: str) -> None:
+        """Count that a stage is well, although it has nothing to tell."""
+        self.beats, self.stage = self.beats + 1, stage
+
     def plan(self, stages: list[str]) -> None:
         """See `Progress`."""
         self._progress.plan(stages)
 
     def start(self, stage: str, total: int | None) -> None:
         """See `Progress`."""
-        self.beats, self.stage = self.beats + 1, stage
+        self.beat(stage)
         self._progress.start(stage, total)
 
     def advance(self, stage: str, count: int = 1) -> None:
         """See `Progress`."""
-        self.beats, self.stage = self.beats + 1, stage
+        self.beat(stage)
         self._progress.advance(stage, count)
 
     def finish(self, stage: str, seconds: float, *, is_hit: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from dubber.cli.stalled import LIMIT_VARIABLE, stall_limit_s
 from dubber.engine.execute import Run
 from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime, StageContext
+from dubber.engine.store import Store
 from dubber.engine.watchdog import STALL_LIMIT_S, Pulse, children, watched
 from dubber.errors import ConfigError, MediaError
 from tests.engine.test_engine import Double, make_plan
@@ -90,6 +93,31 @@ def test_a_child_s_work_is_life() -> None:
 
 def test_zero_turns_it_off() -> None:
     assert watch(lambda pulse: time.sleep(LIMIT_S), limit_s=0) == []
+
+
+def test_waiting_for_another_run_is_life(
+    runtime: Runtime, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "source").write_bytes(b"\x01")
+    told: list[MediaError] = []
+    waiting = replace(runtime, stall_limit_s=2 * LIMIT_S, on_stall=told.append)
+    plan, ref = make_plan(waiting, tmp_path / "source")
+    other = Store(runtime.cache_dir).lock(ref.key)
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with other:
+            is_held.set()
+            time.sleep(4 * LIMIT_S)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait()
+    with caplog.at_level("INFO", "dubber"):
+        assert Run(plan, waiting).get(ref).values_T.tolist() == [2]
+    thread.join()
+    assert told == []
+    assert caplog.text.count("Another run") == 1
 
 
 def test_without_somebody_to_tell_it_is_logged(
