@@ -42,7 +42,7 @@ class ConfigError(DubberError):
 class OutputFolderError(ConfigError):
     """The output cannot be written where the user asked."""
 
-    default_advice = "Choose a folder you may write to with `-o`."
+    default_advice = "Choose a folder you may write to."
 
 
 class SharedStoreError(ConfigError):
@@ -107,7 +107,7 @@ class OutputExistsError(DubberError):
     """The output file is there already."""
 
     exit_code = 9
-    default_advice = "Pass `--overwrite` to replace it, or choose another name with `-o`."
+    default_advice = "Pass `--overwrite` to replace it, or choose another name."
 
 
 class BatchFailedError(DubberError):

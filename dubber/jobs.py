@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,8 @@ from dubber.config import DubConfig
 from dubber.dubbing import dub
 from dubber.engine.execute import StageReport
 from dubber.engine.progress import Progress, SilentProgress
-from dubber.engine.stage import Runtime
-from dubber.errors import ConfigError
+from dubber.engine.stage import Runtime, stage_faults
+from dubber.errors import ConfigError, DubberError, OutputFolderError
 from dubber.outcome import DubResult
 from dubber.output import check_encoding, check_output, container_of
 from dubber.pipeline import DubPlan, plan_dub
@@ -121,6 +125,7 @@ def do_job(
     from_stage: str | None = None,
     until_stage: str | None = None,
     earlier: tuple[StageReport, ...] = (),
+    spent_s: float = 0.0,
 ) -> DubResult:
     """Make the dub, then what goes with it.
 
@@ -132,9 +137,11 @@ def do_job(
         from_stage: Make this stage and all after it again.
         until_stage: Stop after this stage: no output is written, and of the extras only the intermediates.
         earlier: What stages did where the job was begun, if it was: they are in the cache now.
+        spent_s: Seconds that this took; they count as the job's.
 
     Raises:
-        DubberError: With what is wrong, where, and what to do.
+        DubberError: With what is wrong, where, and what to do; where only what goes with the dub could not be
+            made, it says that the dub is there.
     """
     progress = progress or SilentProgress()
     _check_extras(job, is_overwrite=is_overwrite, is_whole=until_stage is None)
@@ -152,7 +159,7 @@ def do_job(
         from_stage=from_stage,
         until_stage=until_stage,
     )
-    result = replace(result, stages=_merged(earlier, result.stages))
+    result = replace(result, stages=_merged(earlier, result.stages), seconds=result.seconds + spent_s)
     if job.extras.named:
         _write_extras(job, plan_job(job, runtime), runtime, result, progress, is_overwrite=is_overwrite)
     return result
@@ -173,17 +180,43 @@ def _write_extras(
 
     extras = job.extras
     if extras.keep_stages is not None:
-        intermediates.export(plan, runtime, extras.keep_stages)
+        with _beside(result.output, "intermediates"):
+            intermediates.export(plan, runtime, extras.keep_stages)
     if result.output is None:
         return
     how: Any = {"progress": progress, "is_overwrite": is_overwrite}
     if extras.side_by_side is not None:
-        intermediates.write_side_by_side(plan, runtime, extras.side_by_side, **how)
+        with _beside(result.output, "side by side"):
+            intermediates.write_side_by_side(plan, runtime, extras.side_by_side, **how)
     if extras.overlay is not None:
-        intermediates.write_overlay(plan, runtime, extras.overlay, **how)
+        with _beside(result.output, "overlay"):
+            intermediates.write_overlay(plan, runtime, extras.overlay, **how)
     if extras.report is not None:
-        facts = report.ReportFacts(job.name)
-        report.write_report(plan, runtime, result, extras.report, facts=facts, **how)
+        with _beside(result.output, "report"):
+            told = replace(result, warnings=(*_warned_first(job, runtime), *result.warnings))
+            report.write_report(plan, runtime, told, extras.report, facts=report.ReportFacts(job.name), **how)
+
+
+@contextmanager
+def _beside(output: Path | None, name: str) -> Iterator[None]:
+    """Name what goes with a dub in what fails inside the block, and say where the finished dub is."""
+    try:
+        with stage_faults(name):
+            yield
+    except DubberError as error:
+        if output is not None:
+            error.advice = f"The dub itself is finished: {output}. {error.advice}".rstrip()
+        raise
+
+
+def _warned_first(job: Job, runtime: Runtime) -> tuple[str, ...]:
+    """The warnings of `look_first`."""
+    found = quick(Request(job.video, job.said, job.output, job.config, runtime, is_overwrite=True))
+    return tuple(
+        f"{finding.message} {finding.advice}".strip()
+        for finding in found.findings
+        if finding.level == "warning"
+    )
 
 
 def _check_extras(job: Job, *, is_overwrite: bool, is_whole: bool) -> None:
@@ -191,16 +224,19 @@ def _check_extras(job: Job, *, is_overwrite: bool, is_whole: bool) -> None:
 
     Raises:
         ConfigError: Two of them have one name, or they need a whole run.
+        OutputFolderError: One has no folder to lie in, or the intermediates cannot have theirs.
         DubberError: One cannot be written.
     """
+    if job.extras.keep_stages is not None:
+        _check_folder(job.extras.keep_stages)
     wanted = [path for name, path in job.extras.named.items() if name != "Intermediates"]
     if wanted and not is_whole:
         raise ConfigError(
             "A report, an overlay and a comparison need a finished dub; `--until` stops before it."
         )
-    names = [path.absolute() for path in (job.output, *wanted)]
-    for path in wanted:
-        if names.count(path.absolute()) > 1:
+    names = [os.path.realpath(path) for path in (job.output, *wanted)]
+    for path, name in zip(wanted, names[1:], strict=True):
+        if names.count(name) > 1:
             raise ConfigError("Two of the results cannot both have this name.", where=str(path))
     if job.extras.report is not None:
         from dubber.report import check_report
@@ -209,3 +245,21 @@ def _check_extras(job: Job, *, is_overwrite: bool, is_whole: bool) -> None:
     for path in job.extras.videos:
         check_output(path, inputs=job.inputs, is_overwrite=is_overwrite)
         check_encoding(job.config.with_overrides({"remux.container": container_of(path)}))
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the intermediates' folder.
+
+    Raises:
+        OutputFolderError: It cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OutputFolderError(
+            f"The intermediates cannot be written ({error.strerror}).",
+            where=str(folder),
+            advice="Choose another folder with `--keep-stages`.",
+        ) from error

@@ -19,6 +19,10 @@ _KEPT_CONTAINERS = ("mp4", "mov", "m4v", "mkv")
 """Containers that take the default encoder: outputs keep the video's, others become mp4."""
 
 
+ASSERTION = "dubber.edits"
+"""Name of the part of a signed manifest that dubber alone writes."""
+
+
 def default_output(video: Path) -> Path:
     """Where the result goes when the user does not say: beside the video."""
     suffix = video.suffix.lower() if video.suffix.lower().lstrip(".") in _KEPT_CONTAINERS else ".mp4"
@@ -46,16 +50,27 @@ def check_output(output: Path, *, inputs: tuple[Path, ...], is_overwrite: bool) 
 
     Raises:
         ConfigError: The output is one of the inputs, or its suffix is not known.
-        OutputExistsError: It exists and may not be replaced.
+        OutputExistsError: It exists and may not be replaced, or a stranger's file is in its sidecar's place.
         OutputFolderError: Its folder cannot be written.
     """
     container_of(output)
     if any(path.exists() and output.exists() and path.samefile(output) for path in inputs):
         raise ConfigError("The output is one of the inputs; dubber never changes those.", where=str(output))
+    check_place(output, is_overwrite=is_overwrite)
+
+
+def check_place(output: Path, *, is_overwrite: bool) -> None:
+    """Find out before the work whether a file can have this name; its folder is made.
+
+    Raises:
+        OutputExistsError: It exists and may not be replaced.
+        OutputFolderError: Its folder cannot be written.
+    """
     if output.is_dir():
         raise OutputFolderError("The output's name is that of a folder.", where=str(output))
     if output.exists() and not is_overwrite:
         raise OutputExistsError("The output is there already.", where=str(output))
+    check_sidecar(output)
     probe = part_of(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +104,34 @@ def check_encoding(config: DubConfig) -> None:
 def sidecar_of(output: Path) -> Path:
     """Where what a file's container cannot hold lies beside it: its signed manifest."""
     return output.with_name(f"{output.name}.c2pa")
+
+
+def check_sidecar(output: Path) -> None:
+    """Find out whether a manifest may be put beside an output: those of earlier outputs are replaced.
+
+    Raises:
+        OutputExistsError: A file is there that dubber did not write.
+    """
+    sidecar = sidecar_of(output)
+    if sidecar.exists() and not _is_ours(sidecar):
+        raise OutputExistsError(
+            "A file that dubber did not write has the name of the output's signature.",
+            where=str(sidecar),
+            advice="Move it away, or choose another name for the output.",
+        )
+
+
+def drop_sidecar(output: Path) -> None:
+    """Remove the manifest of an earlier output of that name; a file that dubber did not write stays."""
+    if _is_ours(sidecar_of(output)):
+        sidecar_of(output).unlink(missing_ok=True)
+
+
+def _is_ours(sidecar: Path) -> bool:
+    try:
+        return sidecar.is_file() and ASSERTION.encode() in sidecar.read_bytes()
+    except OSError:
+        return False
 
 
 class Copy(Protocol):
@@ -148,6 +191,7 @@ def publish(finished: Path, output: Path, *, is_overwrite: bool, copy: Copy | No
         if output.exists() and not is_overwrite:
             raise OutputExistsError("The output appeared while dubber was working.", where=str(output))
         if side.exists():  # first: there is never an output that lacks it
+            check_sidecar(output)
             side.replace(sidecar)
         part.replace(output)
     except OSError as error:

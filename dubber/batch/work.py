@@ -268,7 +268,7 @@ def _do_phase(
             raise error
     how: Any = {"runtime": runtime, "progress": progress, "is_overwrite": task.is_overwrite}
     if task.phase is Phase.paint:
-        result = do_job(job, earlier=task.reports, **how)
+        result = do_job(job, earlier=task.reports, spent_s=task.spent_s, **how)
         for warning in result.warnings:
             tell(Warned(job.name, warning))
         return result

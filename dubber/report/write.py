@@ -13,9 +13,9 @@ from dubber.engine.execute import Run
 from dubber.engine.key import file_sha256
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
-from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
+from dubber.errors import ConfigError, OutputFolderError
 from dubber.outcome import DubResult
-from dubber.output import publish
+from dubber.output import check_place, publish
 from dubber.pipeline import DubPlan
 from dubber.report.facts import ReportFacts
 from dubber.report.summary import data_url
@@ -34,16 +34,11 @@ def check_report(path: Path, *, is_overwrite: bool) -> None:
     Raises:
         ConfigError: The name is not that of an HTML file.
         OutputExistsError: It exists and may not be replaced.
-        OutputFolderError: It has no folder to lie in.
+        OutputFolderError: Its folder cannot be written.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise ConfigError("A report is an HTML file.", where=str(path), advice="End its name with .html.")
-    if path.is_dir():
-        raise OutputFolderError("The report's name is that of a folder.", where=str(path))
-    if path.exists() and not is_overwrite:
-        raise OutputExistsError("The report is there already.", where=str(path))
-    if not path.absolute().parent.is_dir():
-        raise OutputFolderError("The report's folder does not exist.", where=str(path.parent))
+    check_place(path, is_overwrite=is_overwrite)
 
 
 def write_report(

@@ -64,7 +64,8 @@ def test_a_broken_file_ends_the_job_at_the_first_look(tmp_path: Path) -> None:
 def test_what_stages_did_in_earlier_phases_is_part_of_the_result(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def paint(job: Job, *, earlier: Any, **_: Any) -> DubResult:
+    def paint(job: Job, *, earlier: Any, spent_s: float, **_: Any) -> DubResult:
+        assert spent_s == 3.0  # a report tells of them
         job.output.parent.mkdir()
         job.output.write_bytes(b"dubbed")
         return DubResult(job.output, warnings=("Nobody speaks.",), stages=earlier)

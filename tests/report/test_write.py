@@ -116,8 +116,11 @@ def test_names_are_checked_before_the_work(tmp_path: Path) -> None:
     check_report(tmp_path / "page.HTML", is_overwrite=False)
     with pytest.raises(ConfigError, match="HTML"):
         check_report(tmp_path / "page.pdf", is_overwrite=True)
+    check_report(tmp_path / "absent" / "page.html", is_overwrite=False)
+    assert (tmp_path / "absent").is_dir()  # as the dub's own folder is made
+    (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputFolderError):
-        check_report(tmp_path / "absent" / "page.html", is_overwrite=True)
+        check_report(tmp_path / "file" / "page.html", is_overwrite=True)
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(OutputFolderError):
         check_report(tmp_path / "folder.html", is_overwrite=True)
