@@ -21,7 +21,7 @@ from dubber.outcome import DubResult, describe
 from dubber.output import check_encoding, check_output, container_of, default_output
 from dubber.pipeline import DubPlan, plan_dub
 from dubber.provenance import Provenance
-from dubber.provenance.publishing import check_labels, publish_labelled
+from dubber.provenance.publishing import publish_labelled, signer_of
 from dubber.script import Script, whole
 from dubber.stages.disk_need import disk_need
 from dubber.types import Timeline
@@ -125,10 +125,10 @@ def dub(
         inputs = (video, *script.files, *(() if curves is None else (curves,)))
         check_output(output, inputs=inputs, is_overwrite=is_overwrite)
     config = (config or DubConfig()).with_overrides({"remux.container": container_of(output)})
-    provenance = provenance or Provenance()
+    signer = None
     if until_stage is None:
         check_encoding(config)
-        check_labels(provenance, config)
+        signer = signer_of(provenance or Provenance(), config)
     dub_plan = plan_dub(config, video, script, runtime=runtime, curves=curves)
     plan = dub_plan.plan
     forced = plan.downstream_of(plan.index_of(from_stage)) if from_stage else set()
@@ -148,7 +148,7 @@ def dub(
         return DubResult(None, stages=tuple(run.reports), seconds=time.perf_counter() - started)
     check_speakers(run, dub_plan)
     dubbed = run.get(dub_plan.dubbed)
-    labels = publish_labelled(run, dub_plan, dubbed, output, provenance, is_overwrite=is_overwrite)
+    labels = publish_labelled(run, dub_plan, dubbed, output, signer, is_overwrite=is_overwrite)
     return describe(run, dub_plan, dubbed, output, labels, started)
 
 

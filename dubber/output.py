@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Protocol
 
@@ -129,8 +130,9 @@ def drop_sidecar(output: Path) -> None:
 
 def _is_ours(sidecar: Path) -> bool:
     try:
-        return sidecar.is_file() and ASSERTION.encode() in sidecar.read_bytes()
-    except OSError:
+        with sidecar.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            return data.find(ASSERTION.encode()) >= 0
+    except (OSError, ValueError):  # nothing, or an empty file
         return False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ class Credentials:
     """
 
     chain_pem: bytes
-    key_pem: bytes
+    key_pem: bytes = field(repr=False)
     algorithm: str
     is_own: bool = False
 
@@ -114,11 +114,14 @@ def read_credentials(certificate: Path, private_key: Path) -> Credentials:
 _PEM = "It is a text file: the signer's certificate first, then those above it."
 
 
-def own_credentials() -> Credentials | None:
+def own_credentials(*, is_anew: bool = False) -> Credentials | None:
     """What this computer made for itself, made now where there is nothing or it is out of date.
 
     It is kept in the folder `DUBBER_SIGNER`, or the user's data folder; where nothing can be kept, it is good
     for this once.
+
+    Args:
+        is_anew: Make it anew in any case: what is kept cannot sign.
 
     Returns:
         None where `DUBBER_SIGNER` is "none": then only the user's own certificates sign.
@@ -132,16 +135,18 @@ def own_credentials() -> Credentials | None:
         return None
     default = platformdirs.user_data_path("dubber", appauthor=False) / "signer"
     path = (Path(named).expanduser() if named else default) / "own.pem"
-    if (kept := _kept(path)) is not None:
+    if not is_anew and (kept := _kept(path)) is not None:
         return kept
     made = _made()
     part = part_of(path)
     try:
-        path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(made.key_pem + made.chain_pem)
-        path.hardlink_to(part)
+        if path.exists():
+            part.replace(path)
+        else:
+            path.hardlink_to(part)
     except FileExistsError:  # another process was faster
         return _kept(path) or made
     except OSError as error:

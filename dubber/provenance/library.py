@@ -38,15 +38,17 @@ def c2pa_library() -> Any:
     """The module `c2pa`.
 
     Raises:
-        ToolMissingError: It is not installed.
+        ToolMissingError: It is not installed, or not for this kind of computer.
     """
+    advice = "pip install 'dubber[c2pa]'"
     try:
         import c2pa
     except ImportError as error:
         raise ToolMissingError(
-            "Signatures need c2pa-python, which is not installed.",
-            advice="pip install 'dubber[c2pa]'",
+            "Signatures need c2pa-python, which is not installed.", advice=advice
         ) from error
+    except (OSError, RuntimeError) as error:  # its native part
+        raise ToolMissingError(f"c2pa-python cannot be loaded ({error}).", advice=advice) from error
     return c2pa
 
 

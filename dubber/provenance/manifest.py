@@ -11,11 +11,9 @@ from typing import Any
 
 from dubber.engine.execute import Run
 from dubber.media.edits import Edits, Range, edits_in
+from dubber.output import ASSERTION
 from dubber.pipeline import DubPlan
 from dubber.types import DubbedVideo, SourceFile
-
-ASSERTION = "dubber.edits"
-"""Label of the assertion that holds what C2PA has no words for."""
 
 SOURCE_ID = "source"
 _COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"

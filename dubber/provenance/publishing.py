@@ -8,13 +8,13 @@ from pathlib import Path
 
 from dubber.config import DubConfig
 from dubber.engine.execute import Run
-from dubber.errors import ConfigError
-from dubber.media.edits import edits_in
+from dubber.errors import ConfigError, StageError
 from dubber.outcome import Labels
-from dubber.output import container_of, publish, sidecar_of
+from dubber.output import container_of, drop_sidecar, publish
 from dubber.pipeline import DubPlan
 from dubber.provenance import Provenance
-from dubber.provenance.library import EMBEDDED, is_installed
+from dubber.provenance.credentials import Credentials
+from dubber.provenance.library import EMBEDDED
 from dubber.provenance.manifest import facts_of
 from dubber.provenance.signing import SignedCopy, credentials_for
 from dubber.stages.mark import check_letters
@@ -26,7 +26,7 @@ UNLABELLED = "The output says nowhere that it was edited."
 
 
 def check_labels(provenance: Provenance, config: DubConfig) -> None:
-    """Find out before the work whether its result can be labelled.
+    """Find out before the work whether its result can be labelled as the user wants it.
 
     Args:
         provenance: Who signs.
@@ -50,12 +50,27 @@ def check_labels(provenance: Provenance, config: DubConfig) -> None:
     credentials_for(provenance)
 
 
+def signer_of(provenance: Provenance, config: DubConfig) -> Credentials | None:
+    """Who will sign a dub; None where nobody does, which is logged where the user did not ask for it.
+
+    Args:
+        provenance: Who signs.
+        config: Says what is labelled.
+
+    Raises:
+        ConfigError: See `check_labels`.
+        ToolMissingError: What signs is not installed.
+    """
+    check_labels(provenance, config)
+    return credentials_for(provenance) if config.remux.is_labelled else None
+
+
 def publish_labelled(
     run: Run,
     dub_plan: DubPlan,
     dubbed: DubbedVideo,
     output: Path,
-    provenance: Provenance,
+    signer: Credentials | None,
     *,
     is_overwrite: bool,
 ) -> Labels:
@@ -66,7 +81,7 @@ def publish_labelled(
         dub_plan: Its plan.
         dubbed: The finished file.
         output: The user's name for it.
-        provenance: Who signs.
+        signer: Who signs; None for nobody. What this computer made for itself may fail: then nobody does.
         is_overwrite: Replace an existing file.
 
     Returns:
@@ -75,26 +90,26 @@ def publish_labelled(
     Raises:
         OutputExistsError: A file of that name appeared meanwhile.
         OutputFolderError: The folder cannot be written, or the disk is full.
-        DubberError: It cannot be signed.
+        StageError: It cannot be signed.
     """
-    mark = dub_plan.config.mark.text if dub_plan.config.mark.is_on else ""
-    if not dubbed.label:
+    config = dub_plan.config
+    mark = config.mark.text if config.mark.is_on else ""
+    labels = Labels(is_in_metadata=bool(dubbed.label), mark=mark, consent=config.remux.consent)
+    if not labels.is_in_metadata:
         logger.warning(UNLABELLED)
-        publish(dubbed.file.path, output, is_overwrite=is_overwrite)
-        sidecar_of(output).unlink(missing_ok=True)  # an earlier output's
-        return Labels(mark=mark)
-    (edits,) = edits_in(dubbed.label)
-    said = Labels(is_in_metadata=True, mark=mark, consent=edits.consent)
-    credentials = credentials_for(provenance)
-    if credentials is None:
-        how = "DUBBER_SIGNER is none" if is_installed() else "`pip install 'dubber[c2pa]'` adds what signs"
-        logger.info("The output's label is not signed: %s.", how)
-        publish(dubbed.file.path, output, is_overwrite=is_overwrite)
-        sidecar_of(output).unlink(missing_ok=True)
-        return said
-    copy = SignedCopy(facts_of(run, dub_plan, dubbed), credentials)
-    publish(dubbed.file.path, output, is_overwrite=is_overwrite, copy=copy)
-    is_embedded = container_of(output) in EMBEDDED
-    if is_embedded:
-        sidecar_of(output).unlink(missing_ok=True)
-    return replace(said, manifest="embedded" if is_embedded else "sidecar", signer=credentials.name)
+    elif signer is not None:
+        copy = SignedCopy(facts_of(run, dub_plan, dubbed), signer)
+        try:
+            publish(dubbed.file.path, output, is_overwrite=is_overwrite, copy=copy)
+        except StageError as error:
+            if not signer.is_own:
+                raise
+            logger.warning("%s; its label stands in its metadata alone.", error.message)
+        else:
+            is_embedded = container_of(output) in EMBEDDED
+            if is_embedded:
+                drop_sidecar(output)
+            return replace(labels, manifest="embedded" if is_embedded else "sidecar", signer=signer.name)
+    publish(dubbed.file.path, output, is_overwrite=is_overwrite)
+    drop_sidecar(output)
+    return labels

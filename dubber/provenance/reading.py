@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dubber.output import sidecar_of
+from dubber.output import ASSERTION, sidecar_of
 from dubber.provenance.library import MIME_TYPES, c2pa_library, offline_context
-from dubber.provenance.manifest import ASSERTION
 
 _OF_SIGNER = "signingCredential."
 """Failures of that name concern who signed, not what."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dubber.engine.key import file_sha256
-from dubber.errors import ConfigError, StageError
+from dubber.errors import ConfigError, StageError, ToolMissingError
 from dubber.output import container_of
 from dubber.provenance import Provenance
 from dubber.provenance.credentials import Credentials, own_credentials, read_credentials
@@ -17,11 +18,13 @@ from dubber.provenance.library import EMBEDDED, MIME_TYPES, c2pa_library, is_ins
 from dubber.provenance.manifest import SOURCE_ID, Facts, assertion, definition
 from dubber.provenance.reading import read_manifest
 
+logger = logging.getLogger(__name__)
+
 _ANY_TYPE = "application/octet-stream"
 
 
 def credentials_for(provenance: Provenance) -> Credentials | None:
-    """Who signs; None where nothing can be signed here and nobody asked for it.
+    """Who signs; None where nothing can be signed here and nobody asked for it, which is logged.
 
     Raises:
         ConfigError: The certificate and its key are not both there, or cannot sign.
@@ -29,15 +32,41 @@ def credentials_for(provenance: Provenance) -> Credentials | None:
     """
     certificate, private_key = provenance.certificate, provenance.private_key
     if certificate is None and private_key is None:
-        return own_credentials() if is_installed() else None
+        return _own_that_signs()
     if certificate is None or private_key is None:
         raise ConfigError(
             "A certificate and its private key go together.", where="--certificate, --private-key"
         )
     c2pa_library()
     credentials = read_credentials(certificate, private_key)
-    _try_out(credentials, certificate)
+    if reason := _refusal(credentials):
+        raise ConfigError(
+            f"The certificate cannot sign: {reason}",
+            where=str(certificate),
+            advice="C2PA wants digital signature as its key usage, an extended key usage for signing claims, "
+            "documents or email, and an authority above it: docs/trust.md.",
+        )
     return credentials
+
+
+def _own_that_signs() -> Credentials | None:
+    """What this computer made for itself, made anew where it is refused."""
+    if not is_installed():
+        logger.info("The output's label is not signed: `pip install 'dubber[c2pa]'` adds what signs.")
+        return None
+    try:
+        for is_anew in (False, True):
+            credentials = own_credentials(is_anew=is_anew)
+            if credentials is None:
+                logger.info("The output's label is not signed: DUBBER_SIGNER is none.")
+                return None
+            reason = _refusal(credentials)
+            if not reason:
+                return credentials
+    except ToolMissingError as error:
+        reason = error.message
+    logger.warning("The output's label will stand in its metadata alone, unsigned: %s", reason)
+    return None
 
 
 @dataclass(frozen=True)
@@ -127,12 +156,8 @@ def _add_source(builder: Any, path: Path) -> None:
         builder.add_ingredient({**ingredient, "format": kind}, _ANY_TYPE, BytesIO(b"\0"))
 
 
-def _try_out(credentials: Credentials, certificate: Path) -> None:
-    """Sign nothing, to find out before the work what a certificate lacks.
-
-    Raises:
-        ConfigError: It lacks something.
-    """
+def _refusal(credentials: Credentials) -> str:
+    """What a certificate lacks, found out by signing nothing; "" if it can sign."""
     c2pa = c2pa_library()
     action = {"action": "c2pa.created", "digitalSourceType": "http://c2pa.org/digitalsourcetype/empty"}
     said = {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
@@ -146,9 +171,5 @@ def _try_out(credentials: Credentials, certificate: Path) -> None:
             builder.set_no_embed()
             builder.sign(signer, MIME_TYPES["mkv"], nothing, BytesIO())
     except c2pa.C2paError as error:
-        raise ConfigError(
-            f"The certificate cannot sign: {error}",
-            where=str(certificate),
-            advice="C2PA wants digital signature as its key usage, an extended key usage for signing claims, "
-            "documents or email, and an authority above it: docs/trust.md.",
-        ) from error
+        return str(error) or "it is refused"
+    return ""

@@ -42,6 +42,37 @@ def test_an_old_or_damaged_certificate_is_made_anew(signer: Path, monkeypatch: p
     assert first and second and third and len({first.key_pem, second.key_pem, third.key_pem}) == 3
 
 
+@pytest.mark.parametrize("damage", ["another key", "no key", "no purpose"])
+def test_an_own_certificate_that_is_refused_is_made_anew(signer: Path, damage: str) -> None:
+    first = own_credentials()
+    assert first is not None
+    kept = signer / "own.pem"
+    if damage == "no purpose":
+        chain, key, _ = write_certificate(signer / "c", is_for_signing=False)
+        kept.write_bytes(key.read_bytes() + chain.read_bytes())
+    else:
+        other = credentials._made().key_pem if damage == "another key" else b"nothing\n"
+        kept.write_bytes(other + first.chain_pem)
+    found = credentials_for(Provenance())
+    assert found is not None and found.is_own and found.key_pem != first.key_pem
+    assert credentials_for(Provenance()) == found
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("signer")
+def test_where_no_own_certificate_signs_nobody_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(credentials, "_PURPOSES", ("1.3.6.1.5.5.7.3.1",))  # a web server's
+    assert credentials_for(Provenance()) is None
+    assert "in its metadata alone" in caplog.text
+
+
+def test_a_key_is_not_shown(tmp_path: Path) -> None:
+    chain, key, _ = write_certificate(tmp_path / "c")
+    assert "PRIVATE" not in repr(read_credentials(chain, key))
+
+
 def test_where_nothing_can_be_kept_there_still_is_a_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,8 +12,8 @@ pytest.importorskip("c2pa")
 
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.key import file_sha256
-from dubber.errors import ConfigError, OutputExistsError, ToolMissingError
-from dubber.provenance import Provenance, library
+from dubber.errors import ConfigError, OutputExistsError, StageError, ToolMissingError
+from dubber.provenance import Provenance, library, signing
 from dubber.provenance.verification import Verdict, verify
 from dubber.script import in_range
 from tests.cli.command import dubber
@@ -93,6 +93,37 @@ def test_labels_are_left_out_when_that_is_said(folder: Path, tmp_path: Path) -> 
     assert b"dubber" not in output.read_bytes()
 
 
+def test_a_dub_is_not_lost_where_its_own_certificate_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise StageError("The output could not be signed: no")
+
+    monkeypatch.setattr(signing.SignedCopy, "write", fail)
+    runtime = make_runtime(cache_dir=folder / "cache", device="cpu")
+    inputs = folder / "talk.mp4", folder / "line.wav"
+    result = dub(*inputs, tmp_path / "dub.mp4", config=PLAIN, runtime=runtime)
+    assert result.labels.is_in_metadata and not result.labels.manifest and not result.labels.signer
+    assert "in its metadata alone" in caplog.text
+    assert verify(tmp_path / "dub.mp4").verdict is Verdict.unsigned
+    chain, key, _ = write_certificate(tmp_path / "c")
+    asked = Provenance(chain, key)
+    with pytest.raises(StageError):
+        dub(*inputs, tmp_path / "other.mp4", config=PLAIN, runtime=runtime, provenance=asked)
+    assert not (tmp_path / "other.mp4").exists()
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_a_stranger_s_file_beside_the_output_stays(folder: Path, tmp_path: Path, container: str) -> None:
+    beside = tmp_path / f"dub.{container}.c2pa"
+    beside.write_text("mine")
+    runtime = make_runtime(cache_dir=folder / "cache", device="cpu")
+    inputs = folder / "talk.mp4", folder / "line.wav", tmp_path / f"dub.{container}"
+    with pytest.raises(OutputExistsError, match="dubber did not write"):
+        dub(*inputs, config=PLAIN, runtime=runtime, is_overwrite=True)
+    assert beside.read_text() == "mine"
+
+
 def test_what_cannot_be_labelled_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
     chain, key, _ = write_certificate(tmp_path / "c")
     for asked, reason in (
@@ -109,7 +140,7 @@ def test_without_the_library_there_still_is_a_label(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
-    for module in ("publishing", "signing", "verification"):
+    for module in ("signing", "verification"):
         monkeypatch.setattr(f"dubber.provenance.{module}.is_installed", lambda: False)
     caplog.set_level(logging.INFO, "dubber")
     output, runtime = tmp_path / "dub.mp4", make_runtime(cache_dir=folder / "cache", device="cpu")
