@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dubber.config_file import COMMANDS, ConfigFile, did_you_mean, read_config_file, unknown_table
 from dubber.errors import ConfigError
-from dubber.presets import preset_values
+from dubber.presets import preset_named
 from dubber.stages.adapt import AdaptParams
 from dubber.stages.blend import BlendParams
 from dubber.stages.deflicker import DeflickerParams
@@ -118,10 +118,12 @@ class Layer:
     Attributes:
         source: In the user's words, such as "preset fast" or the name of a file.
         values: By dotted key.
+        needs: By dotted key of a value, another setting and what it must be; otherwise the value is left out.
     """
 
     source: str
     values: Mapping[str, Any]
+    needs: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
 
 
 def stacked(layers: Iterable[Layer]) -> DubConfig:
@@ -131,9 +133,26 @@ def stacked(layers: Iterable[Layer]) -> DubConfig:
         ConfigError: One has an unknown key, or a value that the key does not take.
     """
     config = DubConfig()
-    for layer in layers:
+    for layer in kept(layers):
         config = config.with_overrides(layer.values, where=layer.source) if layer.values else config
     return config
+
+
+def kept(layers: Iterable[Layer]) -> list[Layer]:
+    """Layers without the values that need other settings than there are."""
+    layers = list(layers)
+    default = DubConfig().model_dump(mode="json")
+    said = {f"{stage}.{name}": value for stage, table in default.items() for name, value in table.items()}
+    for layer in layers:
+        said |= layer.values
+
+    def is_met(key: str, needs: Mapping[str, tuple[str, Any]]) -> bool:
+        return key not in needs or said.get(needs[key][0]) == needs[key][1]
+
+    return [
+        replace(layer, values={key: each for key, each in layer.values.items() if is_met(key, layer.needs)})
+        for layer in layers
+    ]
 
 
 def layers_of(file: ConfigFile, preset: str | None = None) -> list[Layer]:
@@ -162,7 +181,10 @@ def preset_layers(name: str | None) -> list[Layer]:
     Raises:
         ConfigError: No such preset.
     """
-    return [Layer(f"preset {name}", preset_values(name))] if name is not None else []
+    if name is None:
+        return []
+    preset = preset_named(name)
+    return [Layer(f"preset {name}", preset.values, preset.needs)]
 
 
 def setting_keys() -> list[str]:

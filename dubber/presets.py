@@ -16,11 +16,13 @@ class Choice:
         key: STAGE.NAME.
         value: What the preset makes of it.
         why: The reason; docs/performance.md has the figures.
+        needs: Another setting and its value, without which this one is left as it was.
     """
 
     key: str
     value: Any
     why: str
+    needs: tuple[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Preset:
     def values(self) -> dict[str, Any]:
         """Values by dotted key."""
         return {choice.key: choice.value for choice in self.choices}
+
+    @property
+    def needs(self) -> dict[str, tuple[str, Any]]:
+        """By dotted key, what a choice is no use without."""
+        return {choice.key: choice.needs for choice in self.choices if choice.needs}
 
 
 DEFAULT_PRESET = "balanced"
@@ -60,7 +67,12 @@ PRESETS = {
     "best": Preset(
         "For the final version of a clip that matters: minutes longer.",
         (
-            Choice("adapt.is_on", True, "the network that paints learns the person's mouth first"),
+            Choice(
+                "adapt.is_on",
+                True,
+                "the network that paints learns the person's mouth first",
+                needs=("render.renderer", "hybrid"),
+            ),
             Choice(
                 "remux.preset", "medium", "the encode is more exact at the same bytes, for twice its time"
             ),
@@ -69,8 +81,8 @@ PRESETS = {
 }
 
 
-def preset_values(name: str) -> dict[str, Any]:
-    """The settings of a preset, by dotted key.
+def preset_named(name: str) -> Preset:
+    """The preset of this name.
 
     Raises:
         ConfigError: There is no such preset.
@@ -81,4 +93,4 @@ def preset_values(name: str) -> dict[str, Any]:
             where="--preset",
             advice=f"Presets: {', '.join(PRESETS)}. The encoder's speed is `--encoder-preset`.",
         )
-    return PRESETS[name].values
+    return PRESETS[name]

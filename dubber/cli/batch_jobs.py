@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import typer
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dubber.cli import options as o
+from dubber.cli.command_tables import layers_of_tables
 from dubber.cli.run import run
 from dubber.config_file import did_you_mean
 from dubber.errors import ConfigError
@@ -70,7 +71,20 @@ JOB_OPTIONS = frozenset(o.SETTING_OF) | _EXTRAS | _SIGNER | _OTHERS
 """What a row may hold beside settings."""
 
 
-def build_jobs(rows: Rows, output_dir: Path, given: Mapping[str, Any], *, has_report: bool) -> list[Job]:
+@dataclass(frozen=True)
+class Given:
+    """Options for every job, as `_checked` takes them.
+
+    Attributes:
+        flags: From the command line.
+        tables: From the config file's tables of commands; settings are there by STAGE.NAME.
+    """
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_jobs(rows: Rows, output_dir: Path, given: Given, *, has_report: bool) -> list[Job]:
     """Turn rows into jobs.
 
     Of what is said of a setting the last counts: the preset and the config file, what a folder's names imply,
@@ -79,13 +93,14 @@ def build_jobs(rows: Rows, output_dir: Path, given: Mapping[str, Any], *, has_re
     Args:
         rows: Of a folder or a jobs file.
         output_dir: Where results go.
-        given: Options of the command line that concern every job.
+        given: What concerns every job.
         has_report: Whether every job gets a report.
 
     Raises:
         ConfigError: A row cannot be meant.
     """
-    flags = _checked(given, "the command line", Path.cwd(), output_dir)
+    tables = _checked(given.tables, "the config file", Path.cwd(), output_dir)
+    flags = _checked(given.flags, "the command line", Path.cwd(), output_dir)
     jobs = []
     for row in rows.rows:
         layers = [
@@ -93,7 +108,7 @@ def build_jobs(rows: Rows, output_dir: Path, given: Mapping[str, Any], *, has_re
         ]
         asked = _checked(row.options, row.where, row.folder, output_dir)
         try:
-            jobs.append(_job([*layers, flags, asked], output_dir, has_report=has_report))
+            jobs.append(_job([tables, *layers, flags, asked], output_dir, has_report=has_report))
         except ConfigError as error:
             where = f"{row.where}: {error.where}" if error.where else row.where
             raise ConfigError(error.message, where=where, advice=error.advice) from error
@@ -141,11 +156,7 @@ def _config(asked: dict[str, Any], layers: list[dict[str, Any]], who: str | None
 
 def _settings(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Options that stand for settings, by the settings' names."""
-    settings = {o.SETTING_OF[name]: value for name, value in layer.items() if name in o.SETTING_OF}
-    if "label_text" in layer:
-        settings[o.SETTING_OF["label"]] = True
-    adapting = o.adapt_flags(layer.get("adapt"))
-    return settings | {name.replace("__", "."): value for name, value in adapting.items()}
+    return {key: made for name, value in layer.items() for key, made in o.settings_of(name, value).items()}
 
 
 def _checked(options: Mapping[str, Any], where: str, folder: Path, output_dir: Path) -> dict[str, Any]:
@@ -222,16 +233,23 @@ def _name(output: Path, output_dir: Path) -> str:
     return inside.with_suffix("").as_posix()
 
 
-def given_options(context: typer.Context) -> dict[str, Any]:
-    """Options for every job that the user gave, on the command line or in the config file's table.
+def given_options(context: typer.Context) -> Given:
+    """Options for every job that the user gave, on the command line or in the config file's tables.
 
     Args:
         context: Of the command.
     """
-    found = {}
-    for name, value in context.params.items():
+    flags: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
+    for name in context.params.keys() & (JOB_OPTIONS - _WRITTEN):
         source = context.get_parameter_source(name)
-        row_name = "set" if name == "settings" else name
-        if source is not None and source.name != "DEFAULT" and row_name in JOB_OPTIONS - _WRITTEN:
-            found[row_name] = value.value if isinstance(value, Enum) else value
-    return found
+        if source is not None and source.name != "DEFAULT":
+            found = tables if source.name == "DEFAULT_MAP" else flags
+            value = context.params[name]
+            found[name] = value.value if isinstance(value, Enum) else value
+    of_tables = [layer.values for layer in layers_of_tables(context)]
+    if own := context.params["settings"][sum(map(len, of_tables)) :]:
+        flags["set"] = own
+    for values in of_tables:
+        tables |= values
+    return Given(flags, tables)

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from dubber.batch.readers import read_jobs
 from dubber.batch.runner import Outcome, Planned, plan_batch, run_batch
 from dubber.batch.watch import POLL_S, DropFolder
 from dubber.batch.work import Resources
-from dubber.cli.batch_jobs import build_jobs
+from dubber.cli.batch_jobs import Given, build_jobs
 from dubber.cli.batch_view import COLUMNS, BatchLines, BatchView, ending
 from dubber.cli.console import escape, live_table, print_json, print_line, say, show_table, stderr
 from dubber.cli.stalled import stall_limit_s
@@ -42,14 +42,14 @@ class Source:
         path: A folder or a jobs file.
         output_dir: Where results go.
         pattern: What names of speech look like in a folder; None: the usual.
-        given: Options of the command line that concern every job.
+        given: Options for every job.
         has_report: Whether every job gets a report.
     """
 
     path: Path
     output_dir: Path
     pattern: str | None
-    given: Mapping[str, Any]
+    given: Given
     has_report: bool = False
 
     def find(self) -> tuple[list[Job], tuple[str, ...]]:

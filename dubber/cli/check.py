@@ -72,7 +72,7 @@ def check(
         audio_track=audio_track,
         length=length,
         renderer=renderer,
-        **o.adapt_flags(adapt),
+        adapt=adapt,
         translator=translator,
         crf=crf,
         encoder_preset=encoder_preset,

@@ -1,4 +1,8 @@
-"""Tables of a config file that stand for options: what `[run]` says is as if given to `dubber run`."""
+"""Tables of a config file that stand for options: what `[run]` says is as if given to `dubber run`.
+
+What it says of the dub and of where the work is done holds for the other commands that take it too, unless a
+table of their own says otherwise: so `plan` and `check` tell of what `run` does with the same file.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from dubber.errors import ConfigError
 if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperOption
 
+    from dubber.config import Layer
     from dubber.config_file import ConfigFile
 
 CONFIG_VARIABLE = "DUBBER_CONFIG"
@@ -24,7 +29,29 @@ CONFIG_VARIABLE = "DUBBER_CONFIG"
 _NOT_KEYS = {"config", "settings", "help"}
 """Options that say where settings are; a file that is read says them itself."""
 
-_META = "dubber.settings_of_command_table"
+_RUN = ("run",)
+_OF_EVERY_COMMAND = {
+    "bed",
+    "cache",
+    "certificate",
+    "commercial",
+    "curves",
+    "device",
+    "end",
+    "preset",
+    "private_key",
+    "script",
+    "speaker",
+    "start",
+    "threads",
+    "weights",
+}
+"""Options of `[run]` that hold for each command that has them, as those that stand for settings do."""
+
+_OF_CHECK = {"output", "overwrite", "strict"}
+"""Others on which depends how a run ends, which `check` tells."""
+
+_META = "dubber.settings_of_command_tables"
 
 
 @dataclass
@@ -33,7 +60,7 @@ class OptionValues:
 
     Attributes:
         defaults: By the option's parameter name.
-        settings: Those that are another name of a setting, by STAGE.NAME: `--set` goes before them.
+        settings: What those come to that stand for settings, by STAGE.NAME: `--set` goes before them.
         errors: What is wrong in the table.
     """
 
@@ -78,14 +105,14 @@ def read_options(file: ConfigFile, names: tuple[str, ...], context: typer.Contex
         names: Of the command, such as ("eval", "self").
         context: Of any command.
     """
-    from dubber.cli.options.settings import SETTING_OF
+    from dubber.cli.options.settings import settings_of
     from dubber.config_file import did_you_mean
 
     found = OptionValues()
-    command: Any = context.find_root().command
+    command = _command(context, names)
     table: Any = file.tables
     for name in names:
-        command, table = command.commands[name], table.get(name, {})
+        table = table.get(name, {})
     options = keyed_options(command)
     called = f"dubber {' '.join(names)}"
     for key, value in table.items():
@@ -97,14 +124,14 @@ def read_options(file: ConfigFile, names: tuple[str, ...], context: typer.Contex
         option = options[key]
         try:
             typed = _typed(option, value, Path(file.where).parent, context)
-        except typer.BadParameter as error:
+            settings = settings_of(option.name, typed)
+        except (typer.BadParameter, ConfigError) as error:
             message = f"The key '{key}' of [{'.'.join(names)}] is wrong: {error.message.rstrip('.')}."
             advice = f"See `{called} --help`."
             found.errors.append(ConfigError(message, where=file.where, advice=advice))
             continue
-        if option.name in SETTING_OF:
-            found.settings[SETTING_OF[option.name]] = value
-        else:
+        found.settings |= settings
+        if not settings:
             found.defaults[option.name] = typed
     return found
 
@@ -143,29 +170,38 @@ def take_config(context: typer.Context, path: Path | None) -> Path | None:
     Raises:
         ConfigError: Something in the file is wrong.
     """
-    from dubber.config import first_of
-    from dubber.config_file import read_config_file
-
     if path is None or context.resilient_parsing:
         return path
+    from dubber.config import Layer, first_of
+    from dubber.config_file import read_config_file
+
     file = read_config_file(path)
     if errors := errors_of_file(file, context):
         raise first_of(errors)
-    values = read_options(file, _names(context), context)
-    context.default_map = values.defaults
-    context.meta[_META] = values.settings
+    names = _names(context)
+    tables = _tables_for(file, names, context)
+    context.default_map = {
+        name: value for values in tables.values() for name, value in values.defaults.items()
+    }
+    context.meta[_META] = [
+        Layer(f"{path} [{'.'.join(of)}]", values.settings) for of, values in tables.items()
+    ]
     return path
 
 
 def take_settings(context: typer.Context, settings: list[str] | None) -> list[str] | None:
-    """What `--set` does: settings that the command's table made come first, so that the user's own win."""
-    ours = [f"{key}={json.dumps(value)}" for key, value in settings_of_table(context).items()]
+    """What `--set` does: settings that tables of commands made come first, so that the user's own win."""
+    ours = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}"
+        for layer in layers_of_tables(context)
+        for key, value in layer.values.items()
+    ]
     return [*ours, *(settings or [])]
 
 
-def settings_of_table(context: typer.Context) -> dict[str, Any]:
-    """By STAGE.NAME, what the command's table of the config file says of settings."""
-    found: dict[str, Any] = context.meta.get(_META, {})
+def layers_of_tables(context: typer.Context) -> list[Layer]:
+    """What the config file's tables say of settings that concern the command: `[run]`, then its own."""
+    found: list[Layer] = context.meta.get(_META, [])
     return found
 
 
@@ -175,11 +211,11 @@ def take_variable(root: typer.Context) -> None:
     Raises:
         ConfigError: Something in the file is wrong.
     """
+    if not (name := os.environ.get(CONFIG_VARIABLE)):
+        return
     from dubber.config import first_of
     from dubber.config_file import read_config_file
 
-    if not (name := os.environ.get(CONFIG_VARIABLE)):
-        return
     file = read_config_file(Path(name))
     if errors := errors_of_file(file, root):
         raise first_of(errors)
@@ -188,7 +224,31 @@ def take_variable(root: typer.Context) -> None:
         table: Any = root.default_map
         for each in names:
             table = table.setdefault(each, {})
-        table.update(read_options(file, names, root).defaults)
+        for values in _tables_for(file, names, root).values():
+            table.update(values.defaults)
+
+
+def _tables_for(
+    file: ConfigFile, names: tuple[str, ...], context: typer.Context
+) -> dict[tuple[str, ...], OptionValues]:
+    """By the names of their commands, the tables that concern a command; the later one wins."""
+    own = read_options(file, names, context)
+    if names == _RUN:
+        return {names: own}
+    command = _command(context, names)
+    options = {option.name for option in keyed_options(command).values()}
+    shared = options & (_OF_EVERY_COMMAND | (_OF_CHECK if names == ("check",) else set()))
+    of_run = read_options(file, _RUN, context)
+    defaults = {name: value for name, value in of_run.defaults.items() if name in shared}
+    settings = of_run.settings if any(param.name == "settings" for param in command.params) else {}
+    return {_RUN: OptionValues(defaults, settings), names: own}
+
+
+def _command(context: typer.Context, names: tuple[str, ...]) -> Any:
+    command: Any = context.find_root().command
+    for name in names:
+        command = command.commands[name]
+    return command
 
 
 def _typed(option: TyperOption, value: Any, folder: Path, context: typer.Context) -> Any:

@@ -42,8 +42,8 @@ def template(root: Any) -> str:
         "",
         *_prose(
             "Options of commands, by their long names; [plan], [eval.self] and so on hold those of other "
-            "commands. Paths lie relative to this file. Options that are another name of a setting above "
-            "stand there."
+            "commands. What [run] says of the dub and of where the work is done holds for them too. Paths "
+            "lie relative to this file. Options that are another name of a setting above stand there."
         ),
     ]
     commands = dict(commands_of(root))

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from dubber.cli.command_tables import CONFIG_VARIABLE, key_of, keyed_options, settings_of_table, take_variable
+from dubber.cli.command_tables import CONFIG_VARIABLE, key_of, keyed_options, layers_of_tables, take_variable
 
 DEFAULT = "default"
 
@@ -78,25 +78,24 @@ def effective_of(root: typer.Context, names: tuple[str, ...], arguments: list[st
 
 def _settings(context: typer.Context) -> dict[str, Value]:
     """Every setting, after all layers."""
-    from dubber.cli.options.settings import SETTING_OF, adapt_flags, file_layers, set_layer
-    from dubber.config import Layer, setting_keys, stacked
+    from dubber.cli.options.settings import file_layers, set_layer, settings_of
+    from dubber.config import Layer, kept, setting_keys, stacked
 
     given = context.params
-    of_table = settings_of_table(context)
-    flags = {SETTING_OF[name]: (name, value) for name, value in given.items() if name in SETTING_OF}
-    flags |= {
-        key.replace("__", "."): ("adapt", value) for key, value in adapt_flags(given.get("adapt")).items()
-    }
-    layers = [
-        *file_layers(given["config"], given["preset"]),
-        Layer(f"{given['config']} [{context.info_name}]", of_table),
-        set_layer(given["settings"][len(of_table) :]),
-        *(
-            Layer(_source(context, name), {key: _plain(value)})
-            for key, (name, value) in flags.items()
-            if value is not None
-        ),
-    ]
+    of_tables = layers_of_tables(context)
+    num_of_tables = sum(len(layer.values) for layer in of_tables)
+    layers = kept(
+        [
+            *file_layers(given["config"], given["preset"]),
+            *of_tables,
+            set_layer(given["settings"][num_of_tables:]),
+            *(
+                Layer(_source(context, name), values)
+                for name, value in given.items()
+                if (values := settings_of(name, value))
+            ),
+        ]
+    )
     sources = {key: layer.source for layer in layers for key in layer.values}
     document = stacked(layers).model_dump(mode="json")
     return {

@@ -53,7 +53,7 @@ def inspect(
         preset,
         length=length,
         renderer=renderer,
-        **o.adapt_flags(adapt),
+        adapt=adapt,
         translator=translator,
         mouth_gain=mouth_gain,
         av_offset_ms=av_offset_ms,

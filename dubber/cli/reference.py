@@ -48,8 +48,12 @@ def config_reference() -> str:
         "",
         "A setting is given as `--set STAGE.NAME=VALUE`, or in a config file in the table of its stage. "
         "`--config FILE` or the variable `DUBBER_CONFIG` names the file; `dubber config init` writes one "
-        "with every key. Later ones win: defaults, preset, config file, `--set`, the options of the command. "
-        "`dubber config show` says which did.",
+        "with every key. Later ones win: defaults, preset, the file's tables of stages, its table `[run]`, "
+        "that of the command, `--set`, the options of the command. `dubber config show` says which did.",
+        "",
+        "What `[run]` says of the dub and of where the work is done (settings, speakers, preset, device, "
+        "cache, weights and the like) holds for the other commands that take it too, unless their own table "
+        "says otherwise: `dubber plan` and `dubber check` tell of what `dubber run` does with the same file.",
         "",
         "```toml",
         'preset = "fast"         # the preset to start from',
@@ -59,7 +63,7 @@ def config_reference() -> str:
         "",
         "[run]                   # options of `dubber run`, by their long names",
         "overwrite = true",
-        'cache = "../cache"      # paths lie relative to the file',
+        'cache = "../cache"      # relative to the file',
         "```",
         "",
         "## Presets",
@@ -115,7 +119,8 @@ def _preset_lines() -> Iterator[str]:
     for name, preset in PRESETS.items():
         yield f"- `{name}`: {preset.summary}"
         for choice in preset.choices:
-            yield f"    - `{choice.key} = {toml_value(choice.value)}`: {choice.why}."
+            needs = f"; only with `{choice.needs[0]} = {toml_value(choice.needs[1])}`" if choice.needs else ""
+            yield f"    - `{choice.key} = {toml_value(choice.value)}`: {choice.why}{needs}."
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

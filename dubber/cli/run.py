@@ -105,7 +105,7 @@ def run(
         audio_language=audio_language,
         length=length,
         renderer=renderer,
-        **o.adapt_flags(adapt),
+        adapt=adapt,
         translator=translator,
         mouth_gain=mouth_gain,
         av_offset_ms=av_offset_ms,
@@ -114,7 +114,7 @@ def run(
         vcodec=vcodec,
         chroma=chroma,
         consent=consent,
-        label=label if label_text is None else True,
+        label=label,
         label_text=label_text,
         labelled=labelled,
     )
@@ -183,7 +183,7 @@ def plan(
         track__speaker=who,
         length=length,
         renderer=renderer,
-        **o.adapt_flags(adapt),
+        adapt=adapt,
         translator=translator,
     )
     from dubber.jobs import Job, plan_job

@@ -99,9 +99,9 @@ def test_options_of_the_command_line_reach_every_job_and_rows_go_before_them(
         '[[job]]\naudio = "clips/a.fr.wav"\noutput = "fr.mp4"\nremux.crf = 30\n'
     )
     from dubber.batch.readers import read_jobs
-    from dubber.cli.batch_jobs import build_jobs
+    from dubber.cli.batch_jobs import Given, build_jobs
 
-    built = build_jobs(read_jobs(jobs), tmp_path / "out", {"crf": 20}, has_report=False)
+    built = build_jobs(read_jobs(jobs), tmp_path / "out", Given({"crf": 20}), has_report=False)
     assert [(job.config.remux.crf, job.config.remux.preset) for job in built] == [(20, "slow"), (30, "slow")]
     listed = dubber("batch", jobs, "-o", tmp_path / "out", "--crf", "20", "--dry-run", "--json")
     assert [job["name"] for job in json.loads(listed.stdout)["jobs"]] == ["a", "fr"]

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from dubber.batch.rows import Row, Rows
-from dubber.cli.batch_jobs import JOB_OPTIONS, OF_THE_BATCH, build_jobs
+from dubber.cli.app import app
+from dubber.cli.batch_jobs import JOB_OPTIONS, OF_THE_BATCH, Given, build_jobs, given_options
 from dubber.cli.run import run
 from dubber.errors import ConfigError
 from dubber.jobs import Job
@@ -20,7 +22,10 @@ def _job(tmp_path: Path, options: dict[str, Any], **others: Any) -> Job:
     base = {"video": "talk.mp4", "audio": "line.wav"}
     row = Row("jobs.toml, job 1", tmp_path / "in", {**base, **options}, others.pop("implied", {}))
     rows = Rows((row,), others.pop("defaults", {}))
-    given, has_report = others.pop("given", {}), others.pop("has_report", False)
+    given, has_report = (
+        Given(others.pop("given", {}), others.pop("tables", {})),
+        others.pop("has_report", False),
+    )
     (job,) = build_jobs(rows, tmp_path / "out", given, has_report=has_report)
     return job
 
@@ -45,6 +50,22 @@ def test_the_nearest_layer_wins(tmp_path: Path) -> None:
     assert _job(tmp_path, {"config": "own.toml"}, **layers).config.remux.crf == 20
     assert _job(tmp_path, {"config": "own.toml", "remux.crf": "15"}, **layers).config.remux.crf == 15
     assert _job(tmp_path, {"set": "remux.crf=11"}, **layers).config.remux.crf == 11
+
+
+def test_tables_of_the_config_file_are_the_lowest_layer(tmp_path: Path) -> None:
+    config = tmp_path / "dubber.toml"
+    config.write_text(
+        "[run]\ncrf = 30\naudio_language = 'ita'\nspeaker = ['2']\n[batch]\nrenderer = 'copy'\n"
+    )
+    command = typer.main.get_command(app).commands["batch"]  # type: ignore[attr-defined]
+    line = ["in", "-o", "out", "--config", str(config), "--set", "blend.grain=0"]
+    root = typer.Context(typer.main.get_command(app))
+    given = given_options(command.make_context("batch", line, parent=root))
+    row = Row("row", tmp_path, {"video": "talk.mp4", "audio": "line.wav"}, {"audio_language": "fra"})
+    (job,) = build_jobs(Rows((row,), {"crf": 25}), tmp_path / "out", given, has_report=False)
+    assert (job.config.remux.crf, job.config.remux.audio_language) == (25, "fra")
+    assert (job.config.render.renderer, job.config.track.speaker) == ("copy", "2")
+    assert job.config.blend.grain == 0
 
 
 def test_options_mean_what_they_mean_on_the_command_line(tmp_path: Path) -> None:
@@ -107,4 +128,4 @@ def test_what_cannot_be_meant_is_refused_with_its_row(
 
 def test_a_row_without_a_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="line 2: It names no video"):
-        build_jobs(Rows((Row("line 2", tmp_path, {"audio": "a.wav"}),)), tmp_path, {}, has_report=False)
+        build_jobs(Rows((Row("line 2", tmp_path, {"audio": "a.wav"}),)), tmp_path, Given(), has_report=False)

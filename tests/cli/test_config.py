@@ -122,6 +122,74 @@ def test_later_layers_win_and_the_source_is_told(write: Callable[[str], Path]) -
     assert renderer(*flags) == ("hybrid", "--renderer")
 
 
+def test_what_run_is_told_holds_for_commands_that_tell_of_it(write: Callable[[str], Path]) -> None:
+    run = (
+        "[run]\nlength = 'loop'\nadapt = 3\nlabel_text = 'made \N{GRINNING FACE}'\naudio_language = 'deu'\n"
+        "device = 'cpu'\nspeaker = ['2']\noverwrite = true\nstrict = true\njson = true\nquiet = true\n"
+    )
+    path = write(run + "[plan]\nlength = 'bounce'\n")
+    told = {
+        "length.mode": "loop",
+        "adapt.is_on": True,
+        "adapt.minutes": 3.0,
+        "mark.is_on": True,
+        "mark.text": "made \N{GRINNING FACE}",
+        "remux.audio_language": "deu",
+    }
+    for command in ("run", "plan", "check", "inspect", "faces", "batch", "export curves", "eval self"):
+        settings = shown(*command.split(), "--config", path, "--changed")["settings"]
+        values = {key: each["value"] for key, each in settings.items()}
+        assert values == {**told, **({"length.mode": "bounce"} if command == "plan" else {})}, command
+    sources = shown("plan", "--config", path, "--changed")["settings"]
+    assert sources["length.mode"]["source"] == f"{path} [plan]"
+    assert sources["adapt.minutes"]["source"] == f"{path} [run]"
+    for command, options in {
+        "plan": {"speaker"},
+        "check": {"speaker", "device", "overwrite", "strict"},
+        "inspect": {"device"},
+        "train expression": {"device"},
+    }.items():
+        given = ("--config", path) if command != "train expression" else ()
+        changed = shown(*command.split(), *given, "--changed", env={"DUBBER_CONFIG": str(path)})["options"]
+        assert set(changed) - {"adapt"} == options, command
+
+
+def test_a_plan_is_that_of_the_run_of_the_same_file(write: Callable[[str], Path], tmp_path: Path) -> None:
+    clip, speech = tmp_path / "wall.mp4", tmp_path / "speech.wav"
+    make_wall_clip(clip)
+    write_wav(speech, talking_sound(1.0))
+    path = write(
+        "[run]\ncache = 'there'\nrenderer = 'copy'\nlength = 'silence'\ncrf = 30\nlabel_text = 'x'\n"
+    )
+    files = (clip, speech, "--config", path, "--json")
+    run, plan = dubber("run", *files, "--dry-run"), dubber("plan", *files)
+    assert json.loads(plan.stdout)["stages"] == json.loads(run.stdout)["stages"]
+    assert "mark" in [row["stage"] for row in json.loads(run.stdout)["stages"]]
+
+
+def test_settings_go_before_options_of_tables(write: Callable[[str], Path]) -> None:
+    path = write("[run]\nadapt = 3\nconsent = 'Ann \N{GRINNING FACE}'\n")
+    made = ["--config", path, "--set", "adapt.is_on=false", "--set", "adapt.minutes=7"]
+    settings = shown(*made, "--changed")["settings"]
+    assert (settings["adapt.is_on"]["value"], settings["adapt.minutes"]["value"]) == (False, 7.0)
+    context = ROOT.commands["run"].make_context(  # type: ignore[attr-defined]
+        "run", ["a.mp4", "b.wav", *map(str, made)], parent=typer.Context(ROOT)
+    )
+    config = build_config(context.params["config"], context.params["settings"])
+    assert (config.remux.consent, config.adapt.minutes) == ("Ann \N{GRINNING FACE}", 7.0)
+
+
+def test_a_preset_gives_way_to_what_it_does_not_fit(write: Callable[[str], Path]) -> None:
+    for renderer in (("--renderer", "exemplar"), ("--set", "render.renderer=unet")):
+        settings = shown("--preset", "best", *renderer)["settings"]
+        assert settings["adapt.is_on"] == {"value": False, "source": "default"}
+    assert shown("--preset", "best")["settings"]["adapt.is_on"] == {"value": True, "source": "preset best"}
+    assert not build_config(None, None, "best", renderer="exemplar").adapt.is_on
+    assert build_config(None, None, "best", renderer="exemplar", adapt="5").adapt.is_on
+    file = write("preset = 'best'\n[render]\nrenderer = 'copy'\n")
+    assert not DubConfig.from_toml(file).adapt.is_on
+
+
 def test_options_come_from_flag_variable_or_file(write: Callable[[str], Path], tmp_path: Path) -> None:
     path = write("[run]\ncache = 'there'\noverwrite = true\nthreads = 3\n")
     options = shown("--config", path, "--threads", "2")["options"]
@@ -179,6 +247,7 @@ def test_what_is_shown_is_a_config_file_of_the_same_effect(write: Callable[[str]
         ("[run]\noverwrite = 'perhaps'", "'overwrite' of [run]", ""),
         ("[run]\nspeaker = '2'", "takes a list", ""),
         ("[run]\ncrf = 99", "remux.crf", ""),
+        ("[run]\nadapt = 'soon'", "no time to adapt", ""),
         ("[run]\nconfig = 'other.toml'", "'config'", ""),
         ("[eval.self]\npicturs = false", "'picturs'", "`pictures`"),
         ("[eval.slef]\npictures = false", "[eval.slef]", "`eval.self`"),

@@ -40,6 +40,29 @@ SETTING_OF = {
 """Options that are another name of one setting."""
 
 
+def settings_of(name: str, value: Any) -> dict[str, Any]:
+    """The settings that an option stands for, by STAGE.NAME.
+
+    Args:
+        name: Of the option's parameter.
+        value: As it was given; None means not given.
+
+    Returns:
+        Nothing for an option that is no other name of settings.
+
+    Raises:
+        ConfigError: `--adapt` takes neither this nor "auto".
+    """
+    if value is None:
+        return {}
+    if name == "adapt":
+        return {"adapt.is_on": True, "adapt.minutes": _minutes(value)}
+    plain = (
+        {SETTING_OF[name]: value.value if isinstance(value, Enum) else value} if name in SETTING_OF else {}
+    )
+    return {SETTING_OF["label"]: True, **plain} if name == "label_text" else plain
+
+
 def build_config(
     config_file: Path | None, settings: list[str] | None, preset: str | None = None, **flags: Any
 ) -> DubConfig:
@@ -49,19 +72,18 @@ def build_config(
         config_file: TOML file, or None.
         settings: STAGE.NAME=VALUE texts.
         preset: Name of a preset; None for the config file's own.
-        **flags: Values of the options in `SETTING_OF` by their name, other settings by key with "__" for ".",
-            such as track__speaker; None means not given.
+        **flags: Values of the options that stand for settings by their name, other settings by key with "__"
+            for ".", such as track__speaker; None means not given.
 
     Raises:
         ConfigError: Something in them is wrong.
     """
     from dubber.config import Layer, stacked
 
-    given = {
-        SETTING_OF.get(name, name.replace("__", ".")): value.value if isinstance(value, Enum) else value
-        for name, value in flags.items()
-        if value is not None
-    }
+    given: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is not None:
+            given |= settings_of(name, value) or {name.replace("__", "."): value}
     return stacked([*file_layers(config_file, preset), set_layer(settings), Layer("", given)])
 
 
@@ -95,21 +117,13 @@ def set_layer(settings: list[str] | None) -> Layer:
     return Layer("--set", dict(_setting(text) for text in settings or []))
 
 
-def adapt_flags(adapt: str | None) -> dict[str, Any]:
-    """The settings that `--adapt` stands for, as flags of `build_config`.
-
-    Raises:
-        ConfigError: Neither a number nor "auto".
-    """
-    if adapt is None:
-        return {}
+def _minutes(text: Any) -> Any:
     try:
-        minutes = adapt if adapt == "auto" else float(adapt)
+        return text if text == "auto" else float(text)
     except ValueError as error:
         raise ConfigError(
-            f"'{adapt}' is no time to adapt.", advice="Say `--adapt 5` or `--adapt auto`."
+            f"'{text}' is no time to adapt.", advice="Say `--adapt 5` or `--adapt auto`."
         ) from error
-    return {"adapt__is_on": True, "adapt__minutes": minutes}
 
 
 def _setting(text: str) -> tuple[str, Any]:
