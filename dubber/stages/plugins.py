@@ -19,6 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from dubber.errors import ConfigError
 
@@ -50,6 +51,9 @@ class OwnRenderer:
 
 _registered: dict[str, OwnRenderer] = {}
 
+_loaded: WeakKeyDictionary[type[Renderer], str] = WeakKeyDictionary()
+"""Of classes from modules: the checksum of their source when it was loaded, whatever the file holds since."""
+
 
 def register_renderer(name: str, renderer: type[Renderer]) -> None:
     """Give a class of this process a name that `render.renderer` takes.
@@ -65,12 +69,13 @@ def register_renderer(name: str, renderer: type[Renderer]) -> None:
         ConfigError: The name is taken, or the class is no renderer.
 
     Example:
+        >>> import numpy as np
         >>> from dubber import DubConfig, PatchRenderer, register_renderer
         >>> class Blue(PatchRenderer):
         ...     version = 1
         ...
         ...     def patch(self, n, filmed_HW3):
-        ...         return filmed_HW3 // 2 + (0, 0, 120)
+        ...         return filmed_HW3 // 2 + np.uint8([0, 0, 120])
         >>> register_renderer("blue", Blue)
         >>> DubConfig().with_overrides({"render.renderer": "blue"}).render.renderer
         'blue'
@@ -79,9 +84,10 @@ def register_renderer(name: str, renderer: type[Renderer]) -> None:
         raise ConfigError(f"'{name}' cannot be the name of a renderer of yours.", advice="Choose another.")
     version = str(_checked(renderer, name).version)
     path = _file_of(renderer)
-    code = (
-        {"registered": uuid.uuid4().hex} if path is None else {"sha256": _sha256(renderer.__module__, path)}
-    )
+    if path is None:
+        code = {"registered": uuid.uuid4().hex}
+    else:
+        code = {"sha256": _loaded.setdefault(renderer, _sha256(renderer.__module__, path))}
     _registered[name] = OwnRenderer(name, renderer, {"version": version, **code})
 
 
@@ -101,14 +107,28 @@ def find_renderer(name: str) -> OwnRenderer | None:
     place, _, attribute = _place(name).rpartition(":")
     try:
         module, sha256 = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise ConfigError(
             f"The renderer cannot be loaded ({type(error).__name__}: {error}).", where=name, advice=_ADVICE
         ) from error
     if not hasattr(module, attribute):
         raise ConfigError(f"There is no '{attribute}' in {place}.", where=name, advice=_ADVICE)
     renderer = _checked(getattr(module, attribute), name)
+    if not place.endswith(".py"):
+        sha256 = _loaded.setdefault(renderer, sha256)
     return OwnRenderer(name, renderer, {"version": str(renderer.version), "sha256": sha256})
+
+
+def file_of(name: str) -> Path | None:
+    """The file of a renderer that is named `FILE.py:CLASS`; None where it is named otherwise."""
+    place, _, attribute = name.rpartition(":")
+    return Path(place) if attribute and place.endswith(".py") else None
+
+
+def named_in(name: str, folder: Path) -> str:
+    """A renderer's name with its file, if it names one, relative to `folder` no longer."""
+    file = file_of(name)
+    return name if file is None else f"{folder / file}:{name.rpartition(':')[2]}"
 
 
 def offered_renderers() -> dict[str, str]:
@@ -149,18 +169,19 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _load_file(path: Path) -> tuple[ModuleType, str]:
-    """Run a file; the module's name tells its bytes, so that an edited one is run anew."""
-    source = path.read_bytes()
+    """Run a file; the module's name tells its place and bytes, so that an edited one is run anew."""
+    source, place = path.read_bytes(), path.absolute()
     sha256 = hashlib.sha256(source).hexdigest()
-    name = f"dubber_renderer_{sha256}"
+    name = f"dubber_renderer_{hashlib.sha256(bytes(place)).hexdigest()}_{sha256}"
     if name in sys.modules:
         return sys.modules[name], sha256
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
     assert spec is not None  # noqa: S101 - told to the type checker; without a loader nothing is looked for
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path.absolute())
+    module.__file__ = str(place)
     try:
-        exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102 - the user named the file
+        code = compile(source, module.__file__, "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102 - the user named the file
     except BaseException:
         del sys.modules[name]
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -91,6 +92,16 @@ def test_an_edited_file_is_run_anew(case: Path, tmp_path: Path) -> None:
     assert np.abs(frames(case, name).astype(int) - before).max() > 60
 
 
+def test_a_file_is_run_where_it_lies_and_as_python_runs_it(tmp_path: Path) -> None:
+    """Whatever it reads beside itself is its own; it has the annotations that it asked for."""
+    text = PLAIN + "    def size(self, n: int) -> int: ...\n"
+    for folder in ("one", "other"):
+        found = find_renderer(written(tmp_path, text, f"{folder}/mine.py"))
+        assert found is not None
+        assert found.make.size.__annotations__ == {"n": int, "return": int}  # type: ignore[attr-defined]
+        assert sys.modules[found.make.__module__].__file__ == str(tmp_path / folder / "mine.py")
+
+
 def test_modules_and_installed_packages_are_found(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +125,11 @@ def test_modules_and_installed_packages_are_found(
     assert by_place is not None
     assert before.code == by_place.code
     written(tmp_path, "SHADE = 2\n", "lab_pkg/shade.py")
+    still = find_renderer("lab")
+    assert still is not None
+    assert still.code == before.code  # what this process has loaded is the old code
+    for name in [name for name in sys.modules if name.startswith("lab_pkg")]:
+        monkeypatch.delitem(sys.modules, name)
     after = find_renderer("lab")
     assert after is not None
     assert after.code != before.code
@@ -134,6 +150,11 @@ def test_a_registered_class_is_made_anew_with_each_registration(case: Path) -> N
     assert len(keys) == 2
     with pytest.raises(ConfigError, match="hybrid"):
         register_renderer("hybrid", PatchRenderer)
+
+
+def test_a_file_that_ends_the_program_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"SystemExit: 0\)"):
+        find_renderer(written(tmp_path, "raise SystemExit(0)"))
 
 
 def test_a_class_that_was_registered_elsewhere_is_missed_by_name() -> None:
