@@ -22,20 +22,10 @@ from dubber.cli.console import (
     show_table,
 )
 from dubber.engine.disk import human_bytes
-from dubber.engine.fetch import fetch, import_file
-from dubber.engine.user_models import (
-    PACKAGED,
-    Licence,
-    ModelEntry,
-    ModelsFolder,
-    catalogue,
-    catalogue_entry,
-    default_models_dir,
-    licence_of,
-)
 from dubber.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
+    from dubber.engine.user_models import Licence, ModelEntry
     from dubber.models.morphable import LinearFaceModel
 
 app = typer.Typer(help="List, verify, fetch and import weights.", no_args_is_help=True)
@@ -57,6 +47,8 @@ class FaceFormatName(str, Enum):
 @app.command("list")
 def list_weights(weights: o.WeightsDir = None, json: o.Json = False) -> None:
     """List the weights and models with their licences, and models of others that can be fetched."""
+    from dubber.engine.user_models import PACKAGED, ModelsFolder, catalogue, default_models_dir
+
     folder = o.build_runtime(None, weights).weights
     models = ModelsFolder(default_models_dir())
     found = _tracker_files()
@@ -116,6 +108,7 @@ def _tracker_files() -> list[tuple[str, Path, Licence | None]]:
     from typing import get_args
 
     from dubber.engine.key import file_sha256
+    from dubber.engine.user_models import licence_of
     from dubber.tracking.backends import TrackerName, model_files
 
     found = []
@@ -131,6 +124,8 @@ def _tracker_files() -> list[tuple[str, Path, Licence | None]]:
 @app.command("verify")
 def verify(weights: o.WeightsDir = None, json: o.Json = False) -> None:
     """Check every weight file and fetched model against its checksum; exit 4 if one fails."""
+    from dubber.engine.user_models import ModelsFolder, catalogue, default_models_dir
+
     folder = o.build_runtime(None, weights).weights
     models = ModelsFolder(default_models_dir())
     checks = dict.fromkeys(folder.manifest, folder.verify)
@@ -176,6 +171,9 @@ def fetch_model(
     quiet: o.Quiet = False,
 ) -> None:
     """Get a model of others that dubber does not ship, after its licence is accepted."""
+    from dubber.engine.fetch import fetch, import_file
+    from dubber.engine.user_models import ModelsFolder, catalogue_entry, default_models_dir
+
     entry, folder = catalogue_entry(name), ModelsFolder(default_models_dir())
     is_new = not folder.has(name)
     if is_new:
