@@ -82,6 +82,15 @@ class Scale:
 
 _ANY = float("inf")
 
+
+def _apart(late_ms: float) -> str:
+    """How far the mouth is from the voice, in words."""
+    whole_ms = round(late_ms)
+    if not whole_ms:
+        return "within 1 ms"
+    return f"{abs(whole_ms)} ms {'late' if whole_ms > 0 else 'early'}"
+
+
 SCALES: dict[str, Scale] = {
     "voice_correlation": Scale(
         "sync",
@@ -107,7 +116,7 @@ SCALES: dict[str, Scale] = {
             "poor": "The mouth comes {value}: correct it with `--av-offset-ms`.",
             "unknown": "Whether mouth and voice come together cannot be told.",
         },
-        lambda late_ms: f"{abs(late_ms):.0f} ms {'late' if late_ms > 0 else 'early'}",
+        _apart,
     ),
     "wanted_correlation": Scale(
         "intent",
@@ -128,7 +137,7 @@ SCALES: dict[str, Scale] = {
         Range(0.6, 1.7),
         Range(0.4, 2.5),
         {
-            "good": "The mouth is as sharp as the footage ({value} times its detail).",
+            "good": "The mouth is about as sharp as the footage ({value} times its detail; 1 is the same).",
             "fair": "The mouth differs a little in sharpness from the footage ({value} times its detail).",
             "poor": "The mouth stands out from the footage: it has {value} times its detail.",
             "unknown": "Sharpness cannot be told: no mouth was made.",
@@ -154,7 +163,7 @@ SCALES: dict[str, Scale] = {
         Range(0, 1.4),
         Range(0, 2.0),
         {
-            "good": "The mouth is as steady as the footage ({value} times its flicker).",
+            "good": "The mouth is about as steady as the footage, or steadier ({value} times its flicker).",
             "fair": "The mouth flickers a little more than the footage ({value} times its own).",
             "poor": "The mouth flickers ({value} times the footage's own).",
             "unknown": "Flicker cannot be told: no three frames in a row were dubbed.",

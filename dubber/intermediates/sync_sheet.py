@@ -51,7 +51,7 @@ def _draw_offsets(axes: Axes, offset: AvOffset) -> None:
         if best is None:
             continue
         best_ms = best[1] * 1000 + lead_ms
-        label = f"with the opening that is {name}: {best[0]:.2f} at {best_ms:+.0f} ms"
+        label = f"with the opening that is {name}: {best[0]:.2f} at {round(best_ms):+d} ms"
         axes.plot(offsets_ms_L + lead_ms, curve_L, color=_COLORS[name], label=label)
         axes.plot([best_ms], [best[0]], "o", color=_COLORS[name])
         axes.axvline(best_ms, color=_COLORS[name], linewidth=0.8, linestyle="--")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 from dubber import __version__
@@ -80,7 +81,8 @@ def label_rows(result: DubResult, facts: ReportFacts) -> Rows:
     """(what, answer): how the output says that it was edited, who agreed, who signed."""
     labels = result.labels
     said = "The file's metadata say that it was edited with dubber, and where."
-    silent = "No: labels were turned off for this run. Nothing in the file says that it was edited."
+    rest = "Only the mark in its pictures says" if labels.mark else "Nothing in the file says"
+    silent = f"No: labels were turned off for this run. {rest} that it was edited."
     rows = [("Labelled as edited", said if labels.is_in_metadata else silent)]
     if labels.is_in_metadata:
         rows.append(("Signed statement (C2PA)", _signed(labels)))
@@ -91,7 +93,12 @@ def label_rows(result: DubResult, facts: ReportFacts) -> Rows:
 
 def _signed(labels: Labels) -> str:
     if not labels.manifest:
-        return "None: `pip install 'dubber[c2pa]'` adds what signs."
+        has_signer = find_spec("c2pa") is not None
+        return "None: " + (
+            "signing failed, and the log says why."
+            if has_signer
+            else "`pip install 'dubber[c2pa]'` adds what signs."
+        )
     where = "in the file" if labels.manifest == "embedded" else "in a file beside it"
     return f"{where.capitalize()}, signed by {labels.signer}."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,7 @@ def report_page(contents: Contents) -> str:
         tag(
             "p",
             f"{result.num_dubbed_frames} of {result.num_frames} frames dubbed · "
-            f"{clock(result.duration_s)} · {result.seconds:.0f} s of work · "
+            f"{clock(result.duration_s)} · {_work(result)} · "
             f"{_counted(len(_notes(result)), 'warning')}",
             class_="quiet",
         ),
@@ -255,12 +255,17 @@ def _quality(quality: Quality) -> Child:
     return [tag("div", table, class_="wide"), _offsets(quality)]
 
 
-_FORMS = {"r": "{:.2f} of 1", "x": "{:.2f} times", "ms": "{:+.0f} ms", "dB": "{:.0f} dB"}
+_FORMS: dict[str, Callable[[float], str]] = {
+    "r": "{:.2f} of 1".format,
+    "x": "{:.2f} times".format,
+    "ms": lambda value: f"{round(value):+d} ms",  # "+0", never "-0"
+    "dB": "{:.0f} dB".format,
+}
 """How numbers of each unit are written."""
 
 
 def _value(value: float | None, unit: str) -> str:
-    return "–" if value is None else _FORMS.get(unit, "{:.2f}").format(value)
+    return "–" if value is None else _FORMS[unit](value)
 
 
 def _offsets(quality: Quality) -> Child:
@@ -313,11 +318,25 @@ def _stages(stages: Sequence[StageReport]) -> Child:
     names = {"Stage": None, "Seconds": "number", "Processor seconds": "number", "Share of the longest": None}
     header = [tag("th", name, scope="col", class_=kind) for name, kind in names.items()]
     caption = "Stages work beside each other: their times do not add up to the run's"
+    if _is_all_known(stages):
+        caption = "An earlier run had done all of them; this one took what they had made from the cache"
     return tag(
         "div",
         tag("table", tag("caption", caption), tag("thead", tag("tr", header)), tag("tbody", rows)),
         class_="wide",
     )
+
+
+def _work(result: DubResult) -> str:
+    """What the run took, in words."""
+    if _is_all_known(result.stages):
+        return "made by an earlier run, taken from the cache"
+    return f"{result.seconds:.0f} s of work"
+
+
+def _is_all_known(stages: Sequence[StageReport]) -> bool:
+    """Whether the cache had everything."""
+    return all(stage.is_hit for stage in stages)
 
 
 def _stage_cells(stage: StageReport, longest_s: float) -> Iterator[Markup]:

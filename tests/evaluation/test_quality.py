@@ -103,6 +103,24 @@ def test_verdicts_are_ordered_and_said() -> None:
             assert figure.words.endswith(".") and "{" not in figure.words
 
 
+@pytest.mark.parametrize(
+    ("measure", "value", "words"),
+    [
+        ("voice_late_ms", 0.4, "Mouth and voice come together (within 1 ms)."),
+        ("voice_late_ms", -0.4, "Mouth and voice come together (within 1 ms)."),
+        ("voice_late_ms", -20.2, "Mouth and voice come together (20 ms early)."),
+        ("voice_late_ms", 70, "The mouth comes 70 ms late; who looks for it sees it."),
+        (
+            "sharpness_ratio",
+            0.71,
+            "The mouth is about as sharp as the footage (0.71 times its detail; 1 is the same).",
+        ),
+    ],
+)
+def test_words_say_no_more_than_the_number(measure: str, value: float, words: str) -> None:
+    assert SCALES[measure].judge(value).words == words
+
+
 def test_many_frames_are_looked_at_in_runs() -> None:
     is_in_N = np.ones(1000, np.bool_)
     is_in_N[300:500] = False

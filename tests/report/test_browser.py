@@ -197,6 +197,18 @@ def test_a_range_is_looped(browser: Any, finished: Finished) -> None:
         seen.until("video.ended")
 
 
+def test_a_loop_to_the_end_goes_round(browser: Any, finished: Finished) -> None:
+    with opened_report(browser, finished.page) as seen:
+        seen.value("seek(1.2)")
+        seen.page.keyboard.press("[")
+        assert seen.page.inner_text("#loop-said") == "Loop: 0:01.20 to 0:01.60"
+        seen.value("video.addEventListener('ended', () => { window.turns = (window.turns || 0) + 1; })")
+        seen.page.keyboard.press("Space")
+        seen.until("window.turns >= 2")
+        seen.page.keyboard.press("\\")
+        seen.until("video.ended && video.paused")
+
+
 def test_the_sources_sound_follows_the_picture(browser: Any, finished: Finished) -> None:
     with opened_report(browser, finished.page) as seen:
         seen.page.select_option("#sound", "source")

@@ -132,6 +132,10 @@ function playFrom(time) {
   video.play();
 }
 
+function goRound() {
+  if (loop.to !== null) playFrom(loop.from);
+}
+
 function setLoop(from, to) {
   loop.from = from;
   loop.to = to;
@@ -233,6 +237,7 @@ for (const event of ["play", "pause"]) {
   });
 }
 for (const event of ["loadeddata", "seeked"]) video.addEventListener(event, () => show(video.currentTime));
+video.addEventListener("ended", goRound); // where a loop goes to the film's end
 video.addEventListener("error", () => { find("film-error").hidden = false; });
 document.addEventListener("click", (event) => {
   const link = event.target.closest("[data-seek]");
