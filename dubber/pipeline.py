@@ -26,7 +26,7 @@ from dubber.stages.mix import Mix, MixParams
 from dubber.stages.painter_check import CheckPainter
 from dubber.stages.people import plan_people
 from dubber.stages.place import PlacedLine, PlaceLines, PlaceParams
-from dubber.stages.remux import Remux
+from dubber.stages.remux import Remux, consent_words
 from dubber.stages.render import Render
 from dubber.stages.retime import Retime
 from dubber.stages.speech import ExtractOwnSpeech, ExtractSpeech
@@ -194,7 +194,7 @@ def plan_dub(
     durations_s = [] if script.is_simple else check_files(script)
     script = script.resolved(durations_s) if script.has_places else script
     video, voices = plan.source(video_path), tuple(plan.source(voice) for voice in script.voices)
-    config = config.with_overrides({"remux.consent": _consent(plan, config.remux.consent)})
+    config = config.with_overrides({"remux.consent": consent_words(config.remux.consent)})
 
     clip = plan.add(Demux(config.demux), video)
     heard = [plan.add(ExtractSpeech(config.speech), voice) for voice in voices]
@@ -323,18 +323,6 @@ def _mix(config: DubConfig, script: Script, heard: Sequence[Line]) -> MixParams:
             "has_bed": script.bed is not None,
         }
     )
-
-
-def _consent(plan: Plan, said: str) -> str:
-    """Who agreed, in words; of a document its name and checksum."""
-    try:
-        if not said or not Path(said).is_file():
-            return said
-    except OSError:  # too long for a name
-        return said
-    document = plan.nodes[plan.source(Path(said)).index].source
-    assert document is not None  # noqa: S101 - told to the type checker
-    return f"{document.path.name} (sha256 {document.sha256})"
 
 
 def _who(config: DubConfig, script: Script, speaker: int) -> TrackParams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from errno import ENAMETOOLONG
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
-from dubber.errors import ConfigError, StageError
+from dubber.errors import ConfigError, MediaError, StageError
 from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
 
 if TYPE_CHECKING:
@@ -212,6 +213,39 @@ def _inputs(
     video: SourceFile | None = None,
 ) -> tuple[FrameStream, SourceFile | Sound, Clip, Timeline, SourceFile | None]:
     return frames, audio, clip, timeline, video
+
+
+def consent_words(said: str) -> str:
+    """Who agreed, in words: of a document its name and checksum.
+
+    Args:
+        said: Words, or a document's path.
+
+    Raises:
+        ConfigError: What can only be a document is missing.
+        MediaError: It cannot be read.
+    """
+    from dubber.engine.key import file_sha256
+
+    try:
+        if said and Path(said).is_file():
+            return f"{Path(said).name} (sha256 {file_sha256(Path(said))})"
+    except ValueError:  # no name of a file
+        return said
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            return said
+        raise MediaError(f"The document cannot be read ({error.strerror}).", where=said) from error
+    if len(said.split()) == 1 and Path(said).suffix.lower() in _DOCUMENTS:
+        raise ConfigError(
+            "There is no such document.",
+            where=f"--consent {said}",
+            advice="Name a file that is there, or say in words who agreed.",
+        )
+    return said
+
+
+_DOCUMENTS = (".pdf", ".txt", ".md", ".doc", ".docx", ".odt", ".rtf", ".eml", ".png", ".jpg", ".jpeg")
 
 
 def edits_made(
