@@ -59,9 +59,13 @@ def read_config_file(path: Path) -> ConfigFile:
         ConfigError: The file is missing or no TOML, or holds something beside a preset and tables.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark first
     except OSError as error:
-        raise ConfigError(f"The config file cannot be read ({error.strerror}).", where=str(path)) from error
+        raise ConfigError(
+            f"The config file cannot be read ({error.strerror}).",
+            where=str(path),
+            advice="`--config` or the variable DUBBER_CONFIG names it; `dubber config init` writes one.",
+        ) from error
     except (ValueError, RecursionError) as error:  # TOML's and UTF-8's are ValueErrors
         raise ConfigError(f"The config file is no valid TOML: {error}.", where=str(path)) from error
     preset = document.pop("preset", None)

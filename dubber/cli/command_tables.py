@@ -154,13 +154,17 @@ def errors_of_file(file: ConfigFile, context: typer.Context) -> list[ConfigError
         errors.append(ConfigError(error.message, where=file.where, advice=error.advice))
     errors += DubConfig().errors_in(table_layer(file).values, where=file.where)
     others = {name: table for name, table in file.tables.items() if name not in DubConfig.model_fields}
-    for names in _tables(others, commands):
-        if names in commands:
+    for names, is_table in _tables(others, commands):
+        called = ".".join(names)
+        if names not in commands:
+            known = (*DubConfig.model_fields, *(".".join(each) for each in commands))
+            errors.append(unknown_table(called, known, file.where))
+        elif is_table:
             values = read_options(file, names, context)
             errors += [*values.errors, *DubConfig().errors_in(values.settings, where=file.where)]
         else:
-            known = (*DubConfig.model_fields, *(".".join(each) for each in commands))
-            errors.append(unknown_table(".".join(names), known, file.where))
+            advice = f"Write its keys below a line `[{called}]`."
+            errors.append(ConfigError(f"'{called}' is no table.", where=file.where, advice=advice))
     return errors
 
 
@@ -266,15 +270,15 @@ def _in_folder(value: Any, folder: Path) -> Any:
 
 def _tables(
     tables: Mapping[str, Any], commands: Mapping[tuple[str, ...], Any], group: tuple[str, ...] = ()
-) -> Iterator[tuple[str, ...]]:
-    """Names of tables, those of a group of commands by its members."""
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Names of tables, those of a group of commands by its members; and whether they are tables."""
     for name, table in tables.items():
         names = (*group, name)
         is_group = any(len(each) > len(names) and each[: len(names)] == names for each in commands)
         if is_group and isinstance(table, dict):
             yield from _tables(table, commands, names)
         else:
-            yield names
+            yield names, isinstance(table, dict)
 
 
 def _names(context: typer.Context) -> tuple[str, ...]:

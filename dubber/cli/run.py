@@ -132,7 +132,7 @@ def run(
         _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=from_stage)
         return
     if until_stage is None:
-        _look_first(job, runtime, is_overwrite=overwrite, is_strict=strict)
+        _look_first(job, runtime, is_overwrite=overwrite, is_strict=strict, is_quiet=quiet)
     with progress_display(is_quiet=quiet) as progress:
         result = do_job(
             job,
@@ -194,7 +194,7 @@ def plan(
     _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=None)
 
 
-def _look_first(job: Job, runtime: Runtime, *, is_overwrite: bool, is_strict: bool) -> None:
+def _look_first(job: Job, runtime: Runtime, *, is_overwrite: bool, is_strict: bool, is_quiet: bool) -> None:
     """Say what the files' headers tell against the run.
 
     Raises:
@@ -204,7 +204,8 @@ def _look_first(job: Job, runtime: Runtime, *, is_overwrite: bool, is_strict: bo
     from dubber.jobs import look_first
 
     found = look_first(job, runtime, is_overwrite=is_overwrite)
-    show_findings(tuple(finding for finding in found.findings if finding.level == "warning"))
+    if not is_quiet:
+        show_findings(tuple(finding for finding in found.findings if finding.level == "warning"))
     if (error := found.failure(is_strict=is_strict)) is not None:
         raise error
 

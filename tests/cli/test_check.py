@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from dubber.cli.app import app
 from dubber.preflight import checks, faces
+from tests.cli.command import dubber
 from tests.synth import make_clip, make_wall_clip, talking_sound, write_wav
 
 
@@ -60,3 +61,12 @@ def test_an_error_ends_with_its_code(pair: tuple[Path, Path], tmp_path: Path) ->
     assert code == told["exit_code"] == 6
     assert told["findings"][0]["code"] == "no-face"
     assert told["findings"][0]["advice"]
+
+
+def test_a_quiet_run_says_errors_only(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    line = ("run", *pair, "--strict", "--cache", tmp_path / "cache")
+    loud, quiet = dubber(*line), dubber(*line, "-q")
+    assert (loud.returncode, quiet.returncode) == (2, 2)
+    assert "Warning:" in loud.stderr
+    assert "Warning:" not in quiet.stderr
+    assert "Error:" in quiet.stderr

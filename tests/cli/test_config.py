@@ -250,6 +250,7 @@ def test_what_is_shown_is_a_config_file_of_the_same_effect(write: Callable[[str]
         ("[run]\nadapt = 'soon'", "no time to adapt", ""),
         ("[run]\nconfig = 'other.toml'", "'config'", ""),
         ("[eval.self]\npicturs = false", "'picturs'", "`pictures`"),
+        ("[eval]\nself = 1", "'eval.self' is no table", "[eval.self]"),
         ("[eval.slef]\npictures = false", "[eval.slef]", "`eval.self`"),
         ("[weights.import.face-model]\nlandmark = 1", "'landmark'", "`landmarks`"),
         ("[render", "no valid TOML", ""),
@@ -274,6 +275,13 @@ def test_validate_tells_all_that_is_wrong(write: Callable[[str], Path], tmp_path
     assert len(first["errors"]) == 7
     assert "cannot be read" in second["errors"][0]["message"]
     assert "6 more" in dubber("run", "a.mp4", "b.wav", "--config", path).stderr
+
+
+def test_a_mark_of_the_encoding_may_come_first(write: Callable[[str], Path]) -> None:
+    assert (
+        shown("--config", write("\ufeff[remux]\ncrf = 30\n"), "--changed")["settings"]["remux.crf"]["value"]
+        == 30
+    )
 
 
 def test_the_python_api_takes_the_same_file(write: Callable[[str], Path]) -> None:
