@@ -23,6 +23,7 @@ from dubber.preflight import Preflight, Request, quick
 from dubber.provenance import Provenance
 from dubber.provenance.publishing import check_labels
 from dubber.script import Script
+from dubber.stages.plugins import file_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Job:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file of the user's that is read."""
-        return (self.video, *self.said.files, *(() if self.curves is None else (self.curves,)))
+        others = (self.curves, file_of(self.config.render.renderer))
+        return (self.video, *self.said.files, *(path for path in others if path is not None))
 
 
 def plan_job(job: Job, runtime: Runtime) -> DubPlan:

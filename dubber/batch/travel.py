@@ -28,6 +28,7 @@ from dubber.engine.unfinished import new_tag, part_of, sweep_parts
 from dubber.errors import ConfigError, DubberError, MediaError, OutputFolderError, SharedStoreError
 from dubber.jobs import Job, plan_job
 from dubber.output import publish
+from dubber.stages.plugins import file_of
 
 T = TypeVar("T")
 
@@ -206,7 +207,7 @@ class Receiver:
             root = Path(os.path.commonpath([path.parent for path in outputs]))
             moved.update({path: made / path.relative_to(root) for path in outputs})
             there = {copy: path for path, copy in moved.items()}
-            task = replace(parcel.task, job=with_paths(parcel.task.job, lambda path: moved.get(path, path)))
+            task = replace(parcel.task, job=_moved_job(parcel.task.job, moved))
             with self._exchange(shared, store, task.job):
                 end = do_task(task, lambda event: self._tell(_with_names(event, there)))
             results = {}
@@ -214,7 +215,9 @@ class Receiver:
                 files = [path for path in sorted(made.rglob("*")) if path.is_file()]
                 results = {root / path.relative_to(made): shared.send(path, parcel.tag) for path in files}
             back = with_paths(end, lambda path: there.get(path, path))
-            return Returned(replace(back, task=parcel.task, error=_renamed(end.error, there)), node, results)
+            result = back.result and replace(back.result, renderer=_named(back.result.renderer, there))
+            back = replace(back, task=parcel.task, result=result, error=_renamed(end.error, there))
+            return Returned(back, node, results)
 
     @contextmanager
     def _exchange(self, shared: SharedStore, store: Store, job: Job) -> Iterator[None]:
@@ -269,6 +272,17 @@ def with_paths(value: T, moved: Callable[[Path], Path]) -> T:
         items = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
         changed = replace(value, **{name: with_paths(item, moved) for name, item in items.items()})
     return changed  # type: ignore[no-any-return]
+
+
+def _moved_job(job: Job, moved: Mapping[Path, Path]) -> Job:
+    """A job with the paths of copies; a renderer of the user's is one of them."""
+    job = with_paths(job, lambda path: moved.get(path, path))
+    name = job.config.render.renderer
+    file = file_of(name)
+    if file is None or file not in moved:
+        return job
+    copy = name.replace(str(file), str(moved[file]), 1)
+    return replace(job, config=job.config.with_overrides({"render.renderer": copy}))
 
 
 def _check_seen(parcel: Parcel) -> None:

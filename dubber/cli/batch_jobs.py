@@ -21,6 +21,8 @@ from dubber.errors import ConfigError
 from dubber.jobs import Extras, Job
 from dubber.output import container_of, default_output
 from dubber.provenance import Provenance
+from dubber.stages.plugins import file_of, named_in
+from dubber.stages.remux import consent_words
 
 if TYPE_CHECKING:
     from dubber.batch.rows import Rows
@@ -131,11 +133,14 @@ def _job(layers: list[dict[str, Any]], output_dir: Path, *, has_report: bool) ->
     extras = Extras(**{each: asked[each] for each in _EXTRAS if each in asked})
     if has_report and extras.report is None:
         extras = Extras(**{**vars(extras), "report": output_dir / f"{name}.report.html"})
+    config = _config(asked, layers, who)
+    # Who does the job, perhaps on another machine, does not see the document.
+    config = config.with_overrides({"remux.consent": consent_words(config.remux.consent)})
     return Job(
         video=video,
         said=said,
         output=output,
-        config=_config(asked, layers, who),
+        config=config,
         extras=extras,
         provenance=Provenance(**{each: asked[each] for each in _SIGNER if each in asked}),
         curves=asked.get("curves"),
@@ -151,7 +156,23 @@ def _config(asked: dict[str, Any], layers: list[dict[str, Any]], who: str | None
         stack.append(Layer("", {key: value for key, value in layer.items() if "." in key}))
         stack.append(o.set_layer(layer.get("set")))
         stack.append(Layer("", _settings(layer)))
-    return stacked([*stack, *([] if who is None else [Layer("--speaker", {"track.speaker": who})])])
+    config = stacked([*stack, *([] if who is None else [Layer("--speaker", {"track.speaker": who})])])
+    return _with_whole_renderer(config)
+
+
+def _with_whole_renderer(config: DubConfig) -> DubConfig:
+    """The same where the file of a renderer of the user's is relative to nothing any more.
+
+    Raises:
+        ConfigError: The file is missing.
+    """
+    renderer = named_in(config.render.renderer, Path.cwd())
+    file = file_of(renderer)
+    if file is None:
+        return config
+    if not file.is_file():
+        raise ConfigError("There is no such file with a renderer.", where=str(file))
+    return config.with_overrides({"render.renderer": renderer})
 
 
 def _settings(layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +189,7 @@ def _checked(options: Mapping[str, Any], where: str, folder: Path, output_dir: P
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if "." in name:  # a setting; whoever stacks them checks them
-            checked[name] = value
+            checked[name] = _whole(value, folder, name)
             continue
         _check_name(name, where)
         option_type, takes_several = _option_types()[name]
@@ -217,7 +238,9 @@ def _whole(value: Any, folder: Path, name: str) -> Any:
         return value.value
     if name == "speaker":  # WHO, WHO=FILE or NAME=WHO
         return ["=".join(_whole_text(part, folder) for part in each.split("=", 1)) for each in value]
-    return _whole_text(value, folder) if name == "consent" else value
+    if name in ("renderer", "render.renderer") and isinstance(value, str):
+        return named_in(value, folder)
+    return _whole_text(value, folder) if name in ("consent", "remux.consent") else value
 
 
 def _whole_text(text: str, folder: Path) -> str:

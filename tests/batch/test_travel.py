@@ -112,6 +112,26 @@ def test_files_travel_there_and_back(job: Job, shared: SharedStore, tmp_path: Pa
     assert not [path for path in (tmp_path / "shared/parcels").rglob("*") if path.is_file()]
 
 
+def test_a_renderer_of_the_user_s_travels(job: Job, shared: SharedStore, tmp_path: Path) -> None:
+    mine = tmp_path / "in/mine.py"
+    mine.write_text("# mine")
+    job = replace(job, config=job.config.with_overrides({"render.renderer": f"{mine}:Mine"}))
+
+    def reading(task: Task, tell: Tell) -> TaskEnd:
+        name = task.job.config.render.renderer
+        file = Path(name.removesuffix(":Mine"))
+        assert file.read_text() == "# mine"
+        return TaskEnd(task, "worker", result=DubResult(None, renderer=name))
+
+    with Sender(here(tmp_path), shared) as sender:
+        parcel = sender.pack(Task(job))
+        hide_inputs(job)
+        end = sent(parcel, there(tmp_path), shared, reading, []).end
+    assert end.error is None
+    assert end.result is not None
+    assert end.result.renderer == f"{mine}:Mine"
+
+
 def test_a_phase_brings_nothing_back(job: Job, shared: SharedStore, tmp_path: Path) -> None:
     def looking(task: Task, tell: Tell) -> TaskEnd:
         return TaskEnd(task, "worker", 2.0, DubResult(None))

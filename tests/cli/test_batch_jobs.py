@@ -13,6 +13,7 @@ from dubber.batch.rows import Row, Rows
 from dubber.cli.app import app
 from dubber.cli.batch_jobs import JOB_OPTIONS, OF_THE_BATCH, Given, build_jobs, given_options
 from dubber.cli.run import run
+from dubber.engine.key import file_sha256
 from dubber.errors import ConfigError
 from dubber.jobs import Job
 
@@ -96,6 +97,18 @@ def test_names_of_files_are_relative_to_the_jobs_file_and_results_to_the_output_
     assert (job.output.name, job.name) == ("talk.mp4", "both")
 
 
+def test_a_document_of_consent_is_read_where_the_job_is_made(tmp_path: Path) -> None:
+    document = tmp_path / "in" / "agreed.txt"
+    document.parent.mkdir()
+    document.write_text("I agree.")
+    for options in ({"consent": "agreed.txt"}, {"remux.consent": str(document)}):
+        consent = _job(tmp_path, options).config.remux.consent
+        assert consent == f"agreed.txt (sha256 {file_sha256(document)})"
+    assert _job(tmp_path, {"consent": "Ann, by letter"}).config.remux.consent == "Ann, by letter"
+    with pytest.raises(ConfigError, match="no such document"):
+        _job(tmp_path, {"consent": "agred.txt"})
+
+
 def test_a_report_for_all_gives_each_one_of_its_own(tmp_path: Path) -> None:
     assert _job(tmp_path, {}, has_report=True).extras.report == tmp_path / "out" / "talk.report.html"
     own = _job(tmp_path, {"report": "mine.html"}, has_report=True)
@@ -129,3 +142,29 @@ def test_what_cannot_be_meant_is_refused_with_its_row(
 def test_a_row_without_a_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="line 2: It names no video"):
         build_jobs(Rows((Row("line 2", tmp_path, {"audio": "a.wav"}),)), tmp_path, Given(), has_report=False)
+
+
+@pytest.mark.parametrize("key", ["renderer", "render.renderer"])
+def test_a_renderer_s_file_is_an_input_and_lies_where_other_inputs_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Of a row beside the jobs file, else where dubber was started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    mine = {key: "mine.py:Mine"}
+    with pytest.raises(ConfigError, match=r"job 1: .*in/mine\.py: There is no such file"):
+        _job(tmp_path, mine)
+    for folder in (tmp_path, tmp_path / "in"):
+        (folder / "mine.py").touch()
+    config = tmp_path / "in" / "own.toml"
+    config.write_text("[render]\nrenderer = 'mine.py:Mine'\n")
+    for options, others, folder in (
+        (mine, {}, tmp_path / "in"),
+        ({}, {"defaults": mine}, tmp_path / "in"),
+        ({}, {"given": {"renderer": "mine.py:Mine"}}, tmp_path),
+        ({"config": "own.toml"}, {}, tmp_path),
+    ):
+        job = _job(tmp_path, options, **others)
+        assert job.config.render.renderer == f"{folder / 'mine.py'}:Mine"
+        assert folder / "mine.py" in job.inputs
+    assert _job(tmp_path, {key: "exemplar"}).config.render.renderer == "exemplar"
