@@ -18,6 +18,9 @@ REAL_CLIPS = Path(os.environ.get("DUBBER_TEST_CLIPS", REPOSITORY.parent / "share
 
 REAL_MODELS = Path(os.environ.get("DUBBER_TEST_MODELS", REPOSITORY.parent / "shared" / "models"))
 
+for variable in ("DUBBER_CACHE", "DUBBER_CONFIG", "DUBBER_WEIGHTS"):  # the user's own would change results
+    os.environ.pop(variable, None)
+
 os.environ["DUBBER_SIGNER"] = "none"
 """Two signatures are never the same bytes: only the tests of signatures make them."""
 
