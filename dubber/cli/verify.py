@@ -98,6 +98,8 @@ def _edit_lines(edits: Edits) -> Iterator[str]:
     yield f"  other sound: {_ranges(edits.sound)}"
     if edits.length in _LENGTHS:
         yield f"  times: {_LENGTHS[edits.length]} (--length {edits.length})"
+    if edits.moved:
+        yield f"  pictures of other times: {_ranges(edits.moved)}"
     if edits.mark:
         yield f"  written into the pictures: {_plain(edits.mark)}"
     yield f"  consent: {_plain(edits.consent) or 'not told'}"

@@ -41,6 +41,7 @@ class Edits(BaseModel):
         sound: When the new sound is heard.
         length: How film and speech were brought to one length; other footage times than the source's come of
             all but "cut_off" and "silence".
+        moved: When other pictures of the source are shown than it has there, as the user's curves say.
         mark: What is written into the pictures; empty for nothing.
         consent: Who agreed; empty where that was not said.
     """
@@ -52,6 +53,7 @@ class Edits(BaseModel):
     pictures: tuple[Range, ...] = ()
     sound: tuple[Range, ...] = ()
     length: str = ""
+    moved: tuple[Range, ...] = ()
     mark: str = ""
     consent: str = ""
 

@@ -27,17 +27,23 @@ class FrameStream:
         open: Starts the stream from its first frame; may be called again.
         is_marked_N: (N,) bool, frames that have words written into them; None where none has.
         mark: The words.
+        is_moved_N: (N,) bool, frames that show another picture than the source's of the same number; None
+            where none does.
     """
 
     is_dubbed_N: Bool
     open: Callable[[], Generator[Frame]]
     is_marked_N: Bool | None = None
     mark: str = ""
+    is_moved_N: Bool | None = None
 
     @property
     def is_changed_N(self) -> Bool:
         """(N,) bool, frames that are not the source's."""
-        return self.is_dubbed_N if self.is_marked_N is None else self.is_dubbed_N | self.is_marked_N
+        is_changed_N = self.is_dubbed_N
+        for others_N in (self.is_marked_N, self.is_moved_N):
+            is_changed_N = is_changed_N if others_N is None else is_changed_N | others_N
+        return is_changed_N
 
     @property
     def num_frames(self) -> int:

@@ -74,6 +74,9 @@ def definition(facts: Facts, title: str, unsigned_sha256: str) -> dict[str, Any]
         actions.append({"action": "c2pa.edited", **common, **_changes(said, edits.pictures)})
     if edits.sound:
         actions.append({"action": "c2pa.dubbed", **common, **_changes("Other sound is heard.", edits.sound)})
+    if edits.moved:
+        said = "Other pictures of the source are shown than it has there."
+        actions.append({"action": "c2pa.edited", **common, **_changes(said, edits.moved)})
     if edits.mark:
         said = f"The words '{edits.mark}' were written into the pictures."
         actions.append({"action": "c2pa.edited", **common, "description": said})

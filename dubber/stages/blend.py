@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
@@ -79,7 +80,10 @@ class Blend(Stage["FrameStream"]):
                 for _, frame in pairs:
                     yield frame
 
-        return FrameStream(is_dubbed_N, lambda: prefetch(frames(), footage.num_ahead, ctx.spend))
+        is_moved_N = retime.is_halfway_N | (retime.source_index_N != np.arange(len(retime.source_index_N)))
+        return FrameStream(
+            is_dubbed_N, lambda: prefetch(frames(), footage.num_ahead, ctx.spend), is_moved_N=is_moved_N
+        )
 
 
 def blended(

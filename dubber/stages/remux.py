@@ -66,7 +66,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -255,7 +255,7 @@ def edits_made(
 
     Args:
         params: Who agreed.
-        frames: Those whose mouth was re-made, and what is written into them.
+        frames: Those whose mouth was re-made, what is written into them, and which of them were moved.
         audio: What is heard.
         timeline: When it is.
     """
@@ -264,12 +264,15 @@ def edits_made(
 
     end_s = round(timeline.duration_s, 3)
     whole = ((0.0, end_s),)
+    is_in_time = timeline.mode in ("cut_off", "silence")  # what else moves frames is told by its name
+    moved_N = frames.is_moved_N if is_in_time else None
     return Edits(
         dubber=__version__,
         duration_s=end_s,
         pictures=changed_ranges(frames.is_dubbed_N, timeline),
         sound=audio.replaced_ranges(end_s) if isinstance(audio, Sound) else whole,
         length=timeline.mode,
+        moved=() if moved_N is None else changed_ranges(moved_N, timeline),
         mark=frames.mark,
         consent=params.consent,
     )

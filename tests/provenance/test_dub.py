@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("c2pa")
@@ -13,6 +14,8 @@ pytest.importorskip("c2pa")
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.key import file_sha256
 from dubber.errors import ConfigError, OutputExistsError, StageError, ToolMissingError
+from dubber.media.mux import find_ffmpeg, run_ffmpeg
+from dubber.media.reader import probe, read_frames
 from dubber.provenance import Provenance, library, signing
 from dubber.provenance.verification import Verdict, verify
 from dubber.script import in_range
@@ -65,6 +68,24 @@ def test_a_range_is_what_the_file_says_was_changed(folder: Path, tmp_path: Path)
         "c2pa.dubbed",
         "c2pa.edited",
     ]
+
+
+def test_footage_that_the_user_moves_is_shown_and_told_where_only_a_part_is_dubbed(
+    folder: Path, tmp_path: Path
+) -> None:
+    source, output, curves = tmp_path / "talk.mp4", tmp_path / "dub.mp4", tmp_path / "moved.csv"
+    keyframes = ("-c:v", "libx264", "-g", "5", "-bf", "0", "-c:a", "copy")
+    run_ffmpeg([find_ffmpeg(), "-loglevel", "error", "-i", str(folder / "talk.mp4"), *keyframes, str(source)])
+    curves.write_text("frame,source_frame\n3,25\n")
+    said = in_range(folder / "line.wav", 0.8, 1.0)
+    runtime = make_runtime(cache_dir=folder / "cache", device="cpu")
+    result = dub(source, said, output, config=PLAIN, runtime=runtime, curves=curves)
+    before, after = (list(read_frames(path, probe(path))) for path in (source, output))
+    assert result.num_copied_frames >= 15
+    difference = [np.abs(after[3].y.astype(int) - before[n].y).mean() for n in (3, 25)]
+    assert difference[1] < 1.5 < difference[0]
+    (edits,) = verify(output).edits
+    assert (edits.moved, edits.pictures) == (((0.12, 0.16),), ((0.8, 1.0),))
 
 
 def test_all_of_it_from_the_command_line(folder: Path, tmp_path: Path) -> None:
