@@ -15,7 +15,7 @@ from dubber.errors import ConfigError, MediaError, NoFaceError
 from dubber.media.reader import probe
 from dubber.media.sampling import pictures_at, spread_ticks
 from dubber.media.survey import survey
-from dubber.preflight import Preflight, Request, check, faces, quick
+from dubber.preflight import Preflight, Request, check, checks, faces, quick
 from dubber.preflight.cost import run_seconds
 from dubber.preflight.faces import FaceFacts, face_findings
 from dubber.preflight.findings import Finding, failure
@@ -95,6 +95,20 @@ def test_all_that_is_wrong_is_said_at_once(request_of, gapped: Path, tmp_path: P
     assert {finding.exit_code for finding in found.findings} == {3, 9, 2}
     assert all(finding.advice for finding in found.findings)
     assert (tmp_path / "out.mp4").read_bytes() == b"mine"
+
+
+def test_a_model_that_is_refused_looks_at_nothing(
+    request_of, gapped: Path, voice: Path, tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "det_500m.onnx").write_bytes(b"a network")
+    monkeypatch.setenv("DUBBER_INSIGHTFACE_DIR", str(tmp_path))
+    monkeypatch.setattr(checks, "look_for_faces", lambda *_: pytest.fail("it was used"))
+    weights = replace(runtime.weights, is_commercial=True)
+    asked = request_of(gapped, voice, **{"people.backend": "insightface"})
+    for said in (asked.said, whole(tmp_path / "absent.wav")):
+        found = check(replace(asked, said=said, runtime=replace(runtime, weights=weights)))
+        assert found.failure() is not None and found.faces is None
+    assert "Nobody said" in str(check(replace(asked, runtime=replace(runtime, weights=weights))).failure())
 
 
 def test_quick_neither_listens_nor_looks_for_faces(request_of, voice: Path, tmp_path: Path) -> None:

@@ -219,6 +219,8 @@ class _Checks:
         if self._footage is None or self._index is None:
             return None
         request, faces = self._request, None
+        if request.runtime.weights.is_commercial and self._planned is None:
+            return None  # the tracker's model may be what is refused
         with caught(self._found, "faces"):
             faces = look_for_faces(request.video, self._footage, self._index, request.config)
             duration_s = self._footage.duration_s
