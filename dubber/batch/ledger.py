@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
 from dubber import __version__
 from dubber.batch.events import error_document, now
@@ -46,6 +47,41 @@ class Standing(str, Enum):
     """Something is there that no batch made, or that was changed since."""
     failed = "failed"
     """It failed before, and nothing was changed since."""
+
+
+class _Facts(BaseModel):
+    """What is read of a file's facts."""
+
+    bytes: int
+    modified_ns: int
+    sha256: str
+
+
+class _Result(BaseModel):
+    """What is read of a result."""
+
+    warnings: list[str]
+    passed_through: list[dict[str, Any]]
+
+
+class _Error(BaseModel):
+    """What is read of an error."""
+
+    message: str
+
+
+class _Record(BaseModel):
+    """What is read of a record."""
+
+    version: int
+    name: str
+    state: Literal["done", "failed"]
+    inputs: list[_Facts]
+    asked: str
+    output: _Facts | None
+    result: _Result | None
+    error: _Error | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -86,19 +122,22 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._records = {str(record["name"]): record for record in read_results(folder / RESULTS_NAME)}
+        self._records: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, dict[str, Any]] = {}
+        for record in read_results(folder / RESULTS_NAME):
+            self._take(record)
 
     def verdict(self, job: Job) -> Verdict:
         """How a job stands."""
         record = self._records.get(job.name)
-        is_there = job.output.exists()
+        is_there = _is_there(job.output)
         if is_there and self._mark(job).is_file() and self._mark(job).read_text() == asked_digest(job):
             return Verdict(Standing.new, "it was interrupted", is_ours=True)
         if record is None:
             if is_there:
                 return Verdict(Standing.foreign, "its output is there, and no batch made it")
             return Verdict(Standing.new)
-        made = record.get("output")
+        made = self._made.get(job.name)
         if is_there and (made is None or made["bytes"] != job.output.stat().st_size):
             return Verdict(Standing.foreign, "its output is not the one that a batch made")
         if record["state"] == "done" and not is_there:
@@ -107,6 +146,11 @@ class Ledger:
         if record["state"] == "done":
             if difference:
                 return Verdict(Standing.changed, difference, is_ours=True)
+            lacking = [name.lower() for name, path in job.extras.named.items() if not _is_there(path)]
+            if lacking:
+                return Verdict(
+                    Standing.new, f"its dub is there without {' and '.join(lacking)}", is_ours=True
+                )
             return Verdict(Standing.done, "finished", is_ours=True)
         if difference:
             return Verdict(Standing.new, f"it failed before, and {difference}", is_ours=True)
@@ -143,17 +187,28 @@ class Ledger:
         try:
             with path.open("a+b") as file:
                 is_torn = file.tell() > 0 and not _ends_a_line(path)
-                file.write(b"\n" * is_torn + json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                file.write(b"\n" * is_torn + _line(record))
                 file.flush()
                 os.fsync(file.fileno())
             self._mark(end.task.job).unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
-        self._records[end.task.job.name] = record
+        self._take(record)
         return record
 
+    def _take(self, record: dict[str, Any]) -> None:
+        """Remember a record, and of one that tells of no output the one before."""
+        self._records[record["name"]] = record
+        if record["output"] is not None:
+            self._made[record["name"]] = record["output"]
+
     def _mark(self, job: Job) -> Path:
-        return self._folder / _FOLDER / "begun" / hashlib.sha256(job.name.encode()).hexdigest()[:32]
+        return (
+            self._folder
+            / _FOLDER
+            / "begun"
+            / hashlib.sha256(job.name.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+        )
 
 
 @contextmanager
@@ -207,7 +262,7 @@ def record_of(end: TaskEnd) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """All records of a `results.jsonl`; a line that a killed process left half-written is none.
+    """All records of a `results.jsonl`; a line that a killed process or an editor left unreadable is none.
 
     Raises:
         ConfigError: It cannot be read, or a newer version of dubber wrote it.
@@ -222,18 +277,39 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and record.get("schema") == SCHEMA:
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            continue
+        version = record.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise ConfigError(
+                f"A newer dubber wrote these results (version {version}; this one knows {VERSION}).",
+                where=str(path),
+                advice="Use that one, or another output folder.",
+            )
+        if _is_whole(record):
             records.append(record)
-    newest = max((record["version"] for record in records), default=VERSION)
-    if newest > VERSION:
-        raise ConfigError(
-            f"A newer dubber wrote these results (version {newest}; this one knows {VERSION}).",
-            where=str(path),
-            advice="Use that one, or another output folder.",
-        )
     return records
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record holds what it will be asked for."""
+    try:
+        read = _Record.model_validate(record)
+    except ValidationError:
+        return False
+    return (read.result if read.state == "done" else read.error) is not None
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    """A record as a line of UTF-8; in names of files that are none JSON's own escapes stand for the rest."""
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; there is none of a name that can be none."""
+    return FileFacts.unread(path).num_bytes >= 0
 
 
 def _difference(record: dict[str, Any], job: Job) -> str:

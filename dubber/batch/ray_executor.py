@@ -168,9 +168,7 @@ class _Course:
         worker = self._workers.get(name, "a worker")
         if losses[False] >= MAX_ATTEMPTS or losses[True] >= MAX_NODE_LOSSES:
             return TaskEnd.lost(task, worker, loss.reason)
-        again = retried(task, worker, loss.reason, self._tell)
-        # The output was not there before the first try: what is there now, the lost worker has made.
-        return replace(again, is_overwrite=again.is_overwrite or again.phase is Phase.paint)
+        return retried(task, worker, loss.reason, self._tell)
 
 
 def _ends(jobs: set[Future[TaskEnd]], course: _Course) -> Iterator[TaskEnd]:

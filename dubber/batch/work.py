@@ -24,7 +24,7 @@ from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.engine.stage import Runtime
 from dubber.engine.store import Store
 from dubber.engine.watchdog import STALL_LIMIT_S
-from dubber.errors import DubberError, MediaError, StageError, WorkerLostError
+from dubber.errors import DubberError, MediaError, OutputExistsError, StageError, WorkerLostError
 from dubber.jobs import Extras, Job, do_job, look_first, plan_job
 from dubber.outcome import DubResult
 
@@ -157,7 +157,8 @@ class TaskEnd:
         result: What a finished phase did; its stages are those of all phases.
         error: Why it failed.
         inputs: The files of the user's it read, where the job is over.
-        output: The finished file; None where there is none.
+        output: The finished file, which is there too where only what goes with it could not be made; None
+            where there is none.
     """
 
     task: Task
@@ -208,7 +209,10 @@ def retried(task: Task, worker: str, reason: str, tell: Tell) -> Task:
         reason: How it ended, in words.
         tell: Is told of it.
     """
-    again = replace(task, attempt=task.attempt + 1)
+    # Painting began because no output was there, or because it may be replaced: what is there now was put
+    # there by the lost worker.
+    is_overwrite = task.is_overwrite or task.phase is Phase.paint
+    again = replace(task, attempt=task.attempt + 1, is_overwrite=is_overwrite)
     tell(JobRetried(task.job.name, worker, reason, again.attempt))
     return again
 
@@ -227,7 +231,7 @@ def do_task(
     Returns:
         How it ended; a failure of any kind is the task's, and is not raised.
     """
-    worker, started = worker_name(), time.perf_counter()
+    worker, started, before = worker_name(), time.perf_counter(), FileFacts.unread(task.job.output)
     tell(JobStarted(task.job.name, task.phase.value, worker, task.attempt))
     result, error = None, None
     with _told_log(task.job.name, resources.log_level, tell):
@@ -242,7 +246,7 @@ def do_task(
     end = TaskEnd(task, worker, time.perf_counter() - started, result, error)
     if result is not None:
         tell(PhaseFinished(task.job.name, task.phase.value, end.seconds))
-    return end if end.next() else _with_files(end, resources)
+    return end if end.next() else _with_files(end, resources, before)
 
 
 def worker_name(pid: int | None = None) -> str:
@@ -290,17 +294,21 @@ def _last_stages(job: Job, phase: Phase, runtime: Runtime) -> list[str]:
     return [planned.plan.nodes[index].name for index in refs]
 
 
-def _with_files(end: TaskEnd, resources: Resources) -> TaskEnd:
-    """The end of a job with what was read and written."""
+def _with_files(end: TaskEnd, resources: Resources, before: FileFacts) -> TaskEnd:
+    """The end of a job with what was read and written.
+
+    A job that failed has written an output where only what goes with it could not be made.
+    """
     try:
         store = Store(resources.runtime().cache_dir)
     except DubberError:  # no such device
         return replace(end, inputs=tuple(FileFacts.unread(path) for path in end.task.job.inputs))
-    inputs = tuple(FileFacts.of(path, store) for path in end.task.job.inputs)
-    if end.result is None or end.result.output is None:
-        return replace(end, inputs=inputs)
-    result = replace(end.result, seconds=end.total_s)
-    return replace(end, inputs=inputs, result=result, output=FileFacts.of(end.result.output, store))
+    end = replace(end, inputs=tuple(FileFacts.of(path, store) for path in end.task.job.inputs))
+    if end.result is not None:
+        end = replace(end, result=replace(end.result, seconds=end.total_s))
+    after = FileFacts.unread(before.path)
+    is_made = end.result is not None or not (after == before or isinstance(end.error, OutputExistsError))
+    return replace(end, output=FileFacts.of(after.path, store)) if is_made and after.num_bytes >= 0 else end
 
 
 class _TellingHandler(logging.Handler):

@@ -12,7 +12,7 @@ import pytest
 from dubber.batch.ledger import RESULTS_NAME, Ledger, Standing, open_ledger, read_results
 from dubber.batch.work import Task
 from dubber.errors import ConfigError, OutputFolderError
-from dubber.jobs import Job
+from dubber.jobs import Extras, Job
 from dubber.provenance import Provenance
 from tests.batch.fakes import ended, make_job
 
@@ -77,6 +77,51 @@ def test_a_failed_job_stays_failed_until_something_is_changed(job: Job, out: Pat
     assert (verdict.standing, verdict.reason) == (Standing.failed, "It failed before: It is broken.")
     job.said.voices[0].write_bytes(b"another recording")
     assert _standing(out, job) is Standing.new
+
+
+def test_the_output_of_a_job_whose_page_failed_is_the_batch_s_own(job: Job, out: Path) -> None:
+    finished = ended(Task(job))
+    broken = replace(finished, result=None, error=OutputFolderError("The report cannot be written."))
+    for end in (broken, replace(broken, output=None)):  # the second try touched nothing
+        with open_ledger(out) as ledger:
+            ledger.end(end)
+        verdict = Ledger(out).verdict(job)
+        assert (verdict.standing, verdict.is_ours) == (Standing.failed, True)
+    job.output.write_bytes(b"somebody cut it")
+    assert _standing(out, job) is Standing.foreign
+
+
+def test_what_goes_with_a_dub_is_made_where_it_is_missing(job: Job, out: Path) -> None:
+    _write(out, job)
+    asked = replace(job, extras=Extras(report=out / "a.report.html", overlay=out / "a.overlay.mp4"))
+    verdict = Ledger(out).verdict(asked)
+    assert (verdict.standing, verdict.is_ours) == (Standing.new, True)
+    assert verdict.reason == "its dub is there without report and overlay"
+    for path in asked.extras.named.values():
+        path.touch()
+    assert _standing(out, asked) is Standing.done
+
+
+def test_a_name_that_can_be_none_has_no_output(job: Job, out: Path) -> None:
+    out.mkdir()
+    for name in ("x" * 300, "a\0b", "caf\udce9"):
+        odd = replace(job, output=out / f"{name}.mp4", name=name)
+        assert _standing(out, odd) is Standing.new
+        _write(out, odd, is_done=False)
+        assert _standing(out, odd) is Standing.failed
+
+
+@pytest.mark.parametrize(
+    "key", ["version", "name", "state", "inputs", "asked", "output", "result", "seconds"]
+)
+def test_a_line_that_somebody_edited_counts_as_none(job: Job, out: Path, key: str) -> None:
+    _write(out, job)
+    path = out / RESULTS_NAME
+    record = json.loads(path.read_text())
+    whole = {name: value for name, value in record.items() if name != key}
+    for edited in (whole, {**record, key: ["?"]}, {**record, "output": {}}):
+        path.write_text(json.dumps(edited) + "\n" + "[" * 100_000)
+        assert _standing(out, job) is Standing.foreign
 
 
 def test_an_output_that_was_put_in_place_before_the_kill_is_the_batch_s_own(job: Job, out: Path) -> None:

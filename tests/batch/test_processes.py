@@ -14,7 +14,7 @@ import pytest
 from dubber.batch import processes
 from dubber.batch.events import Event, JobRetried, JobStarted, PhaseFinished, Warned
 from dubber.batch.processes import ProcessExecutor
-from dubber.batch.work import Resources, Task, TaskEnd
+from dubber.batch.work import Resources, Task, TaskEnd, retried
 from dubber.errors import DubberError, NoFaceError, WorkerLostError
 from tests.batch import fake_workers
 from tests.batch.fakes import make_job
@@ -70,6 +70,15 @@ def test_neither_failures_nor_lost_workers_stop_other_jobs(tmp_path: Path) -> No
     assert f"{lost} (exit code 3)" in str(ends["torn"].error)
     retries = sorted((each.job, each.attempt) for each in told if isinstance(each, JobRetried))
     assert retries == [("killer", 2), ("once", 2), ("torn", 2)]
+
+
+def test_who_goes_on_with_a_lost_worker_s_job_may_replace_what_that_one_published(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    ends, told = _run(tmp_path, ["published"])
+    assert ends["published"].error is None
+    assert [event.attempt for event in told if isinstance(event, JobRetried)] == [2]
+    look = retried(Task(make_job(tmp_path)), "me-1", "killed by SIGKILL", told.append)
+    assert not look.is_overwrite  # nothing was published yet: what is there is the user's
 
 
 def test_who_stops_asking_ends_all_workers_even_deaf_ones(

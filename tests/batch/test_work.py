@@ -11,7 +11,14 @@ import pytest
 from dubber.batch import work
 from dubber.batch.events import Event, JobStarted, Logged, PhaseFinished, StageFinished, Warned
 from dubber.batch.work import Phase, Resources, Task, TaskEnd, do_task
-from dubber.errors import DeviceError, MediaError, StageError
+from dubber.errors import (
+    DeviceError,
+    DubberError,
+    MediaError,
+    OutputExistsError,
+    OutputFolderError,
+    StageError,
+)
 from dubber.jobs import Job
 from dubber.outcome import DubResult
 from dubber.script import whole
@@ -123,3 +130,23 @@ def test_log_messages_carry_the_job_s_name(tmp_path: Path, monkeypatch: pytest.M
         Warned("a", "It is dark."),
         Logged("a", logging.INFO, "Looking."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_recorded"), [(OutputFolderError("Full."), True), (OutputExistsError("It appeared."), False)]
+)
+def test_a_dub_whose_page_failed_is_known_as_the_job_s_own(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: DubberError, is_recorded: bool
+) -> None:
+    def paint(job: Job, **_: Any) -> DubResult:
+        if not job.output.exists():
+            job.output.parent.mkdir()
+            job.output.write_bytes(b"dubbed")
+        raise error
+
+    monkeypatch.setattr(work, "do_job", paint)
+    end, _ = _do(Task(job, phase=Phase.paint), tmp_path / "cache")
+    assert (end.result, end.error) == (None, error)
+    assert (end.output is not None) == is_recorded
+    end, _ = _do(Task(job, phase=Phase.paint), tmp_path / "cache")  # there before, and not touched
+    assert end.output is None
