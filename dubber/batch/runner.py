@@ -154,9 +154,9 @@ def run_batch(
         OutputFolderError: The results can no longer be written down.
     """
     started = time.perf_counter()
-    outcomes = {each.job.name: _skipped(each, tell) for each in planned if not each.will_run}
     tasks = [Task(each.job, is_overwrite=_may_replace(each)) for each in planned if each.will_run]
     tell(BatchStarted(str(output_dir), executor.name, len(planned), len(tasks)))
+    outcomes = {each.job.name: _skipped(each, tell) for each in planned if not each.will_run}
     of = {task.job.name: task.job for task in tasks}
     teller = _Teller(of, ledger, tell)
     with closing(executor.execute(tasks, teller)) as ends:

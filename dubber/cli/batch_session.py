@@ -125,7 +125,7 @@ class Session:
         jobs, alone = self._found()
         with open_ledger(self.source.output_dir) as ledger:
             planned = self._plan(jobs, ledger)
-            with self._shown(executor) as tell:
+            with self._shown() as tell:
                 _tell_alone(alone, tell)
                 self._do(planned, executor, ledger, tell)
 
@@ -138,7 +138,7 @@ class Session:
         if not self.source.path.is_dir():
             raise ConfigError("Only a folder can be watched.", where=str(self.source.path))
         folder = DropFolder()
-        with open_ledger(self.source.output_dir) as ledger, self._shown(executor) as tell:
+        with open_ledger(self.source.output_dir) as ledger, self._shown() as tell:
             say(f"Watching {escape(str(self.source.path))}; Ctrl-C ends it.", is_quiet=self.is_quiet)
             told: set[str] = set()
             while True:
@@ -199,10 +199,10 @@ class Session:
             self.index = write_batch_index([each.job for each in self.outcomes.values()], ledger, folder)
 
     @contextmanager
-    def _shown(self, executor: Executor) -> Iterator[Tell]:
+    def _shown(self) -> Iterator[Tell]:
         """Show events: as JSON, as a table on a terminal, as lines elsewhere."""
         lock = threading.Lock()
-        with self._drawn(executor) as draw:
+        with self._drawn() as draw:
 
             def tell(event: Event) -> None:
                 with lock:
@@ -215,13 +215,13 @@ class Session:
             yield tell
 
     @contextmanager
-    def _drawn(self, executor: Executor) -> Iterator[Callable[[Event], None]]:
+    def _drawn(self) -> Iterator[Callable[[Event], None]]:
         has_terminal = stderr.is_terminal and not (self.is_json and sys.stdout.isatty())
         if self.is_quiet or not has_terminal:
             lines = BatchLines()
             yield lambda event: _say_line(lines.line(event) or ending(event))
             return
-        view = BatchView(getattr(executor, "num_workers", 1))
+        view = BatchView()
         with live_table() as draw:
 
             def take(event: Event) -> None:

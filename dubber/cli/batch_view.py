@@ -52,28 +52,25 @@ class _Running:
 
 
 class BatchView:
-    """Keeps what was told of a batch, as a person wants to see it.
+    """Keeps what was told of a batch, as a person wants to see it."""
 
-    Args:
-        num_workers: How many jobs are done beside each other.
-    """
-
-    def __init__(self, num_workers: int = 1) -> None:
-        self._num_workers = max(num_workers, 1)
+    def __init__(self) -> None:
         self._running: dict[str, _Running] = {}
         self._ahead: dict[str, tuple[str, ...]] = {}
         self._took_s: dict[str, list[float]] = defaultdict(list)
         self._num_to_do = self._num_done = self._num_failed = self._num_held = 0
+        self._num_beside = 1  # jobs that were seen at work at once
         self._started_s = time.monotonic()
 
     def take(self, event: e.Event) -> None:
         """Take notice of an event."""
         match event:
             case e.BatchStarted():
-                self._num_to_do, self._started_s = event.num_to_do, time.monotonic()
+                self._num_to_do += event.num_to_do  # a watched folder brings one lot after the other
             case e.JobStarted():
                 self._running[event.job] = _Running(event.phase, time.monotonic())
                 self._ahead[event.job] = _after(event.phase)
+                self._num_beside = max(self._num_beside, len(self._running))
             case e.StageStarted():
                 self._stages(event.job)[event.stage] = _Stage(event.num_frames)
             case e.StageProgress():
@@ -135,7 +132,7 @@ class BatchView:
             max(cost_s[running.phase] - (now_s - running.since_s), 0.0) for running in self._running.values()
         )
         num_unseen = self._num_to_do - self._num_done - self._num_failed - len(self._ahead)
-        return (left_s + max(num_unseen, 0) * sum(cost_s.values())) / self._num_workers
+        return (left_s + max(num_unseen, 0) * sum(cost_s.values())) / self._num_beside
 
     def _stages(self, job: str) -> dict[str, _Stage]:
         running = self._running.get(job)

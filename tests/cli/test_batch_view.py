@@ -39,14 +39,15 @@ def test_rows_show_the_stage_that_is_furthest_behind(clock_s: list[float]) -> No
 
 
 def test_totals_count_and_foresee(clock_s: list[float]) -> None:
-    view = BatchView(num_workers=2)
+    view = BatchView()
     view.take(e.BatchStarted("out", "local", 6, 4))
     for job in ("old", "older"):
         view.take(e.JobSkipped(job, "done", "finished"))
     assert "to go" not in view.totals()
     for job in ("a", "b"):
         view.take(e.JobStarted(job, "look", "me-1", 1))
-        clock_s[0] += 30.0
+    clock_s[0] += 60.0
+    for job in ("a", "b"):
         view.take(e.PhaseFinished(job, "look", 30.0))
     # Looks of 30 s foretell 10 s for listening, 50 s for painting: two jobs lack 60 s each, two 90 s.
     assert view.left_s() == pytest.approx((2 * 60 + 2 * 90) / 2)
@@ -58,6 +59,8 @@ def test_totals_count_and_foresee(clock_s: list[float]) -> None:
     view.take(e.PhaseFinished("b", "paint", 50.0))
     view.take(e.JobFinished("b", "b.mp4", 90.0, 100))
     assert view.totals().startswith("1 done · 1 failed · 2 left")
+    view.take(e.BatchStarted("out", "local", 1, 1))  # something was dropped into a watched folder
+    assert view.totals().startswith("1 done · 1 failed · 3 left")
 
 
 def test_a_job_whose_worker_was_lost_leaves_the_table_until_it_begins_again(clock_s: list[float]) -> None:

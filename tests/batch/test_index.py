@@ -1,0 +1,27 @@
+"""The page about a batch: what it says of each job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from dubber.batch.index import write_batch_index
+from dubber.batch.ledger import open_ledger
+from dubber.batch.work import Task
+from dubber.outcome import DubResult, PassedThrough
+from dubber.types import WhyNot
+from tests.batch.fakes import ended, make_job
+
+
+def test_what_was_left_as_it_was_counts_as_a_warning(tmp_path: Path) -> None:
+    out, job = tmp_path / "out", make_job(tmp_path)
+    left = [(1.0, 2.0, WhyNot.NO_FACE), (3.0, 3.5, WhyNot.TURNED_AWAY), (5.0, 5.5, WhyNot.NO_FACE)]
+    result = DubResult(
+        job.output, warnings=("It is dark.",), passed_through=tuple(PassedThrough(*each) for each in left)
+    )
+    with open_ledger(out) as ledger:
+        ledger.end(replace(ended(Task(job)), result=result))
+        page = write_batch_index([job], ledger, out).read_text(encoding="utf-8")
+    assert "3 warnings" in page
+    assert "<li>No face: 1.5 s were left as they were.</li>" in page
+    assert "<li>The face is turned away: 0.5 s were left as they were.</li>" in page
