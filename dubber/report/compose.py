@@ -66,7 +66,7 @@ def contents_of(
     name = facts.name or ("" if result.output is None else result.output.name)
     verdicts = tuple((figure.name, figure.verdict, figure.words) for figure in quality.figures)
     return Contents(
-        summary=Summary(name, timeline.duration_s, verdicts, pictures.thumbnail),
+        summary=Summary(name, timeline.duration_s, verdicts, pictures.thumbnail, result.warnings),
         result=result,
         film=film,
         tracks=tracks,

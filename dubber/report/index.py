@@ -29,8 +29,8 @@ class IndexEntry:
         name: What people call it.
         state: A word such as "done" or "failed"; rows can be filtered by it.
         output: The finished file; None where there is none.
-        report: Its page, which tells picture, length and quality; None where there is none.
-        warnings: Sentences.
+        report: Its page, which tells picture, length, quality, warnings; None where there is none.
+        warnings: Sentences; those of the page need not be among them.
         error: Why it failed, a sentence; empty where it did not.
         seconds: Wall-clock time of the work; None where it is not known.
     """
@@ -116,14 +116,15 @@ def _heading(name: str) -> Markup:
 
 def _row(entry: IndexEntry, folder: Path) -> Markup:
     summary = None if entry.report is None else read_summary(entry.report)
-    kinds = _kind(entry.state) + (" warned" if entry.warnings else "")
+    warnings = tuple(dict.fromkeys((*entry.warnings, *(summary.warnings if summary else ()))))
+    kinds = _kind(entry.state) + (" warned" if warnings else "")
     return tag(
         "tr",
         tag("td", _picture(summary)),
         tag("th", name_of(entry.name), scope="row"),
         _state(entry),
         _quality(summary),
-        tag("td", _listed(entry.warnings), data_sort=len(entry.warnings)),
+        tag("td", _listed(warnings), data_sort=len(warnings)),
         tag("td", _length(summary), class_="plain", data_sort=_sortable(summary)),
         tag("td", _work(entry.seconds), class_="plain", data_sort=entry.seconds),
         tag(

@@ -29,12 +29,14 @@ class Summary:
         duration_s: Length of the output.
         verdicts: Name, verdict and words of each quality figure.
         thumbnail: JPEG of the dub.
+        warnings: Sentences.
     """
 
     name: str
     duration_s: float
     verdicts: tuple[tuple[str, Verdict, str], ...]
     thumbnail: bytes
+    warnings: tuple[str, ...] = ()
 
 
 def summary_document(summary: Summary) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "duration_s": round(summary.duration_s, 3),
         "verdicts": [list(each) for each in summary.verdicts],
         "thumbnail": base64.b64encode(summary.thumbnail).decode(),
+        "warnings": list(summary.warnings),
     }
 
 
@@ -58,7 +61,8 @@ def read_summary(page: Path) -> Summary | None:
             (str(name), _VERDICTS[found], str(words)) for name, found, words in document["verdicts"]
         )
         thumbnail = base64.b64decode(document["thumbnail"], validate=True)
-        return Summary(str(document["name"]), float(document["duration_s"]), verdicts, thumbnail)
+        warnings = tuple(str(warning) for warning in document["warnings"])
+        return Summary(str(document["name"]), float(document["duration_s"]), verdicts, thumbnail, warnings)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     runtime = make_runtime(cache_dir=folder / "cache", device="cpu", threads=1)
     config = DubConfig().with_overrides({"render.renderer": "copy", "length.mode": "cut_off"})
     result = dub(clip.path, line, folder / "dubbed.mp4", runtime=runtime, config=config)
+    result = replace(result, warnings=("Said <once>.",))
     plan = plan_dub(config, clip.path, line, runtime=runtime)
     quality = measure_quality(plan, runtime, SilentProgress())
     done = Finished(clip, plan, runtime, result, folder / "report.html", quality)

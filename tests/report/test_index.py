@@ -14,7 +14,11 @@ from dubber.report.summary import SUMMARY, Summary, read_summary, summary_docume
 from tests.report.conftest import HOSTILE_NAME
 
 SUMMARY_OF_ONE = Summary(
-    "one", 12.5, (("sync", "good", "It follows <closely>."), ("seam", "poor", "A rim.")), b"\xff\xd8x"
+    "one",
+    12.5,
+    (("sync", "good", "It follows <closely>."), ("seam", "poor", "A rim.")),
+    b"\xff\xd8x",
+    ("A <b>warning</b>.", "Left as it was."),
 )
 
 
@@ -60,6 +64,7 @@ def test_each_dub_has_its_row(tmp_path: Path) -> None:
     assert 'data-kinds="done warned"' in rows[0] and 'data-kinds="failed"' in rows[1]
     assert 'href="./one%20%231.html"' in rows[0] and 'href="./out/%C3%A9%201.mp4"' in rows[0]
     assert "1 good" in rows[0] and "seam: poor" in rows[0] and "0:12.50" in rows[0]
+    assert "2 warnings" in rows[0] and "Left as it was." in rows[0]  # one of them is the page's alone
     assert "A &lt;b&gt;warning&lt;/b&gt;." in rows[0] and "There is &lt;no&gt; video." in rows[1]
     assert "2 dubs · 1 done · 1 failed" in page
     assert "<img src=x" not in page

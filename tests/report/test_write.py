@@ -70,6 +70,7 @@ def test_states_are_told_frame_by_frame(finished: Finished) -> None:
 def test_an_index_can_read_the_page(finished: Finished) -> None:
     summary = read_summary(finished.page)
     assert summary is not None and summary.name == HOSTILE_NAME
+    assert summary.warnings == ("Said <once>.",)
     assert summary.thumbnail.startswith(b"\xff\xd8") and summary.duration_s == pytest.approx(1.6)
 
 
