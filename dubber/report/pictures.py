@@ -3,7 +3,7 @@
 Source and dub are two halves of one film, so that nothing a browser does can put them out of step; below
 each half is the mouth, upright and at the footage's own resolution.
 
-Index letters: N output frames, n chosen ones.
+Index letters: N output frames, n chosen ones, P people.
 """
 
 from __future__ import annotations
@@ -124,9 +124,11 @@ def make_pictures(run: Run, dub_plan: DubPlan, folder: Path, progress: Progress)
     """
     clip, timeline = run.get(dub_plan.clip), run.get(dub_plan.timeline)
     speakers = [run.get(painting.rendered) for painting in dub_plan.paintings]
+    has_patch_PN = np.stack([mouths.has_patch_N for mouths in speakers])
+    silent_PN = np.stack([run.get(person.expression).is_silent_N for person in dub_plan.performances])
     layout = film_layout(preview_size(clip, MOST), speakers)
-    close_ups = _CloseUps(speakers)
-    chosen_n = moments_of(np.any([mouths.has_patch_N for mouths in speakers], axis=0), NUM_MOMENTS)
+    close_ups = _CloseUps(speakers, looked_at(has_patch_PN, silent_PN))
+    chosen_n = moments_of(has_patch_PN.any(axis=0), NUM_MOMENTS)
     poster = int(chosen_n[len(chosen_n) // 2]) if len(chosen_n) else timeline.num_frames // 2
     moments, thumbnail, pictures = [], b"", folder / "pictures.mp4"
     pts_N = (timeline.pts_N - timeline.pts_N[0]).tolist()
@@ -175,6 +177,27 @@ def moments_of(is_shown_N: Bool, count: int) -> Int64:
     return np.asarray(candidates_n[np.rint(places).astype(np.int64)], np.int64)
 
 
+def looked_at(has_patch_PN: Bool, is_silent_PN: Bool) -> Int64:
+    """Whose mouth is looked at: who talks; in pauses, and where several talk, the one who was.
+
+    Args:
+        has_patch_PN: (P, N) bool, a mouth was made.
+        is_silent_PN: (P, N) bool, it rests.
+
+    Returns:
+        (N,) int64, a person; -1 where nobody's mouth was made.
+    """
+    who, who_N = 0, np.full(has_patch_PN.shape[1], -1, np.int64)
+    for n in np.flatnonzero(has_patch_PN.any(axis=0)).tolist():
+        candidates_P = has_patch_PN[:, n] & ~is_silent_PN[:, n]
+        if not candidates_P.any():
+            candidates_P = has_patch_PN[:, n]
+        if not candidates_P[who]:
+            who = int(np.argmax(candidates_P))
+        who_N[n] = who
+    return who_N
+
+
 def encode_jpeg(rgb: UInt8) -> bytes:
     """A JPEG file's bytes of a (H, W, 3) uint8 picture."""
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
@@ -187,18 +210,14 @@ def encode_jpeg(rgb: UInt8) -> bytes:
 class _CloseUps:
     """Whose mouth is looked at when, and how it is cut out."""
 
-    def __init__(self, speakers: list[Mouths]) -> None:
-        self._speakers = speakers
+    def __init__(self, speakers: list[Mouths], who_N: Int64) -> None:
+        self._speakers, self._who_N = speakers, who_N
 
     def shown(self, frame: Frame, n: int, width: int) -> UInt8:
-        """(height, width, 3) uint8, the mouth in a picture; grey where nobody's is made.
-
-        Of several that are made at once the first speaker's.
-        """
-        for mouths in self._speakers:
-            if mouths.has_patch_N[n]:
-                return _cut(frame, mouths, n, width)
-        return np.full((*_close_up_size(width), 3), _NO_MOUTH, np.uint8)
+        """(height, width, 3) uint8, the mouth in a picture; grey where nobody's is made."""
+        if self._who_N[n] < 0:
+            return np.full((*_close_up_size(width), 3), _NO_MOUTH, np.uint8)
+        return _cut(frame, self._speakers[self._who_N[n]], n, width)
 
 
 def _cut(frame: Frame, mouths: Mouths, n: int, width: int) -> UInt8:
