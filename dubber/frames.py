@@ -94,6 +94,7 @@ def dubbed_frames(
 
 def _frames(run: Run, dub_plan: DubPlan, size: tuple[int, int] | None) -> Generator[DubbedFrame]:
     run.store.sweep()
+    run.check_weights(dub_plan.frames.index)
     timeline = run.get(dub_plan.timeline)
     check_lines(dub_plan.script, timeline)
     need = disk_need(dub_plan.plan, run.store, dub_plan.frames.index, run.forced)

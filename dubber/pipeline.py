@@ -99,7 +99,7 @@ class DubPlan:
         performances: What each speaker does, in the script's order.
         sound: What is heard in the end.
         paintings: Each speaker's mouth.
-        frames: With everybody's mouths in them.
+        frames: As they are shown: with everybody's mouths, and the label if there is one.
     """
 
     config: DubConfig
@@ -238,11 +238,10 @@ def plan_dub(
     remux = config.remux
     if script.keeps_rest:
         remux = remux.model_copy(update={"copies_packets": True})
-    shown = frames
     if config.mark.is_on:
         mark = config.mark.model_copy(update={"is_throughout": not script.keeps_rest})
-        shown = plan.add(Mark(mark), frames, retime, *(person.track for person in performances))
-    dubbed = plan.add(Remux(remux), shown, sound, clip, timeline, video)
+        frames = plan.add(Mark(mark), frames, retime, *(person.track for person in performances))
+    dubbed = plan.add(Remux(remux), frames, sound, clip, timeline, video)
     return DubPlan(
         config=config,
         script=script,

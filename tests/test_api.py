@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 import dubber
 from dubber import DubConfig, dub, dubbed_frames, make_runtime
-from dubber.errors import ConfigError, MediaError
+from dubber.errors import ConfigError, MediaError, WeightsError
 from dubber.media.reader import probe, read_frames
 from dubber.script import in_range
 from tests.conftest import REPOSITORY
@@ -111,6 +112,29 @@ def test_the_frames_of_a_range_are_the_films_own_outside_of_it(folder: Path) -> 
     assert 0.1 < dubbed_s[0] < dubbed_s[-1] < 0.6
     with pytest.raises(ConfigError, match=r"the film lasts 0\.96 s"):
         next(dubbed_frames("talk.mp4", in_range(folder / "line.wav", 2.0, None)))
+
+
+def test_frames_carry_the_label_that_the_file_would() -> None:
+    config = DubConfig().with_overrides({"render.renderer": "copy"})
+    labelled = config.with_overrides({"mark.is_on": True, "mark.corner": "bottom_left"})
+    seen = []
+    for each in (config, labelled):
+        with closing(dubbed_frames("talk.mp4", "line.wav", config=each)) as frames:
+            seen.append(next(frames))
+    changed_HW = (seen[0].image_HW3 != seen[1].image_HW3).any(axis=2)
+    assert changed_HW[:180].sum() == changed_HW[:, 180:].sum() == 0
+    assert changed_HW[180:, :180].sum() > 200
+    assert seen[1].is_dubbed
+
+
+def test_missing_weights_are_told_before_the_work(folder: Path) -> None:
+    weights = shutil.copytree(REPOSITORY / "weights", folder / "weights")
+    (weights / "renderer_hybrid.safetensors").unlink()
+    runtime = make_runtime(cache_dir=folder / "empty", weights_dir=weights)
+    seen = _Count()
+    with pytest.raises(WeightsError, match="renderer_hybrid"):
+        next(dubbed_frames("talk.mp4", "line.wav", runtime=runtime, progress=seen))
+    assert not seen.counts
 
 
 def test_what_is_wrong_is_said_before_a_frame_is_asked_for() -> None:
