@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,6 +45,8 @@ def pair_folder(folder: Path, pattern: str = DEFAULT_PATTERN) -> Rows:
             "There is no such folder.", where=str(folder), advice="Give one with videos and speech."
         )
     files = sorted(path for path in _files(folder, is_deep="/" in pattern) if not path.name.startswith("."))
+    nameless = [path for path in files if not _is_text(path)]
+    files = [path for path in files if _is_text(path)]
     videos = _videos(files)
     name_form = _compiled(pattern, videos)
     rows, used, alone = [], set(), []
@@ -57,6 +60,7 @@ def pair_folder(folder: Path, pattern: str = DEFAULT_PATTERN) -> Rows:
         used.add(video)
         rows.append(_row(folder, video, path, found))
     alone += [f"{path.name}: no speech goes with it" for path in videos.values() if path not in used]
+    alone += [f"{os.fsencode(path.name)!r}: its name is not valid UTF-8; rename it" for path in nameless]
     return Rows(tuple(rows), unpaired=tuple(sorted(alone)))
 
 
@@ -76,6 +80,15 @@ def _row(folder: Path, video: Path, speech: Path, found: re.Match[str]) -> Row:
 
 def _files(folder: Path, *, is_deep: bool) -> Iterable[Path]:
     return (path for path in (folder.rglob("*") if is_deep else folder.iterdir()) if path.is_file())
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a name can be written down."""
+    try:
+        path.as_posix().encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _videos(files: Iterable[Path]) -> dict[str, Path]:

@@ -21,6 +21,9 @@ else:
 MOST_BYTES = 64_000_000
 """A million jobs are smaller; what is larger is something else."""
 
+_DELIMITERS = (",", ";", "\t")
+"""What stands between fields: spreadsheets of countries with decimal commas write semicolons."""
+
 _ADVICE = "See docs/batch.md for what a jobs file looks like."
 
 
@@ -68,7 +71,16 @@ def _toml(path: Path, text: str) -> Rows:
 
 
 def _csv(path: Path, text: str) -> Rows:
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    try:
+        return _csv_rows(path, text)
+    except csv.Error as error:
+        raise ConfigError(f"The jobs file is no valid CSV: {error}.", where=str(path)) from error
+
+
+def _csv_rows(path: Path, text: str) -> Rows:
+    first_line = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first_line.count)
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
     header = reader.fieldnames or []
     if len(set(header)) < len(header) or "" in header:
         raise ConfigError(
@@ -85,7 +97,7 @@ def _csv(path: Path, text: str) -> Rows:
 
 def _jsonl(path: Path, text: str) -> Rows:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -100,7 +112,11 @@ def _row(path: Path, place: str, values: Any) -> Row:
     where = f"{path}, {place}"
     if not isinstance(values, dict):
         raise ConfigError("This is no table of options.", where=where, advice=_ADVICE)
-    return Row(where, path.parent.absolute(), _flat(values))
+    options = _flat(values)
+    for key, value in options.items():
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"'{key}' holds a NUL character.", where=where)
+    return Row(where, path.parent.absolute(), options)
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

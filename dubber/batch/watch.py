@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from dubber.batch.work import FileFacts
 from dubber.jobs import Job
 
 POLL_S = 2.0
-"""Seconds between two looks at the folder; a file that does not change in between is taken as whole."""
+"""Seconds between two looks at the folder."""
+
+STILL_S = 5.0
+"""A file that has not changed for so long is taken as whole: copying over a network halts now and then."""
 
 _Stamp = tuple[tuple[int, int], ...]
 
 
 class DropFolder:
-    """Tells jobs whose files have stopped growing, each once for each state of its files."""
+    """Tells jobs whose files have stopped growing, each once for each state of its files.
 
-    def __init__(self) -> None:
-        self._seen: dict[str, _Stamp] = {}
+    Args:
+        clock: Tells the time in seconds, from any moment on.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[_Stamp, float]] = {}
         self._given: dict[str, _Stamp] = {}
 
     def ready(self, jobs: Sequence[Job]) -> list[Job]:
@@ -27,17 +36,19 @@ class DropFolder:
             jobs: Those that there are now.
 
         Returns:
-            Those whose files are there, were the same at the last call, and were not given then.
+            Those whose files are there, have been the same for `STILL_S`, and were not given as they are.
         """
-        found = {job.name: _stamp(job) for job in jobs}
-        ready = [
-            job
-            for job in jobs
-            if found[job.name] == self._seen.get(job.name) != self._given.get(job.name)
-            and all(size > 0 for size, _ in found[job.name])
-        ]
-        self._seen = found
-        self._given.update({job.name: found[job.name] for job in ready})
+        now_s, before = self._clock(), self._seen
+        self._seen, ready = {}, []
+        for job in jobs:
+            stamp = _stamp(job)
+            was, since_s = before.get(job.name, (stamp, now_s))
+            since_s = since_s if was == stamp else now_s
+            self._seen[job.name] = stamp, since_s
+            is_whole = now_s - since_s >= STILL_S and all(size > 0 for size, _ in stamp)
+            if is_whole and self._given.get(job.name) != stamp:
+                self._given[job.name] = stamp
+                ready.append(job)
         return ready
 
 

@@ -206,7 +206,9 @@ def _checked(options: Mapping[str, Any], where: str, folder: Path, output_dir: P
 def _check_name(name: str, where: str) -> None:
     if name in OF_THE_BATCH:
         raise ConfigError(
-            f"'{name}' holds for the whole batch.", where=where, advice=f"Say `--{name}` on the command line."
+            f"'{name}' holds for the whole batch.",
+            where=where,
+            advice=f"Say `--{name.replace('_', '-')}` on the command line.",
         )
     if name not in JOB_OPTIONS:
         known = f"Known: {', '.join(sorted(JOB_OPTIONS))}, and settings as STAGE.NAME."

@@ -19,7 +19,7 @@ from dubber.batch.ledger import Ledger, open_ledger
 from dubber.batch.pairing import DEFAULT_PATTERN, pair_folder
 from dubber.batch.processes import ProcessExecutor, num_workers_for_machine
 from dubber.batch.readers import read_jobs
-from dubber.batch.runner import Outcome, Planned, plan_batch, run_batch
+from dubber.batch.runner import Outcome, Planned, check_jobs, plan_batch, run_batch
 from dubber.batch.watch import POLL_S, DropFolder
 from dubber.batch.work import Resources
 from dubber.cli.batch_jobs import Given, build_jobs
@@ -181,12 +181,15 @@ class Session:
     def _found_so_far(self, told: set[str], tell: Tell) -> list[Job]:
         """The jobs in a folder that people put files into; what is wrong for now is told once."""
         try:
-            return self.source.find()[0]
+            jobs = self.source.find()[0]
+            check_jobs(jobs)
         except DubberError as error:
             if str(error) not in told:
                 told.add(str(error))
                 tell(Warned("", str(error)))
             return []
+        told.clear()
+        return jobs
 
     def _plan(self, jobs: list[Job], ledger: Ledger) -> list[Planned]:
         return plan_batch(jobs, ledger, is_overwrite=self.is_overwrite, retries_failed=self.retries_failed)

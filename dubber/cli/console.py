@@ -59,20 +59,19 @@ def set_up_logging(*, verbosity: int, is_quiet: bool) -> None:
 
 def print_json(document: Any) -> None:
     """Write one JSON document to stdout, and nothing else ever."""
-    sys.stdout.write(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print_text(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n")
 
 
 def print_text(text: str) -> None:
     """Write a text that was asked for to stdout, and nothing else ever."""
-    sys.stdout.write(text)
+    # Names of files may hold bytes that are no text; in JSON what stands for them then is its own escape.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
     sys.stdout.flush()
 
 
 def print_line(document: Any) -> None:
     """Write one JSON document to stdout, in a line of its own."""
-    sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print_text(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
 
 
 def say(message: str, *, is_quiet: bool = False) -> None:
@@ -113,7 +112,7 @@ def report_error(error: DubberError, arguments: list[str]) -> int:
     if "-v" in arguments and error.__cause__ is not None:
         stderr.print("".join(traceback.format_exception(error.__cause__)), markup=False)
     if "--json" in arguments:
-        print_json(
+        print_line(  # also where there are lines before it
             {
                 "error": {
                     "type": type(error).__name__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,14 @@ def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(ConfigError, match=r"Two videos are named 'a': a\.mov and a\.mp4"):
         pair_folder(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.mp4", b"caf\xe9.wav", b"a.mp4", b"a.wav"):
+        try:
+            Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    rows = pair_folder(tmp_path)
+    assert [row.where for row in rows.rows] == ["a.wav"]
+    assert rows.unpaired[0] == r"b'caf\xe9.mp4': its name is not valid UTF-8; rename it"

@@ -42,6 +42,23 @@ def test_rows_are_the_same_in_every_form(tmp_path: Path) -> None:
     assert [place.rpartition(", ")[2] for place in places] == ["job 1", "line 2", "line 1"]
 
 
+def test_spreadsheets_write_semicolons_and_tabs_too(tmp_path: Path) -> None:
+    for delimiter in (";", "\t"):
+        text = '\ufeffvideo,audio,label_text\r\ntalk.mp4,fr.wav,"Made, not filmed"\r\n'
+        (tmp_path / "jobs.csv").write_text(text.replace(",", delimiter), encoding="utf-8", newline="")
+        (row,) = read_jobs(tmp_path / "jobs.csv").rows
+        made = f"Made{delimiter} not filmed"
+        assert row.options == {"video": "talk.mp4", "audio": "fr.wav", "label_text": made}
+
+
+def test_a_line_of_json_ends_where_json_says(tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text('{"video": "a\u2028b.mp4"}\r\n{"video": "c.mp4"}', encoding="utf-8")
+    assert [row.options["video"] for row in read_jobs(tmp_path / "jobs.jsonl").rows] == [
+        "a\u2028b.mp4",
+        "c.mp4",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -55,6 +72,9 @@ def test_rows_are_the_same_in_every_form(tmp_path: Path) -> None:
         ("jobs.toml", "", "no jobs in it"),
         ("jobs.csv", "video,video\na,b\n", "line 1: Its first line names the options, each once"),
         ("jobs.csv", "video,audio\na,b,c\n", "line 2: It has more fields than the first line"),
+        ("jobs.csv", f"video,audio\na,{'b' * 200_000}\n", "no valid CSV: field larger"),
+        ("jobs.csv", "video,audio\na\0b,c\n", "NUL"),
+        ("jobs.jsonl", '{"video": "a\\u0000b"}', "line 1: 'video' holds a NUL"),
         ("jobs.jsonl", '{"video": "a"}\n{"video": \n', "line 2: This is no valid JSON"),
         ("jobs.jsonl", "[1]\n", "line 1: This is no table of options"),
         ("jobs.txt", "a", "neither a folder nor a jobs file.*\\.toml, \\.csv, \\.jsonl"),

@@ -4,38 +4,62 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dubber.batch.watch import DropFolder
+import pytest
+
+from dubber.batch.watch import STILL_S, DropFolder
+from dubber.jobs import Job
 from tests.batch.fakes import make_job
 
 
-def test_a_job_is_ready_when_its_files_have_stopped_growing(tmp_path: Path) -> None:
-    folder, job = DropFolder(), make_job(tmp_path)
-    assert folder.ready([job]) == []
-    with job.video.open("ab") as file:
-        file.write(b"more")
-    assert folder.ready([job]) == []
-    assert folder.ready([job]) == [job]
-    assert folder.ready([job]) == []
+class _Watched:
+    """A drop folder that is looked at as time goes by."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._folder = DropFolder(lambda: self.now_s)
+
+    def after(self, wait_s: float, job: Job) -> bool:
+        """Whether the job is ready some time later."""
+        self.now_s += wait_s
+        return self._folder.ready([job]) == [job]
 
 
-def test_a_file_that_is_replaced_is_taken_again(tmp_path: Path) -> None:
-    folder, job = DropFolder(), make_job(tmp_path)
-    folder.ready([job])
-    assert folder.ready([job]) == [job]
+@pytest.fixture
+def watched() -> _Watched:
+    return _Watched()
+
+
+def test_a_job_is_ready_when_its_files_have_stopped_growing(tmp_path: Path, watched: _Watched) -> None:
+    job = make_job(tmp_path)
+    assert not watched.after(0.0, job)
+    for _ in range(3):  # a slow copy that halts for a while now and then
+        assert not watched.after(STILL_S - 1.0, job)
+        with job.video.open("ab") as file:
+            file.write(b"more")
+        assert not watched.after(2.0, job)
+    assert not watched.after(STILL_S - 1.0, job)
+    assert watched.after(1.0, job)
+    assert not watched.after(STILL_S, job)
+
+
+def test_a_file_that_is_replaced_is_taken_again(tmp_path: Path, watched: _Watched) -> None:
+    job = make_job(tmp_path)
+    watched.after(0.0, job)
+    assert watched.after(STILL_S, job)
     job.video.write_bytes(b"another take")
-    assert folder.ready([job]) == []
-    assert folder.ready([job]) == [job]
+    assert not watched.after(STILL_S, job)
+    assert watched.after(STILL_S, job)
 
 
-def test_empty_and_missing_files_are_waited_for(tmp_path: Path) -> None:
-    folder, job = DropFolder(), make_job(tmp_path)
+def test_empty_and_missing_files_are_waited_for(tmp_path: Path, watched: _Watched) -> None:
+    job = make_job(tmp_path)
     content = job.video.read_bytes()
     job.video.write_bytes(b"")
     for _ in range(3):
-        assert folder.ready([job]) == []
+        assert not watched.after(STILL_S, job)
     job.video.unlink()
     for _ in range(3):
-        assert folder.ready([job]) == []
+        assert not watched.after(STILL_S, job)
     job.video.write_bytes(content)
-    assert folder.ready([job]) == []
-    assert folder.ready([job]) == [job]
+    assert not watched.after(STILL_S, job)
+    assert watched.after(STILL_S, job)

@@ -118,8 +118,10 @@ def test_options_of_the_command_line_reach_every_job_and_rows_go_before_them(
 def test_what_cannot_be_meant_ends_before_any_work(
     clips: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    result = dubber("batch", clips, "-o", tmp_path / "out", *arguments)
+    result = dubber("batch", clips, "-o", tmp_path / "out", "--json", *arguments)
     assert result.returncode == 2
+    (line,) = result.stdout.splitlines()
+    assert json.loads(line)["error"]["exit_code"] == 2
     assert message in result.stderr.replace("\n", " ")
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
