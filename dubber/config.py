@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dubber.config_file import COMMANDS, ConfigFile, did_you_mean, read_config_file, unknown_table
+from dubber.config_file import (
+    COMMANDS,
+    ConfigFile,
+    did_you_mean,
+    file_named,
+    read_config_file,
+    unknown_table,
+)
 from dubber.errors import ConfigError
 from dubber.presets import preset_named
 from dubber.stages.adapt import AdaptParams
@@ -20,6 +27,7 @@ from dubber.stages.fit import FitParams
 from dubber.stages.mark import MarkParams
 from dubber.stages.mix import MixParams
 from dubber.stages.people import PeopleParams
+from dubber.stages.plugins import named_in
 from dubber.stages.remux import RemuxParams
 from dubber.stages.render import RenderParams
 from dubber.stages.retime import RetimeParams
@@ -31,6 +39,9 @@ from dubber.stages.translate import TranslateParams
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+_WITH_FILE = {"remux.consent": file_named, "render.renderer": named_in, "track.speaker": file_named}
+"""Settings that may name a file, and what finds it in a folder."""
 
 
 class DubConfig(BaseModel):
@@ -172,7 +183,15 @@ def table_layer(file: ConfigFile) -> Layer:
     """What the stages' tables of a config file say."""
     tables = {stage: table for stage, table in file.tables.items() if stage in DubConfig.model_fields}
     values = {f"{stage}.{name}": value for stage, table in tables.items() for name, value in table.items()}
-    return Layer(file.where, values)
+    return Layer(file.where, with_files_in(values, Path(file.where).parent))
+
+
+def with_files_in(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings by dotted key; the files that they name are relative to a folder no longer."""
+    return {
+        key: _WITH_FILE[key](value, folder) if key in _WITH_FILE and isinstance(value, str) else value
+        for key, value in values.items()
+    }
 
 
 def preset_layers(name: str | None) -> list[Layer]:

@@ -81,6 +81,14 @@ def read_config_file(path: Path) -> ConfigFile:
     return ConfigFile(str(path), preset, document)
 
 
+def file_named(text: str, folder: Path) -> str:
+    """Text that may be the name of a file in a folder; such a name is relative to the folder no longer."""
+    try:
+        return str(folder / text) if text and (folder / text).is_file() else text
+    except (OSError, ValueError):  # too long for a name
+        return text
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Advice with the known names nearest to a mistyped one; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)

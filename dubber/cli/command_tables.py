@@ -106,9 +106,10 @@ def read_options(file: ConfigFile, names: tuple[str, ...], context: typer.Contex
         context: Of any command.
     """
     from dubber.cli.options.settings import settings_of
+    from dubber.config import with_files_in
     from dubber.config_file import did_you_mean
 
-    found = OptionValues()
+    found, folder = OptionValues(), Path(file.where).parent
     command = _command(context, names)
     table: Any = file.tables
     for name in names:
@@ -123,8 +124,8 @@ def read_options(file: ConfigFile, names: tuple[str, ...], context: typer.Contex
             continue
         option = options[key]
         try:
-            typed = _typed(option, value, Path(file.where).parent, context)
-            settings = settings_of(option.name, typed)
+            typed = _typed(option, value, folder, context)
+            settings = with_files_in(settings_of(option.name, typed), folder)
         except (typer.BadParameter, ConfigError) as error:
             message = f"The key '{key}' of [{'.'.join(names)}] is wrong: {error.message.rstrip('.')}."
             advice = f"See `{called} --help`."
@@ -258,7 +259,11 @@ def _command(context: typer.Context, names: tuple[str, ...]) -> Any:
 def _typed(option: TyperOption, value: Any, folder: Path, context: typer.Context) -> Any:
     if option.multiple != isinstance(value, list):
         raise typer.BadParameter("It takes a list." if option.multiple else "It takes one value.")
+    from dubber.config_file import file_named
+
     typed = option.process_value(context, value)
+    if option.name == "speaker":  # WHO, WHO=FILE or NAME=WHO
+        return ["=".join(file_named(part, folder) for part in each.split("=", 1)) for each in typed]
     if isinstance(typed, list):
         return [_in_folder(each, folder) for each in typed]
     return _in_folder(typed, folder)

@@ -101,6 +101,25 @@ def test_init_writes_once(tmp_path: Path) -> None:
     assert (result.returncode, "Make it first" in result.stderr) == (2, True)
 
 
+def test_files_lie_relative_to_the_file(write: Callable[[str], Path], tmp_path: Path) -> None:
+    for name in ("face.jpg", "anna.wav", "letter.txt", "mine.py"):
+        (tmp_path / name).touch()
+    render, consent = "renderer = 'mine.py:Mine'\n", "consent = 'letter.txt'\n"
+    track = "[track]\nspeaker = 'face.jpg'\n"
+    run = "[run]\nspeaker = ['face.jpg=anna.wav', '2=away.wav']\n"
+    for text in (
+        f"[render]\n{render}[remux]\n{consent}{track}{run}",
+        f"{run}{render}{consent}{track}",
+    ):
+        document = shown("--config", write(text))
+        settings = {key: each["value"] for key, each in document["settings"].items()}
+        assert settings["render.renderer"] == f"{tmp_path / 'mine.py'}:Mine"
+        assert settings["track.speaker"] == str(tmp_path / "face.jpg")
+        assert settings["remux.consent"] == str(tmp_path / "letter.txt")
+        speakers = [f"{tmp_path / 'face.jpg'}={tmp_path / 'anna.wav'}", "2=away.wav"]
+        assert document["options"]["speaker"]["value"] == speakers
+
+
 def test_later_layers_win_and_the_source_is_told(write: Callable[[str], Path]) -> None:
     stage_table, command_table = "[render]\nrenderer = 'unet'\n", "[run]\nrenderer = 'copy'\n"
 
