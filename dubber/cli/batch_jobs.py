@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from dubber.cli import options as o
 from dubber.cli.command_tables import layers_of_tables
 from dubber.cli.run import run
-from dubber.config_file import did_you_mean
+from dubber.config_file import did_you_mean, file_named
 from dubber.errors import ConfigError
 from dubber.jobs import Extras, Job
 from dubber.output import container_of, default_output
@@ -239,18 +239,10 @@ def _whole(value: Any, folder: Path, name: str) -> Any:
     if isinstance(value, Enum):
         return value.value
     if name == "speaker":  # WHO, WHO=FILE or NAME=WHO
-        return ["=".join(_whole_text(part, folder) for part in each.split("=", 1)) for each in value]
+        return ["=".join(file_named(part, folder) for part in each.split("=", 1)) for each in value]
     if name in ("renderer", "render.renderer") and isinstance(value, str):
         return named_in(value, folder)
-    return _whole_text(value, folder) if name in ("consent", "remux.consent") else value
-
-
-def _whole_text(text: str, folder: Path) -> str:
-    """Text that may be a file's name."""
-    try:
-        return str(folder / text) if (folder / text).is_file() else text
-    except (OSError, ValueError):  # too long for a name
-        return text
+    return file_named(value, folder) if name in ("consent", "remux.consent") else value
 
 
 def _name(output: Path, output_dir: Path) -> str:
