@@ -148,7 +148,7 @@ def test_a_row_without_a_video_is_refused(tmp_path: Path) -> None:
 def test_a_renderer_s_file_is_an_input_and_lies_where_other_inputs_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    """Of a row beside the jobs file, else where dubber was started."""
+    """Of a row beside the jobs file, of a config file beside that, else where dubber was started."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     mine = {key: "mine.py:Mine"}
@@ -162,7 +162,7 @@ def test_a_renderer_s_file_is_an_input_and_lies_where_other_inputs_do(
         (mine, {}, tmp_path / "in"),
         ({}, {"defaults": mine}, tmp_path / "in"),
         ({}, {"given": {"renderer": "mine.py:Mine"}}, tmp_path),
-        ({"config": "own.toml"}, {}, tmp_path),
+        ({"config": "own.toml"}, {}, tmp_path / "in"),
     ):
         job = _job(tmp_path, options, **others)
         assert job.config.render.renderer == f"{folder / 'mine.py'}:Mine"
