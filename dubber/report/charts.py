@@ -95,17 +95,16 @@ def share_bar(share: float) -> Markup:
 
 
 def offset_plot(
-    offsets_ms: Float64 | Float32, correlations: Float64 | Float32, best: tuple[float, float]
+    offsets_ms: Float64 | Float32, correlations: Float64 | Float32, best: tuple[float, float] | None
 ) -> Markup:
     """Correlation against the audio-video offset, with the best one marked.
 
     Args:
         offsets_ms: (L,) increasing, by which the mouth is later than filmed mouths are.
         correlations: (L,) -1..1, NaN where unknown.
-        best: The offset that fits best, and its correlation.
+        best: The offset that fits best, and its correlation; None where none fits.
     """
     width, height, left, bottom = 420, 180, 44, 40
-    best_ms, peak = best
     known: list[float] = [value for value in correlations.tolist() if math.isfinite(value)]
     low, high = min(0.0, *known), max(0.2, *known)
     first, last = float(offsets_ms[0]), float(offsets_ms[-1])
@@ -129,12 +128,20 @@ def offset_plot(
         tag("line", x1=left, x2=width - 10, y1=f"{y_of(0):.1f}", y2=f"{y_of(0):.1f}", class_="grid"),
         tag("line", x1=f"{x_of(0):.1f}", x2=f"{x_of(0):.1f}", y1=10, y2=height - bottom, class_="grid"),
         tag("path", d=path, class_="wanted"),
-        tag("circle", cx=f"{x_of(best_ms):.1f}", cy=f"{y_of(peak):.1f}", r=5, class_="best"),
     ]
-    said = (
-        f"Agreement of mouth and voice for each offset; it is largest, {peak:.2f}, at {round(best_ms):+d} ms."
+    said = "it is low everywhere."
+    if best is not None:
+        best_ms, peak = best
+        marks.append(tag("circle", cx=f"{x_of(best_ms):.1f}", cy=f"{y_of(peak):.1f}", r=5, class_="best"))
+        said = f"it is largest, {peak:.2f}, at {round(best_ms):+d} ms."
+    return tag(
+        "svg",
+        tag("title", f"Agreement of mouth and voice for each offset; {said}"),
+        marks,
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        class_="plot",
     )
-    return tag("svg", tag("title", said), marks, viewBox=f"0 0 {width} {height}", role="img", class_="plot")
 
 
 def round_steps(low: float, high: float, most: int) -> list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dubber.engine.execute import StageReport
 from dubber.evaluation.coverage import State, Stretch
-from dubber.evaluation.quality import Quality
+from dubber.evaluation.quality import LEAST_AGREEMENT, Quality
 from dubber.evaluation.quality_verdicts import NATURAL_LEAD_MS
 from dubber.outcome import REASONS, DubResult
 from dubber.report import charts
@@ -276,9 +276,12 @@ def _offsets(quality: Quality) -> Child:
     has_voice = offset.voice is not None
     natural_ms = NATURAL_LEAD_MS if has_voice else 0.0  # filmed mouths are that early, and not to be blamed
     late_ms, curve = offset.offsets_s_L * 1000 + natural_ms, offset.voice_L if has_voice else offset.wanted_L
+    is_sure = best[0] >= LEAST_AGREEMENT
+    note = "The agreement is low everywhere: its largest value says nothing of an offset."
     return [
         tag("h3", "Picture against sound"),
-        charts.offset_plot(late_ms, curve, (best[1] * 1000 + natural_ms, best[0])),
+        charts.offset_plot(late_ms, curve, (best[1] * 1000 + natural_ms, best[0]) if is_sure else None),
+        None if is_sure else tag("p", note, class_="quiet"),
     ]
 
 

@@ -100,6 +100,11 @@ def test_the_best_offset_is_marked_where_it_is() -> None:
     assert "it is largest, 1.00, at +120 ms" in plot
 
 
+def test_where_nothing_agrees_no_offset_is_marked() -> None:
+    plot = offset_plot(np.array([-20.0, 0, 20]), np.array([0.02, 0.0, 0.03]), None)
+    assert "circle" not in plot and "low everywhere" in plot
+
+
 def test_an_offset_plot_bears_unknown_values() -> None:
     plot = offset_plot(np.array([-20.0, 0, 20]), np.array([np.nan, -0.5, 0.1]), (20.0, 0.1))
     assert "nan" not in plot

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dubber.engine.execute import StageReport
+from dubber.evaluation.quality import Quality
+from dubber.evaluation.quality_sync import AvOffset
 from dubber.outcome import DubResult, Labels
 from dubber.report import ReportFacts, facts
 from dubber.report.facts import Rows, label_rows
 from dubber.report.html import join
-from dubber.report.page import _stages, _value, _work
+from dubber.report.page import _offsets, _stages, _value, _work
 
 MADE = StageReport("people", "k" * 64, is_hit=False, seconds=3.2, cpu_s=3.0)
 
@@ -41,6 +44,15 @@ def test_a_run_that_found_everything_says_so() -> None:
     some, none = join(_stages([MADE, known])), join(_stages([known]))
     assert "do not add up" in some and "An earlier run" not in some
     assert "An earlier run" in none
+
+
+@pytest.mark.parametrize(("agreement", "is_marked"), [(0.6, True), (0.1, False)])
+def test_an_offset_is_marked_where_the_figure_has_one(agreement: float, is_marked: bool) -> None:
+    offsets_s = np.linspace(-0.6, 0.6, 61)
+    curve = agreement * np.exp(-((offsets_s / 0.1) ** 2))
+    quality = Quality((), AvOffset(offsets_s, curve, curve), (), 9, 9, 9)
+    shown = join(_offsets(quality))
+    assert ("circle" in shown) == is_marked != ("low everywhere:" in shown)
 
 
 def test_offsets_have_one_zero() -> None:
