@@ -116,7 +116,8 @@ def test_an_existing_file_stays_and_a_failure_leaves_nothing(
     assert output.read_bytes() == b"mine"
 
 
-def test_a_short_dub_is_judged_by_its_pictures_and_drawn(finished: Dub) -> None:
+@pytest.mark.slow
+def test_a_retimed_dub_is_judged_by_its_pictures_and_drawn(finished: Dub) -> None:
     quality = measure_quality(finished.plan, finished.runtime, SilentProgress())
     figures = {figure.name: figure for figure in quality.figures}
     assert quality.num_frames_seen == quality.num_dubbed_frames > 20
