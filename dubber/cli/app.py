@@ -29,7 +29,7 @@ from dubber.cli import (
 )
 from dubber.cli.aliases import in_own_words
 from dubber.cli.command_tables import take_variable
-from dubber.cli.console import escape, report_error, say, stderr
+from dubber.cli.console import escape, is_verbose, report_error, say, stderr
 from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
 
@@ -96,7 +96,7 @@ def main() -> NoReturn:
     except DubberError as error:
         code = report_error(error, arguments)
     except Exception as error:
-        if "-v" in arguments or "--verbose" in arguments:
+        if is_verbose(arguments):
             stderr.print(traceback.format_exc(), markup=False)
         bug = StageError(f"{type(error).__name__}: {error}")
         code = report_error(memory_error() if is_out_of_memory(error) else bug, arguments)

@@ -42,6 +42,13 @@ def stages(incomplete: str) -> Iterator[Offer]:
     return _fitting(((stage.name, "") for stage in Stage.__subclasses__()), incomplete)
 
 
+def sheets(incomplete: str) -> Iterator[Offer]:
+    """Names of what `dubber inspect` draws."""
+    from dubber.intermediates.sheets import SHEETS
+
+    return _fitting(((name, "") for name in SHEETS), incomplete)
+
+
 def settings(incomplete: str) -> Iterator[Offer]:
     """Keys of settings, as `--set` takes them."""
     from dubber.config_schema import stage_settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 import sys
 import time
 import traceback
@@ -98,6 +99,11 @@ def show_error(error: DubberError) -> None:
         stderr.print(f"[dim]→[/] {escape(error.advice)}", soft_wrap=True)
 
 
+def is_verbose(arguments: list[str]) -> bool:
+    """Whether a command line asks for more to be said."""
+    return any(re.fullmatch("-v+|--verbose", each) for each in arguments)
+
+
 def report_error(error: DubberError, arguments: list[str]) -> int:
     """Show an error, as a person or a program wants it.
 
@@ -109,7 +115,7 @@ def report_error(error: DubberError, arguments: list[str]) -> int:
         The exit code.
     """
     show_error(error)
-    if "-v" in arguments and error.__cause__ is not None:
+    if is_verbose(arguments) and error.__cause__ is not None:
         stderr.print("".join(traceback.format_exception(error.__cause__)), markup=False)
     if "--json" in arguments:
         print_line(  # also where there are lines before it

@@ -18,7 +18,7 @@ def inspect(
         typer.Argument(
             help="track, fit, translate, retime, render, teeth, deflicker or blend; or sync: the audio-video "
             "offset plot.",
-            autocompletion=completion.stages,
+            autocompletion=completion.sheets,
             show_default=False,
         ),
     ],

@@ -178,3 +178,10 @@ def test_interrupt_in_generated_code_still_ends_with_130(tmp_path: Path) -> None
     )
     assert process.returncode == 130
     assert "Interrupted" in process.stderr
+
+
+@pytest.mark.parametrize("flag", ["-v", "-vv", "--verbose"])
+def test_a_cause_is_told_to_who_asks_for_more(flag: str, tmp_path: Path) -> None:
+    line = ("run", "a.mp4", "b.wav", "--config", tmp_path / "absent.toml")
+    assert "FileNotFoundError" in dubber(*line, flag).stderr
+    assert "FileNotFoundError" not in dubber(*line).stderr

@@ -25,6 +25,8 @@ from dubber.cli.app import app
         ("run", "until_stage", "own", {"own_speech"}),
         ("run", "length", "re", {"remap", "retime"}),
         ("inspect", "stage", "tra", {"track", "translate"}),
+        ("inspect", "stage", "s", {"sync"}),
+        ("inspect", "stage", "demux", set()),
         ("weights fetch", "name", "mediapipe", {"mediapipe-face-landmarker"}),
     ],
 )
