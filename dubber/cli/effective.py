@@ -94,6 +94,7 @@ def _settings(context: typer.Context) -> dict[str, Value]:
                 for name, value in given.items()
                 if (values := settings_of(name, value))
             ),
+            *(Layer(_source(context, "speaker"), {"track.speaker": who}) for who in _one_speaker(given)),
         ]
     )
     sources = {key: layer.source for layer in layers for key in layer.values}
@@ -103,6 +104,13 @@ def _settings(context: typer.Context) -> dict[str, Value]:
         for key in setting_keys()
         for stage, _, name in [key.partition(".")]
     }
+
+
+def _one_speaker(given: Mapping[str, Any]) -> list[str]:
+    """Whose mouth, where one person is named without a recording of their own; see `build_script`."""
+    speakers = given.get("speaker") or []
+    is_one = given.get("script") is None and len(speakers) == 1 and "=" not in speakers[0]
+    return list(speakers) if is_one else []
 
 
 def _options(context: typer.Context) -> dict[str, Value]:
