@@ -27,7 +27,7 @@ from dubber.engine.store import Store
 from dubber.engine.unfinished import new_tag, part_of, sweep_parts
 from dubber.errors import ConfigError, DubberError, MediaError, OutputFolderError, SharedStoreError
 from dubber.jobs import Job, plan_job
-from dubber.output import publish
+from dubber.output import check_sidecar, drop_sidecar, publish, sidecar_of
 from dubber.stages.plugins import file_of
 
 T = TypeVar("T")
@@ -100,6 +100,7 @@ class Sender:
             DubberError: A file cannot be read, or the shared cache or an output folder not be written.
         """
         task = replace(task, job=with_paths(task.job, Path.absolute))
+        check_sidecar(task.job.output)
         folders = {path.parent for path in _outputs(task.job)}
         if self._shared is None:
             probes = [self._probe(folder) for folder in sorted(folders)]
@@ -128,7 +129,8 @@ class Sender:
         return replace(end, inputs=inputs, output=output)
 
     def _place(self, shared: SharedStore, parcel: Parcel, results: Mapping[Path, str]) -> None:
-        named = _outputs(parcel.task.job)
+        named, output = _outputs(parcel.task.job), parcel.task.job.output
+        check_sidecar(output)
         with self._store.scratch() as folder:
             folder.mkdir(parents=True)
             for path, sha256 in results.items():
@@ -136,6 +138,8 @@ class Sender:
                 shared.receive(parcel.tag, sha256, arrived)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 publish(arrived, path, is_overwrite=parcel.task.is_overwrite or path not in named)
+        if output in results and sidecar_of(output) not in results:
+            drop_sidecar(output)
 
     def _probe(self, folder: Path) -> Path:
         """A file that whoever sees the folder sees too.

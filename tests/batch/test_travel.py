@@ -15,9 +15,10 @@ from dubber.batch.travel import Parcel, Receiver, Returned, Sender, with_paths
 from dubber.batch.work import FileFacts, Phase, Resources, Task, TaskEnd
 from dubber.engine.shared_store import SharedStore
 from dubber.engine.store import Store
-from dubber.errors import ConfigError, DubberError, MediaError, OutputFolderError
+from dubber.errors import ConfigError, DubberError, MediaError, OutputExistsError, OutputFolderError
 from dubber.jobs import Extras, Job
 from dubber.outcome import DubResult
+from dubber.output import ASSERTION, sidecar_of
 from dubber.script import whole
 
 pytest.importorskip("fsspec")
@@ -195,6 +196,23 @@ def test_another_result_is_not_replaced(job: Job, shared: SharedStore, tmp_path:
         allowed = replace(parcel, task=replace(parcel.task, is_overwrite=True))
         assert sender.accept(allowed, sent(allowed, there(tmp_path), shared, painting, [])).error is None
     assert job.output.read_bytes() == b"made of a.mp4a.wav"
+
+
+def test_only_an_earlier_output_s_signature_is_replaced(
+    job: Job, shared: SharedStore, tmp_path: Path
+) -> None:
+    beside = sidecar_of(job.output)
+    beside.parent.mkdir()
+    task = Task(job, is_overwrite=True, phase=Phase.paint)
+    with Sender(here(tmp_path), shared) as sender:
+        parcel = sender.pack(task)
+        for text, is_kept in ((b"mine", True), (ASSERTION.encode(), False)):
+            beside.write_bytes(text)
+            end = sender.accept(parcel, sent(parcel, there(tmp_path), shared, painting, []))
+            assert (end.error is not None) is is_kept and beside.exists() is is_kept
+        beside.write_bytes(b"mine")
+        with pytest.raises(OutputExistsError):
+            sender.pack(task)
 
 
 def test_a_result_that_was_damaged_on_its_way_is_no_result(
