@@ -55,7 +55,9 @@ def _draw_offsets(axes: Axes, offset: AvOffset) -> None:
         axes.plot(offsets_ms_L + lead_ms, curve_L, color=_COLORS[name], label=label)
         axes.plot([best_ms], [best[0]], "o", color=_COLORS[name])
         axes.axvline(best_ms, color=_COLORS[name], linewidth=0.8, linestyle="--")
-    axes.set_xlabel("the mouth comes later than the voice by, ms (band: hardly noticed; pale: accepted)")
+    axes.set_xlabel(
+        "the mouth is late by, ms (0: as filmed mouths are; band: hardly noticed; pale: accepted)"
+    )
     axes.set_ylabel("correlation of the seen opening")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
@@ -68,7 +70,8 @@ def _draw_curves(axes: Axes, person: Openings, number: int) -> None:
             shown_F = np.where(person.is_seen_F, _standard(curve_F, person), np.nan)
             axes.plot(person.times_s_F, shown_F, color=_COLORS[name], linewidth=1, label=name)
     axes.set_xlim(0, person.times_s_F[-1])
-    axes.set_title(f"speaker {number}: the mouth's opening, standard deviations", loc="left")
+    lead = f"filmed mouths move {NATURAL_LEAD_MS:.0f} ms before what is heard"
+    axes.set_title(f"speaker {number}: the mouth's opening, standard deviations ({lead})", loc="left")
     axes.legend(loc="upper right", ncols=3)
 
 

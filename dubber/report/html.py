@@ -64,6 +64,14 @@ def name_of(text: object) -> Markup:
     return tag("bdi", str(text))
 
 
+def prose(text: str) -> Child:
+    """A sentence whose words between backticks are to be typed."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a name with a backtick
+        return text
+    return [tag("code", part) if number % 2 else part for number, part in enumerate(parts)]
+
+
 def _attribute(key: str, value: object) -> str:
     if value is None or value is False:
         return ""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from dubber.output import publish
 from dubber.report.clock import clock
-from dubber.report.html import FOOT, Markup, document, name_of, tag
+from dubber.report.html import FOOT, Markup, document, name_of, prose, tag
 from dubber.report.summary import Summary, data_url, read_summary, verdict_list
 
 _COLUMNS = ("", "Name", "State", "Quality", "Warnings", "Length", "Work", "Files")
@@ -176,7 +176,7 @@ def _listed(sentences: Sequence[str]) -> Markup | None:
     if not sentences:
         return None
     count = f"{len(sentences)} warning{'' if len(sentences) == 1 else 's'}"
-    listed = tag("ul", [tag("li", sentence) for sentence in sentences], class_="said")
+    listed = tag("ul", [tag("li", prose(sentence)) for sentence in sentences], class_="said")
     return tag("details", tag("summary", count), listed)
 
 

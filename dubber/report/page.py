@@ -16,7 +16,7 @@ from dubber.report import charts
 from dubber.report.clock import clock
 from dubber.report.curves import Curve, MouthCurves
 from dubber.report.facts import Rows
-from dubber.report.html import FOOT, Child, Markup, data_block, document, name_of, tag
+from dubber.report.html import FOOT, Child, Markup, data_block, document, name_of, prose, tag
 from dubber.report.pictures import Moment
 from dubber.report.player import Film, player
 from dubber.report.summary import SUMMARY, Summary, data_url, summary_document, verdict_list
@@ -208,7 +208,7 @@ def _notes(result: DubResult) -> list[str]:
 def _warnings(result: DubResult) -> Child:
     if not _notes(result):
         return tag("p", "There were none.")
-    said = [tag("li", warning) for warning in result.warnings]
+    said = [tag("li", prose(warning)) for warning in result.warnings]
     spans = [
         tag(
             "li",
@@ -243,7 +243,7 @@ def _quality(quality: Quality) -> Child:
             tag("th", each.name.capitalize(), scope="row"),
             tag("td", tag("span", each.verdict, class_=f"verdict {each.verdict}")),
             tag("td", _value(each.value, each.unit), class_="number"),
-            tag("td", each.words),
+            tag("td", prose(each.words)),
         )
         for each in quality.figures
     ]

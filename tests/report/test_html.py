@@ -6,7 +6,7 @@ import base64
 import hashlib
 from html.parser import HTMLParser
 
-from dubber.report.html import data_block, document, escape, name_of, read_data_block, tag
+from dubber.report.html import data_block, document, escape, join, name_of, prose, read_data_block, tag
 from tests.report.conftest import HOSTILE_NAME
 
 
@@ -14,6 +14,11 @@ def test_text_is_escaped_wherever_it_stands() -> None:
     made = tag("p", "<b>", [tag("i", '"&')], title="\"><script>alert('1')")
     expected = '<p title="&quot;&gt;&lt;script&gt;alert(&#x27;1&#x27;)">&lt;b&gt;<i>&quot;&amp;</i></p>'
     assert made == expected
+
+
+def test_what_is_to_be_typed_looks_so() -> None:
+    assert join(prose("Use `--crf <n>`.")) == "Use <code>--crf &lt;n&gt;</code>."
+    assert join(prose("a`b<c")) == "a`b&lt;c"
 
 
 def test_attributes() -> None:
