@@ -39,7 +39,8 @@ def stages(incomplete: str) -> Iterator[Offer]:
     import dubber.pipeline  # noqa: F401 - makes every stage known
     from dubber.engine.stage import Stage
 
-    return _fitting(((stage.name, "") for stage in Stage.__subclasses__()), incomplete)
+    own = (stage for stage in Stage.__subclasses__() if stage.__module__.startswith("dubber."))
+    return _fitting(((stage.name, "") for stage in own), incomplete)
 
 
 def sheets(incomplete: str) -> Iterator[Offer]:

@@ -122,8 +122,12 @@ def _log(error: MediaError) -> None:
 
 
 def _effort() -> tuple[float, float]:
-    """Processor seconds, and bytes read or written, of this process and, where Linux tells, its children."""
-    cpu_s, num_bytes = time.process_time(), _io_bytes(Path("/proc/self"))
+    """Processor seconds, and bytes read or written, of this process and, where Linux tells, its children.
+
+    Without those of the thread that asks: looking is no work.
+    """
+    cpu_s = time.process_time() - time.thread_time()
+    num_bytes = _io_bytes(Path("/proc/self")) - _io_bytes(Path("/proc/thread-self"))
     for child in children():
         with suppress(OSError, ValueError, IndexError):
             # Behind the name, which may hold anything: utime and stime are the 12th and 13th, in ticks.

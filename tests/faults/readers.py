@@ -20,7 +20,6 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from dubber.batch.pairing import pair_folder
-from dubber.batch.readers import read_jobs
 from dubber.cli.options import build_config
 from dubber.config import DubConfig
 from dubber.engine.key import file_sha256
@@ -170,7 +169,12 @@ def _read_jobs(folder: Path) -> object:
             (jobs / Path(name.replace(b"/", b"_").decode("utf-8", "surrogateescape")).name).touch()
     found = pair_folder(jobs)
     for row in found.rows:
-        files = [Path(row.options["video"]), Path(row.options["audio"]), folder / "out" / row.options["output"]]
+        named = [row.options[each] for each in ("video", "audio")]
+        files = [*map(Path, named), folder / "out" / row.options["output"]]
+            Path(row.options["video"]),
+            Path(row.options["audio"]),
+            folder / "out" / row.options["output"],
+        ]
         if [file.parent for file in files] != [jobs, jobs, folder / "out"]:
             raise AssertionError(f"{row} leaves its folder")
     return found
