@@ -103,7 +103,7 @@ class DubConfig(BaseModel):
         try:
             return DubConfig.model_validate(document), errors
         except ValidationError as error:
-            return self, [*errors, *(_wrong_value(each, where) for each in error.errors())]
+            return self, [*errors, *_wrong_values(error.errors(), where)]
 
     @classmethod
     def from_toml(cls, path: Path) -> DubConfig:
@@ -234,11 +234,17 @@ def _unknown_key(dotted: str, where: str) -> ConfigError:
     )
 
 
-def _wrong_value(error: ErrorDetails, where: str) -> ConfigError:
-    # Stage and name; what follows is pydantic's own word for a kind of value.
-    key = ".".join(str(part) for part in error["loc"][:2])
-    return ConfigError(
-        f"The setting '{key}' is wrong: {error['msg']}.",
-        where=where,
-        advice="`dubber config init` writes a file with every setting and what it takes.",
-    )
+def _wrong_values(errors: Sequence[ErrorDetails], where: str) -> list[ConfigError]:
+    reasons: dict[str, list[str]] = {}
+    for error in errors:
+        # Stage and name; what follows is pydantic's own word for each kind of value that would do.
+        key = ".".join(str(part) for part in error["loc"][:2])
+        reasons.setdefault(key, []).append(error["msg"].removeprefix("Value error, "))
+    return [
+        ConfigError(
+            f"The setting '{key}' is wrong: {', or '.join(each)}.",
+            where=where,
+            advice="`dubber config init` writes a file with every setting and what it takes.",
+        )
+        for key, each in reasons.items()
+    ]

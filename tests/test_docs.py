@@ -29,9 +29,15 @@ RUN_PAGES = sorted(
 )
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All pages speak of one video; it is tracked once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN_PAGES)
-def test_commands_run_as_they_are_printed(page: str, tmp_path: Path) -> None:
+def test_commands_run_as_they_are_printed(page: str, tmp_path: Path, cache: Path) -> None:
     """From the first to the last, in a folder with the files that the pages speak of."""
     for name in ("speaker.mp4", "line.wav", "own_renderer.py"):
         shutil.copy(EXAMPLES / name, tmp_path)
@@ -39,7 +45,7 @@ def test_commands_run_as_they_are_printed(page: str, tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
     environment = {
         **os.environ,
-        "DUBBER_CACHE": str(tmp_path / ".cache"),
+        "DUBBER_CACHE": str(cache),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     done = subprocess.run(

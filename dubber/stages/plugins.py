@@ -146,7 +146,7 @@ def checked_name(name: str) -> str:
     """
     is_place = all(name.rpartition(":"))
     if not is_place and name not in _registered and name not in _entry_points():
-        raise ValueError("neither a renderer's name nor file.py:Class")
+        raise ValueError("one of yours, as FILE.py:CLASS")
     return name
 
 

@@ -169,6 +169,7 @@ def test_a_class_that_was_registered_elsewhere_is_missed_by_name() -> None:
         ("no_such_file.py:Mine", "No such file"),
         ("no_such_module:Mine", "No module named"),
         ("hybird", r"render\.renderer.*exemplar"),
+        ("mine.py", r"'copy', or one of yours, as FILE\.py:CLASS\. `"),
         ("math:sqrt", "has no source file|no class with"),
         ("pathlib:Path", "no class with a method `paint`"),
         ("dubber.stages.renderers:PatchRenderer", "it lacks patch"),

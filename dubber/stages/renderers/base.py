@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -140,12 +140,7 @@ class Renderer(Protocol):
     """Makes mouth patches. Built from a `RenderJob` whenever some stretch of the output is begun.
 
     Those of the user's own also declare a `version`; see `dubber.stages.renderers.PatchRenderer`.
-
-    Attributes:
-        is_own_pixels: Whether the patches are the source's own pixels, so that nothing need be blended.
     """
-
-    is_own_pixels: ClassVar[bool]
 
     def paint(self, shown: Iterator[Shown]) -> Generator[Shown]:
         """The same output frames; those of the job's that have one with their patch.

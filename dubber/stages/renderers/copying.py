@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import ClassVar
 
 from dubber.stages.mouth_stream import Shown
 from dubber.stages.renderers.base import RenderJob
@@ -11,8 +10,6 @@ from dubber.stages.renderers.base import RenderJob
 
 class CopyRenderer:
     """No patches: the frames stay as they are."""
-
-    is_own_pixels: ClassVar[bool] = True
 
     def __init__(self, job: RenderJob) -> None:
         """Nothing is to be prepared."""

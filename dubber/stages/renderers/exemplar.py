@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -101,8 +100,6 @@ def chosen_source(job: RenderJob, num_paths: int = 1) -> ExemplarSource:
 
 class ExemplarRenderer:
     """The warped exemplar as it is."""
-
-    is_own_pixels: ClassVar[bool] = False
 
     def __init__(self, job: RenderJob) -> None:
         self._has_patch_N = job.has_patch_N

@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
-from typing import ClassVar
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -33,8 +32,6 @@ _PREPARED_AHEAD = 4
 
 class HybridRenderer:
     """Shows the painter each frame's exemplars and surroundings."""
-
-    is_own_pixels: ClassVar[bool] = False
 
     def __init__(self, job: RenderJob) -> None:
         self._job = job

@@ -31,7 +31,6 @@ class PatchRenderer(ABC):
         job: What is to be painted; kept as `self.job`.
     """
 
-    is_own_pixels: ClassVar[bool] = False
     version: ClassVar[int]
 
     def __init__(self, job: RenderJob) -> None:
@@ -69,8 +68,6 @@ class WatchedRenderer:
     Raises:
         ConfigError: Its constructor failed.
     """
-
-    is_own_pixels: ClassVar[bool] = False
 
     def __init__(self, own: OwnRenderer, job: RenderJob) -> None:
         self._own, self._job = own, job

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,8 +27,6 @@ class UNetRenderer:
     Windows lie at fixed places of each run of connected frames, and are painted one by one, so that the bytes
     do not depend on which frames are asked for together.
     """
-
-    is_own_pixels: ClassVar[bool] = False
 
     def __init__(self, job: RenderJob) -> None:
         self._job = job
