@@ -189,6 +189,18 @@ def test_a_plan_is_that_of_the_run_of_the_same_file(write: Callable[[str], Path]
     assert "mark" in [row["stage"] for row in json.loads(run.stdout)["stages"]]
 
 
+def test_what_changes_the_dub_is_an_option_of_plan_and_check_too() -> None:
+    options = {
+        name: {param.name for param in ROOT.commands[name].params}  # type: ignore[attr-defined]
+        for name in ("run", "plan", "check")
+    }
+    of_run = options["run"] & (
+        set(SETTING_OF) | {"adapt", "speaker", "script", "start", "end", "bed", "preset"}
+    )
+    assert of_run <= options["plan"]
+    assert of_run <= options["check"]
+
+
 def test_settings_go_before_options_of_tables(write: Callable[[str], Path]) -> None:
     path = write("[run]\nadapt = 3\nconsent = 'Ann \N{GRINNING FACE}'\n")
     made = ["--config", path, "--set", "adapt.is_on=false", "--set", "adapt.minutes=7"]
