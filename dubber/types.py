@@ -386,6 +386,12 @@ class RetimeMap:
     source_index_N: Int32
     is_halfway_N: Bool
 
+    @property
+    def is_moved_N(self) -> Bool:
+        """(N,) bool, frames that show another picture than the source frame of the same number."""
+        is_other_N = self.source_index_N != np.arange(len(self.source_index_N))
+        return np.asarray(self.is_halfway_N | is_other_N, np.bool_)
+
 
 @dataclass(frozen=True)
 class AdaptedPainter:

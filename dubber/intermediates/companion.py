@@ -55,9 +55,11 @@ def publish_companion(
         DubberError: A file cannot be read or written; nothing is left under the output's name.
     """
     remux = dub_plan.config.remux.model_copy(update={"container": container_of(output)})
+    mark = dub_plan.config.mark.text if dub_plan.config.mark.is_on else ""
+    is_moved_N = run.get(dub_plan.retime).is_moved_N
     made = Remux(remux).run(
         context,
-        FrameStream(run.get(dub_plan.dubbed).is_dubbed_N, frames),
+        FrameStream(run.get(dub_plan.dubbed).is_dubbed_N, frames, mark=mark, is_moved_N=is_moved_N),
         run.get(dub_plan.sound),
         dataclasses.replace(run.get(dub_plan.clip), size=size),
         run.get(dub_plan.timeline),

@@ -11,7 +11,6 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
@@ -80,9 +79,9 @@ class Blend(Stage["FrameStream"]):
                 for _, frame in pairs:
                     yield frame
 
-        is_moved_N = retime.is_halfway_N | (retime.source_index_N != np.arange(len(retime.source_index_N)))
+        ahead = footage.num_ahead
         return FrameStream(
-            is_dubbed_N, lambda: prefetch(frames(), footage.num_ahead, ctx.spend), is_moved_N=is_moved_N
+            is_dubbed_N, lambda: prefetch(frames(), ahead, ctx.spend), is_moved_N=retime.is_moved_N
         )
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("c2pa")
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.key import file_sha256
 from dubber.errors import ConfigError, OutputExistsError, StageError, ToolMissingError
+from dubber.jobs import Extras, Job, do_job
 from dubber.media.mux import find_ffmpeg, run_ffmpeg
 from dubber.media.reader import probe, read_frames
 from dubber.provenance import Provenance, library, signing
@@ -51,7 +52,10 @@ def test_a_range_is_what_the_file_says_was_changed(folder: Path, tmp_path: Path)
     config = PLAIN.with_overrides(said_of_it)
     said = in_range(folder / "line.wav", 0.4, 0.8)
     runtime = make_runtime(cache_dir=folder / "cache", device="cpu")
-    result = dub(folder / "talk.mp4", said, output, config=config, runtime=runtime)
+    beside = tmp_path / "beside.mp4"
+    job = Job(folder / "talk.mp4", said, output, config, Extras(side_by_side=beside))
+    result = do_job(job, runtime=runtime)
+    assert verify(beside).edits == verify(output).edits
     assert result.labels.is_in_metadata and result.labels.manifest == "embedded"
     assert (result.labels.mark, result.labels.consent) == ("Dubbed", "Ann")
     found = verify(output)
