@@ -50,7 +50,9 @@ def verify(
 def _lines(found: Verification) -> Iterator[str]:
     from dubber.provenance.verification import Verdict
 
-    yield f"{escape(str(found.path))}: {_VERDICTS[found.verdict.name]}"
+    is_signed = found.verdict is Verdict.signed
+    edited = "edited, and " if is_signed and found.edits else ""
+    yield f"{escape(str(found.path))}: {edited}{_VERDICTS[found.verdict.name]}"
     for edits in found.edits:
         yield from _edit_lines(edits)
     manifest = found.manifest
@@ -69,7 +71,7 @@ def _lines(found: Verification) -> Iterator[str]:
 
 
 _VERDICTS = {
-    "signed": "[bold]edited, and as it was signed[/]; it was not changed since.",
+    "signed": "[bold]as it was signed[/]; it was not changed since.",
     "changed": "[bold red]changed since it was signed.[/] What it says of itself may be wrong.",
     "unsigned": "[bold]edited[/]. Nothing in it is signed: whether it was changed since cannot be told.",
     "unread": "signed; `pip install 'dubber[c2pa]'` adds what reads and checks it.",

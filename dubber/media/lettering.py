@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +31,13 @@ _POINTS_PER_INCH = 72
 
 
 def missing_letters(text: str) -> str:
-    """Letters of a text that cannot be written here."""
+    """Letters of a text that cannot be written here: others than the font's, and right-to-left ones."""
     font = _font(10)
-    return "".join(letter for letter in text if not font.get_char_index(ord(letter)))
+    return "".join(
+        letter
+        for letter in text
+        if not font.get_char_index(ord(letter)) or unicodedata.bidirectional(letter) in ("R", "AL")
+    )
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,12 @@ def check_letters(text: str) -> None:
     """Find out whether words can be written.
 
     Raises:
-        ConfigError: They have letters that cannot.
+        ConfigError: They have letters that cannot, or none.
     """
     from dubber.media.lettering import missing_letters
 
+    if not any(letter.isalnum() for letter in text):
+        raise ConfigError("Nothing of these words can be read.", where="--label-text")
     if missing := missing_letters(text):
         raise ConfigError(
             f"The letters '{missing}' cannot be written into pictures.",

@@ -14,7 +14,7 @@ from dubber.media.edits import Edits
 from dubber.media.mux import find_ffmpeg, mux, run_ffmpeg
 from dubber.media.mux_command import Words
 from dubber.output import CONTAINERS, sidecar_of
-from dubber.provenance import library, verification
+from dubber.provenance import library, signing, verification
 from dubber.provenance.credentials import Credentials, own_credentials, read_credentials
 from dubber.provenance.reading import read_manifest
 from dubber.provenance.verification import Verdict, verify
@@ -22,6 +22,7 @@ from tests.cli.command import dubber
 from tests.media.clips import write_clip, write_tone
 from tests.provenance.signed import EDITS, sign, write_certificate
 
+IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype"
 ENCODERS = {"webm": ("libvpx-vp9", "libopus"), "avi": ("mpeg4", "pcm_s16le")}
 
 
@@ -185,6 +186,23 @@ def test_the_command_ends_with_what_it_found(signed: Path, source: Path, tmp_pat
     (tmp_path / "n.mp4").write_bytes(b"no film")
     assert dubber("verify", tmp_path / "n.mp4").returncode == MediaError.exit_code
     assert dubber("verify", signed, "--trust", source).returncode == 2
+
+
+def test_a_signed_original_is_not_called_edited(source: Path, own: Credentials, tmp_path: Path) -> None:
+    action = {"action": "c2pa.created", "digitalSourceType": f"{IPTC}/digitalCapture"}
+    said = {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
+    with (
+        library.offline_context() as context,
+        library.c2pa_library().Builder(said, context) as builder,
+        signing._signer(own) as signer,
+        source.open("rb") as read,
+        (tmp_path / "camera.mp4").open("w+b") as written,
+    ):
+        builder.sign(signer, "video/mp4", read, written)
+    found = verify(tmp_path / "camera.mp4")
+    assert found.verdict is Verdict.signed and not found.edits
+    done = dubber("verify", found.path)
+    assert "as it was signed" in done.stderr and "edited" not in done.stderr.replace("c2pa.edited", "")
 
 
 def test_without_the_library_the_words_are_read(

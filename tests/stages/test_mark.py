@@ -12,7 +12,7 @@ from dubber.media.color import MATRIX_BT709, YuvColor
 from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame
 from dubber.media.lettering import Lettering, missing_letters
-from dubber.stages.mark import CORNERS, Mark, MarkParams, covered_px, place_of
+from dubber.stages.mark import CORNERS, Mark, MarkParams, check_letters, covered_px, place_of
 from dubber.types import Bool, RetimeMap
 from tests.stages.streams import stage_context
 from tests.stages.test_deflicker import track_of
@@ -96,7 +96,10 @@ def test_long_words_fit_and_strange_ones_are_refused(tmp_path: Path) -> None:
     _, frames = marked(tmp_path, params, np.ones(1, np.bool_), [0], [[0, 0, 9, 9]], (240, 320))
     columns = np.nonzero((frames[0].y != 128).any(0))[0]
     assert columns.min() > 0 and columns.max() < 319 and np.ptp(columns) <= 0.9 * 320
-    assert missing_letters("Ж漢a") == "漢"
+    assert missing_letters("Ж漢aש") == "漢ש"  # Hebrew would be written backwards
+    for nothing in ("  ", "\u200b", "..."):
+        with pytest.raises(ConfigError, match="Nothing of these words"):
+            check_letters(nothing)
     with pytest.raises(ConfigError, match="漢"):
         marked(
             tmp_path, MarkParams(is_on=True, text="漢"), np.ones(1, np.bool_), [0], [[0, 0, 9, 9]], (240, 320)
