@@ -200,8 +200,12 @@ def edited_retime(retime: RetimeMap, rows: PlacedRows, timeline: Timeline) -> Re
         retime: As computed.
         rows: What the user wants of the first speaker.
         timeline: The output's clock.
+
+    Raises:
+        ConfigError: They stand beside times only.
     """
     if not rows.is_of_frames:
+        _check_no_sources(rows.table, timeline)
         return retime  # frames of another rate mean nothing here
     frame_R = rows.frame_R
     source_R, half_R = rows.table.cells(SOURCE_FRAME), rows.table.cells(IS_HALFWAY)
@@ -214,6 +218,22 @@ def edited_retime(retime: RetimeMap, rows: PlacedRows, timeline: Timeline) -> Re
     twice_N = (2 * retime.source_index_N + retime.is_halfway_N).astype(np.float64)
     wanted_N = np.rint(_spread(twice_R[:, None], twice_N[:, None], rows, timeline)[:, 0]).astype(np.int32)
     return RetimeMap(wanted_N // 2, wanted_N % 2 == 1)
+
+
+def _check_no_sources(table: CurveTable, timeline: Timeline) -> None:
+    """Source frames are not taken from rows that are placed by time; of files of another rate that is told.
+
+    Raises:
+        ConfigError: There are some, and nothing says that the file has another rate.
+    """
+    if FRAME in table.names or not is_same_rate(table.facts.get(FRAME_RATE, ""), timeline):
+        return
+    if not all(np.isnan(table.cells(name)).all() for name in (SOURCE_FRAME, IS_HALFWAY)):
+        raise ConfigError(
+            f"Source frames need a column {FRAME}; the rows have times only.",
+            where=str(table.path),
+            advice=f"Say in a column {FRAME} which frame of the dub, from 0, each row is about.",
+        )
 
 
 def check_sources(table: CurveTable, num_source_frames: int) -> None:

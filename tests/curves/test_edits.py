@@ -178,6 +178,14 @@ def test_footage_between_keyframes_runs_evenly_in_half_frames(tmp_path: Path) ->
     )
 
 
+def test_source_frames_are_not_dropped_without_a_word(tmp_path: Path) -> None:
+    for names in ("time_s,source_frame", "time_s,is_halfway"):
+        with pytest.raises(ConfigError, match="need a column frame"):
+            retimed(table(tmp_path, names, ["0.2,1"]))
+    unmoved = retimed(table(tmp_path, "time_s,mouth_opening,source_frame", ["0.2,0.1,"]))
+    np.testing.assert_array_equal(unmoved.source_index_N, footage().source_index_N)
+
+
 def test_source_frames_must_be_in_the_video(tmp_path: Path) -> None:
     curves = table(tmp_path, "frame,speaker,source_frame", ["0,1,49", "1,1,50", "1,2,4"])
     with pytest.raises(ConfigError) as caught:
