@@ -43,7 +43,7 @@ class ProcessExecutor:
 
     Workers take what comes first: of the first wave of jobs, of its first phase. Who finds nothing left of a
     phase goes on with the next, so that nobody waits at a phase's end. What jobs on one video have in common,
-    its people and what is learned of them, is made by one of them while the others do something else.
+    its people and what is learned of them, is made by the first of them while the others do something else.
 
     Attributes:
         resources: Where and how to work.
@@ -61,11 +61,12 @@ class ProcessExecutor:
     def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
         waiting = sorted(self._queued(number, task) for number, task in enumerate(tasks))
+        made: set[_Common] = set()
         workers = [_Worker(self.main, self.resources) for _ in range(min(self.num_workers, len(tasks)))]
         try:
             while waiting or any(worker.current for worker in workers):
                 for worker in workers:
-                    if worker.current is None and (queued := _taken(waiting, workers)) is not None:
+                    if worker.current is None and (queued := _taken(waiting, workers, made)) is not None:
                         worker.give(queued)
                 for worker in _ready(workers):
                     queued, message = worker.current, worker.receive()
@@ -73,6 +74,8 @@ class ProcessExecutor:
                         tell(message)
                     elif queued is not None:
                         end, following = _followed(queued.task, message, worker, tell)
+                        if following is not None and following.phase is not queued.task.phase:
+                            made.add(_common(queued.task))
                         if following is not None:
                             insort(waiting, self._queued(queued.number, following))
                         elif end is not None:
@@ -94,18 +97,21 @@ class _Queued:
     task: Task = field(compare=False)
 
 
-def _taken(waiting: list[_Queued], workers: Sequence[_Worker]) -> _Queued | None:
+_Common = tuple[Path, Phase]
+"""A video, and the phase in which a job makes something of its people that other jobs need as well."""
+
+
+def _taken(waiting: list[_Queued], workers: Sequence[_Worker], made: set[_Common]) -> _Queued | None:
     """Take what is next out of the queue; None where all of it waits for what others make."""
-    busy = {shared for worker in workers if worker.current and (shared := _shared(worker.current.task))}
+    making = {_common(worker.current.task) for worker in workers if worker.current} - made
     for place, queued in enumerate(waiting):
-        if _shared(queued.task) not in busy:
+        if queued.task.phase is Phase.paint or _common(queued.task) not in making:
             return waiting.pop(place)
     return None
 
 
-def _shared(task: Task) -> Path | None:
-    """The video of whose people a task makes something that other jobs need as well."""
-    return None if task.phase is Phase.paint else task.job.video.absolute()
+def _common(task: Task) -> _Common:
+    return task.job.video.absolute(), task.phase
 
 
 def _followed(

@@ -142,13 +142,13 @@ class Session:
             say(f"Watching {escape(str(self.source.path))}; Ctrl-C ends it.", is_quiet=self.is_quiet)
             told: set[str] = set()
             while True:
-                ready = folder.ready(self._found_so_far(told, tell))
-                if ready:
-                    self._do(self._plan(ready, ledger), executor, ledger, tell)
                 try:
                     time.sleep(POLL_S)
+                    ready = folder.ready(self._found_so_far(told, tell))
                 except KeyboardInterrupt:
                     return
+                if ready:
+                    self._do(self._plan(ready, ledger), executor, ledger, tell)
 
     def finish(self) -> BatchFailedError | None:
         """Show what became of the jobs.

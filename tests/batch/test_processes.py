@@ -8,13 +8,15 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dubber.batch import processes
 from dubber.batch.events import Event, JobRetried, JobStarted, PhaseFinished, Warned
-from dubber.batch.processes import ProcessExecutor
-from dubber.batch.work import Resources, Task, TaskEnd, retried
+from dubber.batch.processes import ProcessExecutor, _common, _Queued, _taken
+from dubber.batch.work import Phase, Resources, Task, TaskEnd, retried
 from dubber.errors import DubberError, NoFaceError, WorkerLostError
 from tests.batch import fake_workers
 from tests.batch.fakes import make_job
@@ -52,8 +54,19 @@ def test_jobs_on_one_video_do_not_make_the_same_at_the_same_time(tmp_path: Path)
     of_film = [
         event for event in told if isinstance(event, (JobStarted, PhaseFinished)) and event.job in "ab"
     ]
-    shared = [event for event in of_film if event.phase != "paint"]
-    assert [type(event) for event in shared] == [JobStarted, PhaseFinished] * 4
+    for phase in ("look", "listen"):
+        of_phase = [type(event) for event in of_film if event.phase == phase]
+        assert of_phase == [JobStarted, PhaseFinished] * 2
+
+
+def test_what_jobs_on_one_video_have_in_common_is_waited_for_once(tmp_path: Path) -> None:
+    first, second = (Task(replace(make_job(tmp_path, name), video=tmp_path / "film.mp4")) for name in "ab")
+    worker: Any = SimpleNamespace(current=_Queued(0, 0, 0, first))
+    queued = _Queued(0, 0, 1, second)
+    assert _taken([queued], [worker], set()) is None
+    assert _taken([queued], [worker], {_common(first)}) is queued
+    painting = replace(queued, task=replace(second, phase=Phase.paint))
+    assert _taken([painting], [worker], set()) is painting
 
 
 def test_neither_failures_nor_lost_workers_stop_other_jobs(tmp_path: Path) -> None:
