@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dubber.engine.disk import disk_faults
 from dubber.engine.key import file_sha256
-from dubber.engine.unfinished import new_tag
+from dubber.engine.unfinished import is_tag, new_tag
 from dubber.errors import DubberError, SharedStoreError, ToolMissingError
 
 if TYPE_CHECKING:
@@ -134,13 +134,14 @@ class RemoteFolder:
             return {path[start:]: (info["size"], self._time(path, info)) for path, info in found.items()}
 
     def sweep(self, folder: str, older_than_s: float) -> None:
-        """Remove files of a folder that are older than so many seconds.
+        """Remove what lies under a tag of `new_tag` in a folder and is older than so many seconds.
 
         Raises:
             SharedStoreError: They cannot be removed.
         """
         for name, (_, put_s) in self.files(folder).items():
-            if time.time() - put_s > older_than_s:
+            is_ours = is_tag(name.removeprefix(f"{folder}/").partition("/")[0])
+            if is_ours and time.time() - put_s > older_than_s:
                 self.remove(name)
 
     @cached_property

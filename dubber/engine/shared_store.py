@@ -13,6 +13,7 @@ is pushed afterwards.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ from dubber.errors import MediaError, SharedStoreError
 
 INPUT_STAGE = "input"
 """What stands for the stage in the entry of a user's file."""
+
+_OBJECT_NAME = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{64}")
+"""Whoever names a folder of something else, such as a repository of Git, loses nothing there."""
 
 LEFTOVER_S = 7 * 86400.0
 """Uploads and parcels of this age belong to nobody any more."""
@@ -254,7 +258,7 @@ class SharedStore:
             else:
                 kept.update(entry.files.values())
         for name in self._folder.files("objects"):
-            if name.rpartition("/")[2] not in kept:
+            if _OBJECT_NAME.fullmatch(name) and name.rpartition("/")[2] not in kept:
                 self._folder.remove(name)
         for folder in ("parts", "parcels"):
             self._folder.sweep(folder, LEFTOVER_S)

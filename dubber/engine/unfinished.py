@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import uuid
 from contextlib import suppress
@@ -13,6 +14,11 @@ from pathlib import Path
 def new_tag() -> str:
     """A name that no other process has, and that says which one this is: <host>-<pid>-<random>."""
     return f"{_host()}-{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def is_tag(name: str) -> bool:
+    """Whether it is a name of `new_tag`, of whatever machine."""
+    return re.fullmatch(r"[^-/]+-[0-9]+-[0-9a-f]{32}", name) is not None
 
 
 def is_abandoned(tag: str) -> bool:

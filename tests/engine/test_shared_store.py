@@ -199,15 +199,16 @@ def test_pruning_keeps_the_latest_whole(tmp_path: Path, here: Store, there: Stor
     shared.push(here, KEY)
     os.utime(next((tmp_path / "shared/entries").rglob("*.json")), (1, 1))
     shared.push(here, "cd" * 32)
-    old = tmp_path / "shared/parts/some-1-x"
+    random = "0a" * 16
+    old = tmp_path / f"shared/parts/some-1-{random}"
     old.write_bytes(b"left")
     os.utime(old, (1, 1))
-    (tmp_path / "shared/parts/some-2-x").write_bytes(b"under way")
+    (tmp_path / f"shared/parts/some-2-{random}").write_bytes(b"under way")
     assert [entry.key for entry in shared.entries()] == ["cd" * 32, KEY]
     assert [entry.key for entry in shared.prune(150)] == [KEY]
     assert not shared.has(KEY)
     assert shared.pull(there, "cd" * 32) == 100
-    assert [path.name for path in (tmp_path / "shared/parts").iterdir()] == ["some-2-x"]
+    assert [path.name for path in (tmp_path / "shared/parts").iterdir()] == [f"some-2-{random}"]
     assert LEFTOVER_S > 3600
     shared.prune(0)
     assert not [path for path in (tmp_path / "shared/objects").rglob("*") if path.is_file()]
@@ -263,3 +264,19 @@ def test_a_document_says_what_the_local_one_says(shared: SharedStore, here: Stor
     documents = [json.loads((store.entry_dir(KEY) / ENTRY_NAME).read_text()) for store in (here, there)]
     assert documents[0] == documents[1]
     assert shared.entries()[0].stage == "toy"
+
+
+def test_pruning_a_folder_of_something_else_removes_nothing(tmp_path: Path) -> None:
+    names = (
+        "objects/ab/cdef",
+        "objects/pack/pack-1.idx",
+        "parts/door.step",
+        "parcels/anna/list.txt",
+    )
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        os.utime(path, (1, 1))
+    assert SharedStore(str(tmp_path)).prune(0) == []
+    assert [name for name in names if (tmp_path / name).exists()] == list(names)
