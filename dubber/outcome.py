@@ -70,7 +70,7 @@ class Labels:
             return f"Labelled as edited: {said}."
         where = ["in its metadata", *([f"in its pictures ('{self.mark}')"] if self.mark else [])]
         if self.manifest:
-            beside = ", in a file beside it" if self.manifest == "sidecar" else ""
+            beside = " in a file beside it" if self.manifest == "sidecar" else ""
             where.append(f"signed{beside} by: {self.signer}")
         return f"Labelled as edited: {', '.join(where)}."
 

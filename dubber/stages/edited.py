@@ -65,7 +65,7 @@ class EditRetime(Stage[RetimeMap]):
     """Which source frame each output frame shows, as the user corrected it."""
 
     name = "edit_retime"
-    version = 1
+    version = 2
     output_type = RetimeMap
     params: Params
 
