@@ -169,8 +169,7 @@ def _read_jobs(folder: Path) -> object:
             (jobs / Path(name.replace(b"/", b"_").decode("utf-8", "surrogateescape")).name).touch()
     found = pair_folder(jobs)
     for row in found.rows:
-        named = [row.options[each] for each in ("video", "audio")]
-        files = [*map(Path, named), folder / "out" / row.options["output"]]
+        files = [
             Path(row.options["video"]),
             Path(row.options["audio"]),
             folder / "out" / row.options["output"],
