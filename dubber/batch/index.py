@@ -8,12 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from dubber.batch.ledger import Ledger
+from dubber.errors import OutputExistsError
 from dubber.jobs import Job
 from dubber.outcome import REASONS
 from dubber.report import IndexEntry, write_index
 from dubber.types import WhyNot
 
 INDEX_NAME = "index.html"
+
+_OURS = " – dubber</title>"
+"""What all pages of dubber have, and hardly another."""
+
+
+def check_index(output_dir: Path) -> None:
+    """Find out before the work whether the page can have its name.
+
+    Args:
+        output_dir: Where it goes.
+
+    Raises:
+        OutputExistsError: A page that dubber did not write has it.
+    """
+    path = output_dir / INDEX_NAME
+    if path.exists() and _OURS not in path.read_text(encoding="utf-8", errors="replace"):
+        raise OutputExistsError(
+            "A page that dubber did not write has the name of the batch's index.",
+            where=str(path),
+            advice="Move it away, or choose another folder with `-o`.",
+        )
 
 
 def write_batch_index(jobs: Sequence[Job], ledger: Ledger, output_dir: Path) -> Path:

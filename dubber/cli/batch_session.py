@@ -14,7 +14,7 @@ from typing import Any
 
 from dubber.batch.events import Event, Logged, Tell, Warned, event_document
 from dubber.batch.executor import Executor
-from dubber.batch.index import write_batch_index
+from dubber.batch.index import check_index, write_batch_index
 from dubber.batch.ledger import Ledger, open_ledger
 from dubber.batch.pairing import DEFAULT_PATTERN, pair_folder
 from dubber.batch.processes import ProcessExecutor, num_workers_for_machine
@@ -123,6 +123,7 @@ class Session:
             DubberError: Something stands against the whole batch.
         """
         jobs, alone = self._found()
+        self._check_index()
         with open_ledger(self.source.output_dir) as ledger:
             planned = self._plan(jobs, ledger)
             with self._shown() as tell:
@@ -137,6 +138,7 @@ class Session:
         """
         if not self.source.path.is_dir():
             raise ConfigError("Only a folder can be watched.", where=str(self.source.path))
+        self._check_index()
         folder = DropFolder()
         with open_ledger(self.source.output_dir) as ledger, self._shown() as tell:
             say(f"Watching {escape(str(self.source.path))}; Ctrl-C ends it.", is_quiet=self.is_quiet)
@@ -167,6 +169,10 @@ class Session:
         if not num_failed:
             return None
         return BatchFailedError(f"{num_failed} of {len(outcomes)} failed.", where=str(self.source.path))
+
+    def _check_index(self) -> None:
+        if self.source.has_report:
+            check_index(self.source.output_dir)
 
     def _found(self) -> tuple[list[Job], tuple[str, ...]]:
         jobs, alone = self.source.find()
