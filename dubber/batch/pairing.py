@@ -26,7 +26,7 @@ _FIELDS = {
 }
 
 
-def pair_folder(folder: Path, pattern: str = DEFAULT_PATTERN) -> Rows:
+def pair_folder(folder: Path, pattern: str = DEFAULT_PATTERN, *, results: Path | None = None) -> Rows:
     """Pair videos and speech of a folder by name.
 
     The result has the name of the speech and the suffix of the video. Where a name tells a language, so does
@@ -36,6 +36,7 @@ def pair_folder(folder: Path, pattern: str = DEFAULT_PATTERN) -> Rows:
         folder: Where to look; below it too, where the pattern names folders.
         pattern: What names of speech look like: text, {stem} for the name of a video without its suffix,
             {lang} for a language tag, {take} for any text, {suffix}; what is in [brackets] may be missing.
+        results: A folder that is left out: what lies there was made of the others.
 
     Raises:
         ConfigError: No such folder, a pattern that cannot be meant, two videos of one name.
@@ -44,9 +45,10 @@ def pair_folder(folder: Path, pattern: str = DEFAULT_PATTERN) -> Rows:
         raise ConfigError(
             "There is no such folder.", where=str(folder), advice="Give one with videos and speech."
         )
-    files = sorted(path for path in _files(folder, is_deep="/" in pattern) if not path.name.startswith("."))
-    nameless = [path for path in files if not _is_text(path)]
-    files = [path for path in files if _is_text(path)]
+    folder = folder.absolute()
+    found_files = _files(folder, results, is_deep="/" in pattern)
+    nameless = [path for path in found_files if not _is_text(path)]
+    files = [path for path in found_files if _is_text(path)]
     videos = _videos(files)
     name_form = _compiled(pattern, videos)
     rows, used, alone = [], set(), []
@@ -78,8 +80,25 @@ def _row(folder: Path, video: Path, speech: Path, found: re.Match[str]) -> Row:
     )
 
 
-def _files(folder: Path, *, is_deep: bool) -> Iterable[Path]:
-    return (path for path in (folder.rglob("*") if is_deep else folder.iterdir()) if path.is_file())
+def _files(folder: Path, results: Path | None, *, is_deep: bool) -> list[Path]:
+    """Videos and sound in a folder, but for what lies below `results`.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        found = sorted(
+            path for path in (folder.rglob("*") if is_deep else folder.iterdir()) if path.is_file()
+        )
+    except OSError as error:
+        raise ConfigError(f"The folder cannot be read ({error.strerror}).", where=str(folder)) from error
+    return [
+        path
+        for path in found
+        if path.suffix.lower() in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
+        and not path.name.startswith(".")
+        and not (results is not None and path.is_relative_to(results))
+    ]
 
 
 def _is_text(path: Path) -> bool:

@@ -65,7 +65,7 @@ class Source:
                     where=str(self.path),
                     advice="Choose another with -o.",
                 )
-            rows = pair_folder(self.path, self.pattern or DEFAULT_PATTERN)
+            rows = pair_folder(self.path, self.pattern or DEFAULT_PATTERN, results=self.output_dir)
         elif self.pattern is not None:
             raise ConfigError("`--pattern` pairs files of a folder; this is none.", where=str(self.path))
         else:

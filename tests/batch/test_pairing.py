@@ -104,3 +104,23 @@ def test_a_name_that_is_no_text_is_told_and_stops_no_other(tmp_path: Path) -> No
     rows = pair_folder(tmp_path)
     assert [row.where for row in rows.rows] == ["a.wav"]
     assert rows.unpaired[0] == r"b'caf\xe9.mp4': its name is not valid UTF-8; rename it"
+
+
+def test_results_below_the_folder_are_no_inputs(tmp_path: Path) -> None:
+    for name in ("a.mp4", "fr/a.wav", "out/fr/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    rows = pair_folder(tmp_path, "{lang}/{stem}{suffix}", results=tmp_path / "out")
+    assert [row.options["output"] for row in rows.rows] == ["fr/a.mp4"]
+    assert rows.unpaired == ()
+
+
+def test_a_folder_that_goes_while_it_is_read_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        pair_folder(tmp_path)
