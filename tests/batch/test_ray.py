@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,8 @@ from dubber.batch.ray_executor import Cluster, RayExecutor
 from dubber.batch.work import Phase, Resources, Task, TaskEnd
 from dubber.config import DubConfig
 from dubber.dubbing import dub, make_runtime
-from dubber.engine.store import Store
 from dubber.errors import ConfigError, DeviceError, MediaError, WorkerLostError
-from dubber.jobs import Job, plan_job
+from dubber.jobs import Job
 from dubber.script import whole
 from tests.synth import EXAMPLES
 
@@ -225,13 +225,26 @@ def test_a_runtime_of_its_own_ends_with_the_batch(tmp_path: Path) -> None:
     assert not workers()
 
 
+STILL = """
+import time
+from dubber.stages.renderers import PatchRenderer
+
+class Still(PatchRenderer):
+    version = 1
+
+    def patch(self, n, filmed_HW3):
+        time.sleep(3600)
+"""
+
+
 def test_a_worker_that_stands_still_fails_its_job_by_name(tmp_path: Path) -> None:
-    """It waits for a lock that nobody gives back, as for a disk that does not answer."""
+    """Its renderer waits for something that never comes, as for a disk that does not answer."""
+    (tmp_path / "still.py").write_text(STILL)
     resources = Resources(cache_dir=tmp_path / "cache", device="cpu", stall_limit_s=3.0)
     (task,) = tasks_of(tmp_path / "out", 1)
-    demux = plan_job(task.job, resources.runtime()).clip
-    with Store(tmp_path / "cache").lock(demux.key):
-        (end,) = RayExecutor(resources, Cluster(num_jobs=1)).execute([task], lambda event: None)
+    config = task.job.config.with_overrides({"render.renderer": f"{tmp_path / 'still.py'}:Still"})
+    still = replace(task, job=replace(task.job, config=config))
+    (end,) = RayExecutor(resources, Cluster(num_jobs=1)).execute([still], lambda event: None)
     assert isinstance(end.error, MediaError)
     assert "Nothing has happened for 3 seconds" in end.error.message
     assert end.task.attempt == 1
