@@ -21,6 +21,10 @@ REAL_MODELS = Path(os.environ.get("DUBBER_TEST_MODELS", REPOSITORY.parent / "sha
 for variable in ("DUBBER_CACHE", "DUBBER_CONFIG", "DUBBER_WEIGHTS"):  # the user's own would change results
     os.environ.pop(variable, None)
 
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch is loaded
+    # Threads that share tiny arrays spin while they wait: two thirds of a test run's processor time.
+    os.environ.setdefault(variable, "1")
+
 os.environ["DUBBER_SIGNER"] = "none"
 """Two signatures are never the same bytes: only the tests of signatures make them."""
 
