@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 """What file systems call the time of a file's last change."""
 
+_MAX_TRANSFERS = 2
+
 
 class DamagedError(Exception):
     """A file is missing, or is not what its checksum says."""
@@ -90,6 +92,8 @@ class RemoteFolder:
     def get(self, name: str, sha256: str, path: Path) -> int:
         """Download a file and compare it with its checksum.
 
+        What arrives as something else is asked for once more: a transfer can go wrong where the file is right.
+
         Returns:
             Its bytes.
 
@@ -98,15 +102,16 @@ class RemoteFolder:
             OutputFolderError: This machine's disk is full.
             SharedStoreError: It cannot be read.
         """
-        with self._faults("read"):
-            try:
-                with disk_faults(path.parent, "download"):
-                    self._fs.get_file(self._path(name), str(path))
-            except FileNotFoundError as error:
-                raise DamagedError(name) from error
-        if file_sha256(path) != sha256:
-            raise DamagedError(name)
-        return path.stat().st_size
+        for _ in range(_MAX_TRANSFERS):
+            with self._faults("read"):
+                try:
+                    with disk_faults(path.parent, "download"):
+                        self._fs.get_file(self._path(name), str(path))
+                except FileNotFoundError as error:
+                    raise DamagedError(name) from error
+            if file_sha256(path) == sha256:
+                return path.stat().st_size
+        raise DamagedError(name)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there.

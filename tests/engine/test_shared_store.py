@@ -137,7 +137,29 @@ def test_an_upload_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, the
     assert shared.pull(there, KEY) == 11
 
 
-def test_many_push_and_pull_at_once(shared: SharedStore, tmp_path: Path) -> None:
+def test_a_transfer_that_went_wrong_costs_no_entry(
+    shared: SharedStore, here: Store, there: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_entry(here, one=b"first", two=b"second")
+    shared.push(here, KEY)
+    file_system = shared._folder._fs
+    real_get, calls = file_system.get_file, []
+
+    def torn_get(source: str, target: str) -> None:
+        real_get(source, target)
+        calls.append(target)
+        if len(calls) == 1:
+            Path(target).write_bytes(b"fir")
+
+    monkeypatch.setattr(file_system, "get_file", torn_get)
+    assert shared.pull(there, KEY) == 11
+    assert contents(there) == contents(here)
+    assert len(calls) == 3
+
+
+def test_many_push_and_pull_at_once(tmp_path: Path) -> None:
+    # Not in memory: all who read one of fsspec's files there share its read position.
+    shared = SharedStore(str(tmp_path / "shared"))
     stores = [Store(tmp_path / str(number)) for number in range(6)]
     for store in stores[:3]:
         make_entry(store, one=b"1" * 100_000, two=b"2" * 100_000)
