@@ -92,7 +92,7 @@ class RemoteFolder:
     def get(self, name: str, sha256: str, path: Path) -> int:
         """Download a file and compare it with its checksum.
 
-        What arrives as something else is asked for once more: a transfer can go wrong where the file is right.
+        What arrives as another is asked for once more: a transfer may go wrong where the file is right.
 
         Returns:
             Its bytes.

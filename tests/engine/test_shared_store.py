@@ -145,8 +145,8 @@ def test_a_transfer_that_went_wrong_costs_no_entry(
     file_system = shared._folder._fs
     real_get, calls = file_system.get_file, []
 
-    def torn_get(source: str, target: str) -> None:
-        real_get(source, target)
+    def torn_get(remote: str, target: str) -> None:
+        real_get(remote, target)
         calls.append(target)
         if len(calls) == 1:
             Path(target).write_bytes(b"fir")
