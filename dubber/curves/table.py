@@ -157,7 +157,6 @@ _Parsed = tuple[dict[str, str], list[str], Iterable[_Row], bool]
 def _of_csv(text: str, path: Path) -> _Parsed:
     """Facts, the columns' names, numbered rows of cells, and whether numbers have decimal commas."""
     separator = _separator(text)
-    csv.field_size_limit(1_000_000)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     facts: dict[str, str] = {}
     rows = _numbered(reader, path)
