@@ -22,9 +22,10 @@ from dubber.engine.device import torch_threads
 from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.models.expression import ExpressionNet, TargetRange
 from dubber.models.fitting import FaceFitter
-from dubber.models.morphable import LinearFaceModel, project_TL2, rotation_matrices
+from dubber.models.morphable import LinearFaceModel, project_TL2
 from dubber.ops.align import similarity_scale, similarity_to_mean_face
 from dubber.ops.mfcc import SAMPLE_RATE_HZ
+from dubber.ops.pose import rotation_matrices
 from dubber.stages.fit import FACE_MODEL, FitParams, fit_track, landmark_weights
 from dubber.stages.listening import RATE_HZ, at_steps, predicted, smoothed
 from dubber.stages.translate import WEIGHTS

@@ -16,7 +16,7 @@ from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.intermediates.curves import decimal, write_whole
-from dubber.models.morphable import LinearFaceModel, rotation_matrices
+from dubber.models.morphable import LinearFaceModel
 from dubber.ops.blendshapes import (
     ARKIT_NAMES,
     MEASURED,
@@ -26,6 +26,7 @@ from dubber.ops.blendshapes import (
     mouth_shapes,
 )
 from dubber.ops.landmarks import EYE_CORNERS
+from dubber.ops.pose import rotation_matrices
 from dubber.ops.retime import eye_openness
 from dubber.pipeline import DubPlan, Performance
 from dubber.stages.fit import FACE_MODEL

@@ -21,6 +21,7 @@ import numpy as np
 
 from dubber.engine.weights import Weight
 from dubber.errors import WeightsError
+from dubber.ops.pose import rotation_matrices
 from dubber.types import Float32, Float64, Int32
 
 TRACKER = "tracker"
@@ -221,57 +222,6 @@ def view_features(rotation_T33: Float64) -> Float64:
     """
     u, v = rotation_T33[:, 2, 1], -rotation_T33[:, 2, 0]
     return np.stack([u, v, u * u, v * v, u * v], axis=-1)
-
-
-def rotation_matrices(rotation_T3: Float32 | Float64) -> Float64:
-    """Rotation matrices of axis-angle vectors.
-
-    Args:
-        rotation_T3: (T, 3) radians.
-
-    Returns:
-        (T, 3, 3) float64.
-
-    Source: Rodrigues' formula, R = 1 + sin(a)/a [w] + (1 - cos a)/a^2 [w]^2 with a = |w|.
-    """
-    w_T3 = np.asarray(rotation_T3, np.float64)
-    angle_T11 = np.linalg.norm(w_T3, axis=-1)[:, None, None]
-    cross_T33 = cross_matrices(w_T3)
-    sine = np.sinc(angle_T11 / np.pi)
-    # (1 - cos a) / a^2 = sinc(a/2)^2 / 2, which has no singularity.
-    cosine = np.sinc(angle_T11 / (2 * np.pi)) ** 2 / 2
-    return np.asarray(np.eye(3) + sine * cross_T33 + cosine * (cross_T33 @ cross_T33), np.float64)
-
-
-def cross_matrices(vector_T3: Float64) -> Float64:
-    """(T, 3, 3) matrices [w] with [w] v = w x v."""
-    x, y, z = np.moveaxis(np.asarray(vector_T3, np.float64), -1, 0)
-    zero = np.zeros_like(x)
-    rows = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
-    return np.asarray(rows.reshape(-1, 3, 3), np.float64)
-
-
-def axis_angles(rotation_T33: Float64) -> Float64:
-    """Axis-angle vectors of rotation matrices whose angle is below half a turn.
-
-    Args:
-        rotation_T33: (T, 3, 3).
-
-    Returns:
-        (T, 3) float64 radians.
-    """
-    matrix = np.asarray(rotation_T33, np.float64)
-    twice_sine_T3 = np.stack(
-        [
-            matrix[:, 2, 1] - matrix[:, 1, 2],
-            matrix[:, 0, 2] - matrix[:, 2, 0],
-            matrix[:, 1, 0] - matrix[:, 0, 1],
-        ],
-        axis=-1,
-    )
-    cosine_T = (np.trace(matrix, axis1=1, axis2=2) - 1) / 2
-    angle_T = np.arctan2(np.linalg.norm(twice_sine_T3, axis=-1) / 2, cosine_T)
-    return np.asarray(twice_sine_T3 / (2 * np.sinc(angle_T / np.pi))[:, None], np.float64)
 
 
 def project_TL2(

@@ -14,7 +14,8 @@ from dubber.ops import landmarks
 from dubber.types import FaceCoeffs, FaceTrack
 
 if TYPE_CHECKING:
-    from dubber.models.fitting import FaceFitter, FramePoses
+    from dubber.models.fit_state import FramePoses
+    from dubber.models.fitting import FaceFitter
     from dubber.types import Bool, Float32, Float64, Int32
 
 logger = logging.getLogger(__name__)
@@ -209,9 +210,9 @@ def identity_frames(
     Returns:
         (min(U, count),) int32 numbers among those to choose from, increasing.
     """
-    from dubber.models.fitting import spread_frames
     from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
     from dubber.ops.portions import picked
+    from dubber.ops.spread import spread_frames
     from dubber.stages.track import yaw_deg
 
     chosen = slice(None) if usable is None else usable

@@ -24,7 +24,9 @@ import numpy as np
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import NoFaceError
-from dubber.models.fitting import UNIT_PX, FaceFitter, FramePoses
+from dubber.models.fit_state import FramePoses
+from dubber.models.fitting import FaceFitter
+from dubber.models.frame_equations import UNIT_PX
 from dubber.models.morphable import (
     EYES,
     IBUG68,
@@ -34,11 +36,11 @@ from dubber.models.morphable import (
     TRACKER,
     TRACKER_VERTICES,
     LinearFaceModel,
-    rotation_matrices,
     view_features,
 )
 from dubber.ops import landmarks
 from dubber.ops.align import similarity_scale, similarity_to_mean_face
+from dubber.ops.pose import rotation_matrices
 from dubber.stages.fit import FACE_MODEL, LIPS, FitParams, identity_frames, landmark_weights
 from dubber.training.dataset import tracked_clips
 from dubber.training.procrustes import AlignedFaces, TrainingTrack, align_faces, align_to, mirrored

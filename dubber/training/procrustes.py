@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from dubber.models.fitting import rigid_pose
-from dubber.models.morphable import axis_angles
 from dubber.ops import landmarks
+from dubber.ops.pose import axis_angles, rigid_pose
 from dubber.types import Float32, Float64, Int32
 
 POSE_POINTS: Int32 = np.concatenate(

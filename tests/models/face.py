@@ -68,7 +68,7 @@ def depth_too(
     scale_T: Float32,
 ) -> Float32:
     """(T, V) depth of the projected vertices in px, as a tracker tells it."""
-    from dubber.models.morphable import rotation_matrices
+    from dubber.ops.pose import rotation_matrices
 
     vertices = model.vertices_TV3(identity_K, expression_TK)
     turned = vertices @ np.swapaxes(rotation_matrices(rotation_T3), 1, 2)

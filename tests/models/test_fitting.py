@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 
 from dubber.models import fitting
-from dubber.models.fitting import FaceFitter, FitSettings, FramePoses, rigid_pose, spread_frames
-from dubber.models.morphable import (
-    CONTOUR_TRACKER,
-    NO_VERTEX,
-    LinearFaceModel,
-    project_TL2,
-    rotation_matrices,
-)
+from dubber.models.fit_state import FramePoses
+from dubber.models.fitting import FaceFitter, FitSettings
+from dubber.models.morphable import CONTOUR_TRACKER, NO_VERTEX, LinearFaceModel, project_TL2
 from dubber.ops.landmarks import JAW
+from dubber.ops.pose import rigid_pose, rotation_matrices
+from dubber.ops.spread import spread_frames
 from dubber.types import NUM_TRACKER_LANDMARKS, Float32
 from tests.models.face import depth_too, formula_face, random_poses
 
@@ -118,33 +115,6 @@ def test_prior_pulls_to_neutral() -> None:
     weak = truth.fitter(expression_weight=0.01).fit_frames(truth.landmarks, truth.crop_scale, truth.identity)
     strong = truth.fitter(expression_weight=100).fit_frames(truth.landmarks, truth.crop_scale, truth.identity)
     assert np.abs(strong.expression_TK).mean() < 0.5 * np.abs(weak.expression_TK).mean()
-
-
-def test_rigid_pose_with_weights() -> None:
-    rng = np.random.default_rng(5)
-    reference = rng.normal(size=(20, 3))
-    rotation = rotation_matrices(rng.normal(size=(7, 3)))
-    points = 2.5 * reference @ np.swapaxes(rotation, 1, 2) + np.array([1, 2, 3])
-    points[:, 0] += 100
-    weight = np.ones(20)
-    weight[0] = 0
-    found, scale, shift = rigid_pose(points, reference, weight)
-    np.testing.assert_allclose(found, rotation, atol=1e-9)
-    np.testing.assert_allclose(scale, 2.5)
-    np.testing.assert_allclose(shift, np.tile([1, 2, 3], (7, 1)), atol=1e-9)
-
-
-def test_spread_frames_covers_both_extremes() -> None:
-    rng = np.random.default_rng(6)
-    yaw, opening = rng.normal(size=500), np.abs(rng.normal(size=500))
-    chosen = spread_frames(yaw, opening, 30)
-    assert len(chosen) == len(set(chosen.tolist())) == 30
-    assert (np.diff(chosen) > 0).all()
-    for values in (yaw, opening):
-        assert values[chosen].max() > np.quantile(values, 0.95)
-        assert values[chosen].min() < np.quantile(values, 0.05)
-    np.testing.assert_array_equal(spread_frames(yaw[:4], opening[:4], 30), [0, 1, 2, 3])
-    assert len(spread_frames(np.zeros(9), np.zeros(9), 3)) == 3
 
 
 def test_models_of_any_size_are_fitted() -> None:

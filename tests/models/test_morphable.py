@@ -18,9 +18,7 @@ from dubber.models.morphable import (
     TRACKER,
     TRACKER_VERTICES,
     LinearFaceModel,
-    axis_angles,
     project_TL2,
-    rotation_matrices,
 )
 from dubber.ops import landmarks
 from dubber.training.release import save_weight
@@ -71,19 +69,6 @@ def test_rotations_turn_as_in_the_picture() -> None:
     )
     # About y: what is near the camera (z negative) goes to the picture's left.
     assert projected((0, 0.3, 0))[landmarks.NOSE_TIP, 0] < plain[landmarks.NOSE_TIP, 0]
-
-
-def test_rotations_there_and_back() -> None:
-    rng = np.random.default_rng(1)
-    axes = rng.normal(size=(50, 3))
-    angles = np.concatenate([[0, 1e-9, 1e-4], rng.uniform(0, 3.0, 47)])
-    vectors = axes / np.linalg.norm(axes, axis=1, keepdims=True) * angles[:, None]
-    matrices = rotation_matrices(vectors)
-    np.testing.assert_allclose(
-        matrices @ np.swapaxes(matrices, 1, 2), np.tile(np.eye(3), (50, 1, 1)), atol=1e-12
-    )
-    np.testing.assert_allclose(np.linalg.det(matrices), 1)
-    np.testing.assert_allclose(axis_angles(matrices), vectors, atol=1e-7)
 
 
 def test_projecting_some_vertices_is_projecting_all() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dubber.curves.opening import LipOpening, vertices_of
 from dubber.engine.weights import WeightsFolder, default_weights_dir
-from dubber.models.morphable import LinearFaceModel, rotation_matrices
+from dubber.models.morphable import LinearFaceModel
 from dubber.ops.blendshapes import (
     ARKIT_NAMES,
     MEASURED,
@@ -16,6 +16,7 @@ from dubber.ops.blendshapes import (
     lid_shapes,
     mouth_shapes,
 )
+from dubber.ops.pose import rotation_matrices
 from dubber.ops.retime import eye_openness
 from dubber.types import Float64
 

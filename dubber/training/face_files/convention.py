@@ -19,7 +19,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from dubber.errors import WeightsError
-from dubber.models.fitting import rigid_pose
 from dubber.models.morphable import (
     CONTOUR_TRACKER,
     EYES,
@@ -33,6 +32,7 @@ from dubber.models.morphable import (
     LinearFaceModel,
 )
 from dubber.ops import landmarks
+from dubber.ops.pose import rigid_pose
 from dubber.training.face_files.source import FaceFile
 from dubber.types import Float64, Int32
 
