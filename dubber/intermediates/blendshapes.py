@@ -25,9 +25,9 @@ from dubber.ops.blendshapes import (
     lid_shapes,
     mouth_shapes,
 )
+from dubber.ops.face_motion import eye_openness
 from dubber.ops.landmarks import EYE_CORNERS
 from dubber.ops.pose import rotation_matrices
-from dubber.ops.retime import eye_openness
 from dubber.pipeline import DubPlan, Performance
 from dubber.stages.fit import FACE_MODEL
 from dubber.types import FaceCoeffs, FaceTrack, Float64, RetimeMap, Timeline

@@ -159,7 +159,7 @@ def lid_shapes(openness_T2: Float64, is_usable_T: Bool) -> Float64:
     """How far the eyelids are closed.
 
     Args:
-        openness_T2: (T, 2) see `dubber.ops.retime.eye_openness`.
+        openness_T2: (T, 2) see `dubber.ops.face_motion.eye_openness`.
         is_usable_T: (T,) frames in which the face is seen; the median of these is an open eye.
 
     Returns:

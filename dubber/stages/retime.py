@@ -52,7 +52,8 @@ class Retime(Stage[RetimeMap]):
         """
         import numpy as np
 
-        from dubber.ops.retime import RetimeCosts, blinks, head_motion, retime
+        from dubber.ops.face_motion import blinks, head_motion
+        from dubber.ops.retime import RetimeCosts, retime
 
         timeline, expression, track = _inputs(*inputs)
         if timeline.mode != "retime":

@@ -195,9 +195,9 @@ def _check_face_model(ctx: StageContext, net: ExpressionNet, coeffs: FaceCoeffs,
 
 def mouth_openings(track: FaceTrack) -> Float32:
     """(T,) distance of the middle of the inner lips in inter-ocular distances; comparable within a clip."""
+    from dubber.ops.face_motion import eye_distance
     from dubber.ops.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
     from dubber.ops.portions import picked
-    from dubber.ops.retime import eye_distance
 
     lips_T23 = picked(track.landmarks_TL3, [UPPER_INNER_LIP, LOWER_INNER_LIP])
     gap_T2 = lips_T23[:, 0, :2] - lips_T23[:, 1, :2]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dubber.models import prepared_painter
+from dubber.models import prepared_network, prepared_painter
 from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
 from dubber.models.prepared_painter import PreparedPainter
 from dubber.types import UInt8
@@ -52,7 +52,7 @@ def test_it_paints_what_the_network_paints(
     form: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The form for accelerators runs on a CPU too."""
-    monkeypatch.setattr(prepared_painter, "convolution_dtype", lambda _: torch.float32)
+    monkeypatch.setattr(prepared_network, "convolution_dtype", lambda _: torch.float32)
     net, inputs = painter(), shown(1, size)
     with torch.inference_mode():
         made = getattr(PreparedPainter(net, CPU), form)(inputs)
@@ -67,7 +67,7 @@ def test_it_paints_what_the_network_paints(
 
 
 def test_in_half_precision_it_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared_painter, "convolution_dtype", lambda _: torch.bfloat16)
+    monkeypatch.setattr(prepared_network, "convolution_dtype", lambda _: torch.bfloat16)
     net, inputs = painter(), shown(1, (64, 96))
     made = PreparedPainter(net, CPU).paint(inputs)
     assert np.abs(made.astype(int) - painted_by_the_network(net, inputs)).mean() < 1.0

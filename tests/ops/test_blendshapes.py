@@ -16,8 +16,8 @@ from dubber.ops.blendshapes import (
     lid_shapes,
     mouth_shapes,
 )
+from dubber.ops.face_motion import eye_openness
 from dubber.ops.pose import rotation_matrices
-from dubber.ops.retime import eye_openness
 from dubber.types import Float64
 
 MODEL = LinearFaceModel.from_weight(WeightsFolder(default_weights_dir()).open("face_model"))
