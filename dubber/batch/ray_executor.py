@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from dubber.batch.events import Event, Tell
-from dubber.batch.executor import MAX_ATTEMPTS
+from dubber.batch.executor import MAX_ATTEMPTS, Arrivals
 from dubber.batch.ray_cluster import Cluster, connected, first_line, num_places
 from dubber.batch.travel import Parcel, Receiver, Returned, Sender
 from dubber.batch.work import Phase, Resources, Task, TaskEnd, do_task, retried, worker_name
@@ -43,17 +44,23 @@ class RayExecutor:
     shared: str | None = None
     name: str = field(default="ray", init=False)
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
+    def execute(self, arrivals: Arrivals, tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
         store = None if self.shared is None else SharedStore(self.shared)
+        if store is not None:
+            store.check()
         with connected(self.cluster) as ray, Sender(self.resources, store) as sender:
-            num_tasks = min(len(tasks), self.cluster.num_jobs or num_places(ray, self.cluster))
+            num_tasks = self.cluster.num_jobs or num_places(ray, self.cluster)
             absolute = replace(self, shared=None if store is None else store.url)
             course = _Course(ray, absolute, sender, tell)
             with ThreadPoolExecutor(max(1, num_tasks), thread_name_prefix="dubber-ray") as threads:
-                jobs = {threads.submit(course.drive, task) for task in tasks}
+                jobs: set[Future[TaskEnd]] = set()
                 try:
-                    yield from _ends(jobs, course)
+                    for lot in arrivals:
+                        jobs |= {threads.submit(course.drive, task) for task in lot}
+                        yield from _ended(jobs, course)
+                    while jobs:
+                        yield from _ended(jobs, course)
                 finally:
                     for job in jobs:
                         job.cancel()
@@ -85,7 +92,7 @@ class _Course:
         try:
             parcel = self._sender.pack(task)
         except DubberError as error:
-            return TaskEnd(task, worker_name(), error=error)
+            return TaskEnd.broken_off(task, worker_name(), error)
         node, losses = "", Counter[bool]()
         while True:
             try:
@@ -153,7 +160,7 @@ class _Course:
         except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError) as error:
             raise _LostError(first_line(error), is_node=False) from error
         except exceptions.RayError as error:
-            return Returned(TaskEnd(parcel.task, worker_name(), error=_cannot(error)), node)
+            return Returned(TaskEnd.broken_off(parcel.task, worker_name(), _cannot(error)), node)
         finally:
             with self._lock:
                 self._running.discard(ref)
@@ -163,20 +170,22 @@ class _Course:
         """What follows where the worker of a task was lost."""
         self.listen()
         name = task.job.name
-        if name in self._last_words:
-            return self._last_words[name]
+        if (last_words := self._last_words.pop(name, None)) is not None:
+            return last_words
         worker = self._workers.get(name, "a worker")
         if losses[False] >= MAX_ATTEMPTS or losses[True] >= MAX_NODE_LOSSES:
             return TaskEnd.lost(task, worker, loss.reason)
         return retried(task, worker, loss.reason, self._tell)
 
 
-def _ends(jobs: set[Future[TaskEnd]], course: _Course) -> Iterator[TaskEnd]:
-    while jobs:
-        done, jobs = wait(jobs, timeout=POLL_S, return_when=FIRST_COMPLETED)
-        course.listen()
-        for job in done:
-            yield job.result()
+def _ended(jobs: set[Future[TaskEnd]], course: _Course) -> list[TaskEnd]:
+    """How some of the jobs ended, which are taken out; waits a little until one has."""
+    done = wait(jobs, timeout=POLL_S, return_when=FIRST_COMPLETED).done if jobs else set()
+    if not jobs:
+        time.sleep(POLL_S)
+    course.listen()
+    jobs -= done
+    return [job.result() for job in done]
 
 
 # On the nodes.
@@ -208,7 +217,7 @@ def _do_remotely(parcel: Parcel, resources: Resources, shared: str | None, inbox
             inbox.put.remote(message)
 
     def leave_stalled(error: MediaError) -> NoReturn:
-        tell(TaskEnd(parcel.task, worker_name(), error=error))
+        tell(TaskEnd.broken_off(parcel.task, worker_name(), error))
         with suppress(Exception):
             ray.get(inbox.heard.remote(), timeout=END_S)
         os._exit(1)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cached_property
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dubber.engine.disk import disk_faults
 from dubber.engine.key import file_sha256
+from dubber.engine.remote_system import Place, RemoteSystem
 from dubber.engine.unfinished import is_tag, new_tag
-from dubber.errors import DubberError, SharedStoreError, ToolMissingError
+from dubber.errors import SharedStoreError
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+_TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "created")
 """What file systems call the time of a file's last change."""
 
 _MAX_TRANSFERS = 2
@@ -30,21 +27,39 @@ class DamagedError(Exception):
 class RemoteFolder:
     """Files by their path below a URL.
 
-    Uploads take a name in `parts/` first and are then given their own.
+    Where a file could be seen half written, uploads take a name in `parts/` first and are then given their
+    own. Whatever is written under a name twice is the same.
 
     Args:
         url: A folder that all machines see, or what fsspec makes a file system of.
-
-    Attributes:
-        url: The same, and of a folder its absolute path: other machines work in other folders.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url if "://" in url or "::" in url else str(Path(url).expanduser().absolute())
+        self._system = RemoteSystem(url)
 
     def __str__(self) -> str:
-        # Never the URL as it was given: it may hold a password.
-        return str(self._fs.unstrip_protocol(self._root))
+        return str(self._system)
+
+    @property
+    def url(self) -> str:
+        """The URL as other machines can be told. It may hold a password."""
+        return self._system.url
+
+    def check(self) -> None:
+        """Make sure, before work begins, that files can be put here, and that other machines see them.
+
+        Raises:
+            SharedStoreError: They cannot, or would not.
+            ToolMissingError: A library is needed and absent.
+        """
+        if self._system.do("read", lambda place: place.is_of_one_process):
+            raise SharedStoreError("Only one process sees this memory.", where=str(self))
+        tag = new_tag()
+        name, content = f"parts/{tag}", tag.encode()
+        self.write(name, content)
+        if self.read(name) != content or name not in self.files("parts"):
+            raise SharedStoreError("What is written there is not found again.", where=str(self))
+        self.remove(name)
 
     def has(self, name: str) -> bool:
         """Whether there is such a file.
@@ -52,8 +67,7 @@ class RemoteFolder:
         Raises:
             SharedStoreError: That cannot be found out.
         """
-        with self._faults("read"):
-            return bool(self._fs.exists(self._path(name)))
+        return self._system.do("read", lambda place: bool(place.fs.exists(place.path(name))))
 
     def read(self, name: str) -> bytes | None:
         """A small file's bytes; None where there is none.
@@ -61,11 +75,13 @@ class RemoteFolder:
         Raises:
             SharedStoreError: It cannot be read.
         """
-        with self._faults("read"):
-            try:
-                return bytes(self._fs.cat_file(self._path(name)))
-            except FileNotFoundError:
-                return None
+
+        def cat(place: Place) -> bytes | None:
+            with suppress(FileNotFoundError):
+                return bytes(place.fs.cat_file(place.path(name)))
+            return None
+
+        return self._system.do("read", cat)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a small file there.
@@ -73,8 +89,7 @@ class RemoteFolder:
         Raises:
             SharedStoreError: It cannot be written.
         """
-        with self._arriving(name) as part:
-            self._fs.pipe_file(part, content)
+        self._upload(name, lambda place, path: place.fs.pipe_file(path, content))
 
     def put(self, path: Path, name: str) -> int:
         """Upload a file.
@@ -85,8 +100,7 @@ class RemoteFolder:
         Raises:
             SharedStoreError: It cannot be written.
         """
-        with self._arriving(name) as part:
-            self._fs.put_file(str(path), part)
+        self._upload(name, lambda place, there: place.fs.put_file(str(path), there))
         return path.stat().st_size
 
     def get(self, name: str, sha256: str, path: Path) -> int:
@@ -102,13 +116,16 @@ class RemoteFolder:
             OutputFolderError: This machine's disk is full.
             SharedStoreError: It cannot be read.
         """
+
+        def fetch(place: Place) -> bool:
+            with suppress(FileNotFoundError), disk_faults(path.parent, "download"):
+                place.fs.get_file(place.path(name), str(path))
+                return True
+            return False
+
         for _ in range(_MAX_TRANSFERS):
-            with self._faults("read"):
-                try:
-                    with disk_faults(path.parent, "download"):
-                        self._fs.get_file(self._path(name), str(path))
-                except FileNotFoundError as error:
-                    raise DamagedError(name) from error
+            if not self._system.do("read", fetch):
+                break
             if file_sha256(path) == sha256:
                 return path.stat().st_size
         raise DamagedError(name)
@@ -119,8 +136,12 @@ class RemoteFolder:
         Raises:
             SharedStoreError: It cannot be removed.
         """
-        with self._faults("written"), suppress(FileNotFoundError):
-            self._fs.rm_file(self._path(name))
+
+        def unlink(place: Place) -> None:
+            with suppress(FileNotFoundError):
+                place.fs.rm_file(place.path(name))
+
+        self._system.do("written", unlink)
 
     def files(self, folder: str) -> dict[str, tuple[int, float]]:
         """All files of a folder and of those below it: their sizes in bytes, and when they were put there.
@@ -130,13 +151,32 @@ class RemoteFolder:
         Raises:
             SharedStoreError: The folder cannot be listed.
         """
-        with self._faults("read"):
-            try:
-                found = self._fs.find(self._path(folder), detail=True)
-            except FileNotFoundError:
-                return {}
-            start = len(self._root) + 1
-            return {path[start:]: (info["size"], self._time(path, info)) for path, info in found.items()}
+
+        def find(place: Place) -> dict[str, tuple[int, float]]:
+            with suppress(FileNotFoundError):
+                found = place.fs.find(place.path(folder), detail=True)
+                start = len(place.root) + 1
+                return {
+                    path[start:]: (info["size"], _time(place, path, info)) for path, info in found.items()
+                }
+            return {}
+
+        return self._system.do("read", find)
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder that nobody writes to any more.
+
+        Raises:
+            SharedStoreError: It cannot be removed.
+        """
+        for name in self.files(folder):
+            self.remove(name)
+
+        def unlink(place: Place) -> None:
+            with suppress(Exception):  # some have no folders, or ask for other rights
+                place.fs.rmdir(place.path(folder))
+
+        self._system.do("written", unlink)
 
     def sweep(self, folder: str, older_than_s: float) -> None:
         """Remove what lies under a tag of `new_tag` in a folder and is older than so many seconds.
@@ -149,75 +189,51 @@ class RemoteFolder:
             if is_ours and time.time() - put_s > older_than_s:
                 self.remove(name)
 
-    @cached_property
-    def _place(self) -> tuple[AbstractFileSystem, str]:
-        """The file system and the folder's path on it.
-
-        Raises:
-            SharedStoreError: The URL names none, or it cannot be reached.
-            ToolMissingError: A library is needed and absent.
-        """
-        try:
-            from fsspec.core import url_to_fs
-
-            # Others write there too: what was listed a moment ago says nothing.
-            fs, root = url_to_fs(self.url, use_listings_cache=False)
-        except ImportError as error:
-            raise ToolMissingError(
-                f"A library is missing: {error}",
-                where="--shared",
-                advice="Install it on every machine: s3fs for s3://, gcsfs for gs://, adlfs for az://.",
-            ) from error
-        except Exception as error:  # of any library
-            raise SharedStoreError(f"It cannot be opened ({error}).", where="--shared") from error
-        return fs, str(root).rstrip("/")
-
-    @property
-    def _fs(self) -> AbstractFileSystem:
-        return self._place[0]
-
-    @property
-    def _root(self) -> str:
-        return self._place[1]
-
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
-
-    @contextmanager
-    def _arriving(self, name: str) -> Iterator[str]:
-        """A path to write to; what lies there in the end is given its name.
+    def _upload(self, name: str, send: Callable[[Place, str], object]) -> None:
+        """Have a file sent, and see to it that nobody sees a part of it under its name.
 
         Raises:
             SharedStoreError: It cannot be written.
         """
-        part, target = self._path(f"parts/{new_tag()}"), self._path(name)
-        with self._faults("written"):
+
+        def upload(place: Place) -> None:
+            target = place.path(name)
+            if place.has_whole_objects:
+                send(place, target)
+                return
+            part = place.path(f"parts/{new_tag()}")
             for path in (part, target):
-                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                _make_folder(place, path.rpartition("/")[0])
             try:
-                yield part
-                self._fs.mv(part, target)
+                send(place, part)
+                _rename(place, part, target)
             except BaseException:
                 with suppress(Exception):
-                    self._fs.rm_file(part)
+                    place.fs.rm_file(part)
                 raise
 
-    def _time(self, path: str, info: dict[str, Any]) -> float:
-        told = next((info[name] for name in _TIMES if info.get(name) is not None), None)
-        moment = self._fs.modified(path) if told is None else told
-        return float(moment) if isinstance(moment, (int, float)) else float(moment.timestamp())
+        self._system.do("written", upload)
 
-    @contextmanager
-    def _faults(self, what: str) -> Iterator[None]:
-        """Say of any library's failure where it happened.
 
-        Raises:
-            SharedStoreError: Something failed.
-        """
-        try:
-            yield
-        except (DubberError, DamagedError):
+def _make_folder(place: Place, path: str) -> None:
+    try:
+        place.fs.makedirs(path, exist_ok=True)
+    except Exception:
+        if not place.fs.isdir(path):  # else another one made it at the same moment
             raise
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise SharedStoreError(f"It cannot be {what} ({reason}).", where=str(self)) from error
+
+
+def _rename(place: Place, part: str, target: str) -> None:
+    try:
+        place.fs.mv(part, target)
+    except Exception:
+        if not place.fs.exists(target):
+            raise
+        # Some put nothing in another file's place. What is there is the same.
+        place.fs.rm_file(part)
+
+
+def _time(place: Place, path: str, info: dict[str, Any]) -> float:
+    told = next((info[name] for name in _TIMES if info.get(name) is not None), None)
+    moment = place.fs.modified(path) if told is None else told
+    return float(moment) if isinstance(moment, (int, float)) else float(moment.timestamp())

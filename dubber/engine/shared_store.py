@@ -68,11 +68,20 @@ class SharedStore:
 
     @property
     def url(self) -> str:
-        """The URL as other machines can be told."""
+        """The URL as other machines can be told. It may hold a password."""
         return self._folder.url
 
     def __str__(self) -> str:
         return str(self._folder)
+
+    def check(self) -> None:
+        """Make sure, before work begins, that files can be put here, and that other machines see them.
+
+        Raises:
+            SharedStoreError: They cannot, or would not.
+            ToolMissingError: A library is needed and absent.
+        """
+        self._folder.check()
 
     def has(self, key: str) -> bool:
         """Whether a complete entry exists.
@@ -177,7 +186,8 @@ class SharedStore:
             raise MediaError(
                 "A file that was put into the shared cache is gone or damaged.",
                 where=f"{self} {sha256[:12]}",
-                advice="Run the same command again: it is put there anew.",
+                advice="Make sure that all machines see the same place there, and run the same command "
+                "again: the file is put there anew.",
             )
         return next(store.entry_dir(sha256).glob(f"{INPUT_STAGE}*")), received
 
@@ -217,8 +227,7 @@ class SharedStore:
         Raises:
             SharedStoreError: The store cannot be written.
         """
-        for name in self._folder.files(f"parcels/{tag}"):
-            self._folder.remove(name)
+        self._folder.clear(f"parcels/{tag}")
 
     def entries(self) -> list[SharedEntry]:
         """All entries, the latest first.
