@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,11 @@ for variable in ("DUBBER_CACHE", "DUBBER_CONFIG", "DUBBER_WEIGHTS"):  # the user
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch is loaded
     # Threads that share tiny arrays spin while they wait: two thirds of a test run's processor time.
-    os.environ.setdefault(variable, "1")
+    os.environ[variable] = "1"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script
+    # What tests start would ignore Ctrl-C too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["DUBBER_SIGNER"] = "none"
 """Two signatures are never the same bytes: only the tests of signatures make them."""

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.execute import Run
@@ -271,7 +270,6 @@ def test_killed_run_goes_on_to_the_same_bytes(
         from dubber.stages import mouth_stream
 
         mouth_stream.SEGMENT_FRAMES = 8
-        torch.set_num_threads({torch.get_num_threads()})  # other tests may have changed it here
 
         class Reports:
             count = 0

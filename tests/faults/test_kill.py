@@ -16,8 +16,7 @@ from tests.faults.jobs import Job, dubber_command, faults_of_cache, make_jobs
 pytestmark = pytest.mark.slow
 
 WAITING = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+import os, sys
 from dubber.engine.watchdog import Pulse
 stage, number = os.environ["WAIT_IN"].rsplit(":", 1)
 count = [0]

@@ -15,7 +15,6 @@ from dubber.errors import WeightsError
 from dubber.models.expression import ExpressionNet, TargetRange, listen, rest_modes
 from dubber.models.speech_net import RUN_UP
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 CPU = torch.device("cpu")
 KINDS = [("lstm", 0), ("lstm", 3), ("conv", 0), ("conv", 3)]
 

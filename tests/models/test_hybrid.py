@@ -13,8 +13,6 @@ from dubber.engine.weights import Weight
 from dubber.errors import WeightsError
 from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
 
-torch.set_num_threads(1)
-
 
 def inputs(num_exemplars: int = 2, size: tuple[int, int] = (32, 48)) -> torch.Tensor:
     rng = np.random.default_rng(0)

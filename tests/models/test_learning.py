@@ -20,7 +20,6 @@ from dubber.models.learning import (
     PaintingSchedule,
 )
 
-torch.set_num_threads(1)
 SCHEDULE = PaintingSchedule(iterations=230, learning_rate=2e-2, ema_decay=0.9)
 
 

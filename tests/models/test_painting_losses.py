@@ -17,8 +17,6 @@ from dubber.models.painting_losses import (
 )
 from dubber.models.vgg import VggFeatures
 
-torch.set_num_threads(1)
-
 
 def test_l1_weighs_pixels() -> None:
     truth = torch.zeros(1, 3, 2, 2)

@@ -12,8 +12,6 @@ from dubber.models.hybrid import HybridPainter, to_pictures, to_tensor
 from dubber.models.prepared_painter import PreparedPainter
 from dubber.types import UInt8
 
-torch.set_num_threads(1)
-
 CPU = torch.device("cpu")
 
 

@@ -13,7 +13,6 @@ from dubber.models.speech_net import (
     SpeechEncoder,
 )
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 SMALL = {"width": 8}
 
 

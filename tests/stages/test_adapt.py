@@ -24,7 +24,6 @@ from tests.stages.test_render import still_coeffs, true_track
 from tests.synth import SyntheticClip, make_clip
 
 NUM_FRAMES = 60
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

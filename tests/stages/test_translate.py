@@ -25,7 +25,6 @@ from dubber.stages.translate import Translate, TranslateParams, frames_back_and_
 from dubber.types import FaceCoeffs, FaceTrack, Speech, StoredFile
 from tests.stages.test_timeline import CLIP
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 WEIGHTS = {"lstm": "expression", "conv": "expression_conv"}
 ROW = """[{name}]
 file = "{name}.safetensors"

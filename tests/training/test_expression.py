@@ -23,7 +23,6 @@ from dubber.training.speech_data import Lesson, Lessons, TalkingClip, run_of, va
 from dubber.training.targets import make_modes
 from tests.synth import make_clip
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 CPU = torch.device("cpu")
 SETTINGS = ExpressionTraining(
     members=1, iterations=40, phone_iterations=0, delay_iterations=40, delay_rounds=1,

@@ -23,7 +23,6 @@ from dubber.training.identity import (
 from dubber.training.loop import Loop, Optimisation
 from dubber.training.speech_data import Heard, Lesson, TalkingClip
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 CPU = torch.device("cpu")
 BEFORE = 60
 VOICE_C = 0.6 * np.array([1.0, -1.0, 1.0, -1.0])

@@ -15,7 +15,6 @@ from dubber.engine.progress import SilentProgress
 from dubber.models.learning import one_cycle
 from dubber.training.loop import Loop, Optimisation
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 HOW = Optimisation(230, 1e-2)
 
 

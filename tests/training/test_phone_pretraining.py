@@ -13,7 +13,6 @@ from dubber.ops import mfcc
 from dubber.training.phone_pretraining import PhoneRecording, PhoneTask, phone_recordings
 from dubber.training.phones import TARGETS, UNKNOWN, PhoneClass
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 CPU = torch.device("cpu")
 KINDS = (int(PhoneClass.SILENCE), int(PhoneClass.BILABIAL), int(PhoneClass.OPEN))
 

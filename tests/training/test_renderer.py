@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dubber.dubbing import make_runtime
 from dubber.engine.stage import Runtime
@@ -21,7 +20,6 @@ from dubber.training.literal_renderer import LiteralTraining, train_literal_from
 from dubber.training.renderer import Lessons, RendererTraining, train_from_clips, train_renderer
 from tests.synth import make_clip
 
-torch.set_num_threads(1)
 QUICK = RendererTraining(
     num_exemplars=2, base_width=4, num_levels=3, batch_size=2, schedule=PaintingSchedule(iterations=3)
 )

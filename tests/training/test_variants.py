@@ -34,7 +34,6 @@ from dubber.training.variants import RECIPES, train_variant, variant_folder, var
 from tests.cli.command import dubber
 from tests.synth import make_clip
 
-torch.set_num_threads(1)  # networks this small only wait for each other on more
 SHORT = {
     "members": 1,
     "iterations": 2,
