@@ -45,7 +45,7 @@ def stages(incomplete: str) -> Iterator[Offer]:
 
 def sheets(incomplete: str) -> Iterator[Offer]:
     """Names of what `dubber inspect` draws."""
-    from dubber.intermediates.sheets import SHEETS
+    from dubber.intermediates.drawn_stages import SHEETS
 
     return _fitting(((name, "") for name in SHEETS), incomplete)
 

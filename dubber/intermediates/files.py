@@ -27,7 +27,8 @@ from dubber.intermediates.drawing import (
     draw_points,
     write_png,
 )
-from dubber.intermediates.sheets import around, stage_sheet
+from dubber.intermediates.drawn_stages import around
+from dubber.intermediates.sheets import stage_sheet
 from dubber.media.frame import Frame
 from dubber.media.patches import read_patches
 from dubber.media.reader import probe, read_frames_at

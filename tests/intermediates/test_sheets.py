@@ -13,7 +13,8 @@ from dubber.engine.progress import SilentProgress
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
 from dubber.intermediates import check_sheet, export, stage_sheet, write_sheet
 from dubber.intermediates.drawing import contact_sheet, difference, draw_text
-from dubber.intermediates.sheets import CLOSE_UP_PX, SHEETS, around
+from dubber.intermediates.drawn_stages import SHEETS, around
+from dubber.intermediates.look import CLOSE_UP_PX
 from dubber.media.patches import read_patches
 from dubber.pipeline import DubPlan
 from dubber.types import UInt8
