@@ -14,9 +14,7 @@ from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError, OutputExistsError, OutputFolderError
-from dubber.intermediates.drawing import (
-    write_png,
-)
+from dubber.intermediates.drawing import write_png
 from dubber.intermediates.drawn_stages import SHEETS
 from dubber.intermediates.look import Look
 from dubber.output import publish

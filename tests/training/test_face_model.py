@@ -15,13 +15,8 @@ from dubber.models.morphable import EYES, IBUG68, NOSE_TIP, LinearFaceModel, pro
 from dubber.ops import landmarks
 from dubber.stages.fit import LIPS
 from dubber.training.dataset import plan_clip, read_manifest
-from dubber.training.face_model import (
-    held_out_measures,
-    lips_share,
-    pose_leakage,
-    train_face_model,
-    train_from_clips,
-)
+from dubber.training.face_measures import lips_share, pose_leakage
+from dubber.training.face_model import held_out_measures, train_face_model, train_from_clips
 from dubber.training.procrustes import POSE_POINTS, TrainingTrack, align_faces, align_to
 from tests.conftest import real_clip
 from tests.models.face import depth_too, formula_face, random_poses
