@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from dubber.errors import ToolMissingError
+from dubber.output import ASSERTION
 
 MIME_TYPES = {
     "mp4": "video/mp4",
@@ -24,9 +25,13 @@ EMBEDDED = ("mp4", "m4v", "mov", "avi")
 _OFFLINE: dict[str, dict[str, Any]] = {
     "core": {"allowed_network_hosts": []},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
-    "builder": {"thumbnail": {"enabled": False}},
+    "builder": {
+        "thumbnail": {"enabled": False},
+        "created_assertion_labels": ["c2pa.actions", "c2pa.ingredient", ASSERTION],
+    },
 }
-"""No manifest, no certificate's state and no list of trust is fetched; no picture of a face is put in."""
+"""No manifest, no certificate's state and no list of trust is fetched; no picture of a face is put in. The
+assertions are the signer's own words, not gathered ones. Source: C2PA specification 2.2, claims."""
 
 
 def is_installed() -> bool:

@@ -90,6 +90,23 @@ def definition(facts: Facts, title: str, unsigned_sha256: str) -> dict[str, Any]
     }
 
 
+def ingredient(source: SourceFile, mime_type: str) -> dict[str, Any]:
+    """The source as what was edited; see `definition`. C2PA has no field for a checksum of its bytes.
+
+    Args:
+        source: The video.
+        mime_type: Of what.
+    """
+    return {
+        "label": SOURCE_ID,
+        "title": source.path.name,
+        "relationship": "parentOf",
+        "format": mime_type,
+        "instance_id": f"sha256:{source.sha256}",
+        "description": f"The film that was dubbed, sha256 {source.sha256}",
+    }
+
+
 def assertion(facts: Facts, unsigned_sha256: str) -> dict[str, Any]:
     """The data of the assertion `dubber.edits`; see `definition`."""
     return {

@@ -15,8 +15,9 @@ from dubber.output import container_of
 from dubber.provenance import Provenance
 from dubber.provenance.credentials import Credentials, own_credentials, read_credentials
 from dubber.provenance.library import EMBEDDED, MIME_TYPES, c2pa_library, is_installed, offline_context
-from dubber.provenance.manifest import SOURCE_ID, Facts, assertion, definition
+from dubber.provenance.manifest import Facts, assertion, definition, ingredient
 from dubber.provenance.reading import read_manifest
+from dubber.types import SourceFile
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class SignedCopy:
                 finished.open("rb") as read,
                 part.open("w+b") as written,
             ):
-                _add_source(builder, self.facts.source.path)
+                _add_source(builder, self.facts.source)
                 if container not in EMBEDDED:
                     builder.set_no_embed()
                 manifest = builder.sign(signer, MIME_TYPES[container], read, written)
@@ -139,21 +140,16 @@ def _signer(credentials: Credentials) -> Any:
     )
 
 
-def _add_source(builder: Any, path: Path) -> None:
+def _add_source(builder: Any, source: SourceFile) -> None:
     """Name the source as what was edited; a manifest that it has is taken over."""
     c2pa = c2pa_library()
-    kind = mimetypes.guess_type(path.name)[0] or _ANY_TYPE
-    ingredient = {
-        "title": path.name,
-        "relationship": "parentOf",
-        "label": SOURCE_ID,
-        "instance_id": SOURCE_ID,
-    }
+    kind = mimetypes.guess_type(source.path.name)[0] or _ANY_TYPE
+    said = ingredient(source, kind)
     try:
-        with path.open("rb") as source:
-            builder.add_ingredient({**ingredient, "format": kind}, kind, source)
+        with source.path.open("rb") as file:
+            builder.add_ingredient(said, kind, file)
     except c2pa.C2paError:  # what it has is no readable manifest
-        builder.add_ingredient({**ingredient, "format": kind}, _ANY_TYPE, BytesIO(b"\0"))
+        builder.add_ingredient(said, _ANY_TYPE, BytesIO(b"\0"))
 
 
 def _refusal(credentials: Credentials) -> str:

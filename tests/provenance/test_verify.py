@@ -85,6 +85,7 @@ def test_an_untouched_film_is_as_it_was_signed(signed: Path) -> None:
     assert manifest.assertion["weights"] == {"net": "e" * 64}
     (parent,) = manifest.document["ingredients"]
     assert parent["relationship"] == "parentOf" and parent["title"] == "talk.mp4"
+    assert "5" * 64 in parent["description"]
     assert "thumbnail" not in json.dumps(manifest.document)
 
 
