@@ -44,7 +44,8 @@ from dubber.stages.compositor import Compositor
 from dubber.stages.deflicker import Recursion
 from dubber.stages.fit import FACE_MODEL
 from dubber.stages.mouth_stream import Shown, ShownFootage
-from dubber.stages.render import RenderParams, make_job, render_mouths
+from dubber.stages.render import RenderParams, render_mouths
+from dubber.stages.render_job import make_job
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import crop_of

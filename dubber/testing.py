@@ -25,7 +25,7 @@ from dubber.pipeline import DubPlan, plan_dub
 from dubber.stages.mouth_geometry import wanted_landmarks
 from dubber.stages.mouth_stream import Shown, ShownFootage
 from dubber.stages.plugins import find_renderer
-from dubber.stages.render import make_job
+from dubber.stages.render_job import make_job
 from dubber.stages.renderers import Renderer, RenderJob, make_renderer
 from dubber.types import RetimeMap
 

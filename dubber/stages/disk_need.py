@@ -262,7 +262,7 @@ def _extent(plan: Plan, store: Store) -> _Extent:
 
 
 def _crop_size(render: Node, track: FaceTrack | None, num_px: int) -> int:
-    from dubber.stages.render import crop_size
+    from dubber.stages.render_job import crop_size
 
     params = render.stage.params if isinstance(render.stage, Render) else RenderParams()
     if track is not None:

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from dubber.engine.stage import Stage, StageContext
-from dubber.stages.render import RenderParams, crop_size, lending_frames
+from dubber.stages.render import RenderParams
+from dubber.stages.render_job import crop_size, lending_frames
 from dubber.types import AdaptedPainter, Clip, FaceCoeffs, FaceTrack, PainterVerdict, SourceFile
 
 if TYPE_CHECKING:

@@ -21,21 +21,12 @@ from dubber.models.learning import Painted
 from dubber.ops.landmarks import NUM_MOUTH, NUM_MOUTH_JAW, NUM_NOSE_BASE
 from dubber.ops.painter_input import lower_face, painter_input
 from dubber.stages.mouth_geometry import source_geometry
-from dubber.stages.render import RenderParams, make_job
+from dubber.stages.render import RenderParams
+from dubber.stages.render_job import make_job
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import source_pictures
 from dubber.stages.renderers.exemplar import ExemplarSource, Shares
-from dubber.types import (
-    Bool,
-    Clip,
-    FaceCoeffs,
-    FaceTrack,
-    Float32,
-    Int32,
-    RetimeMap,
-    SourceFile,
-    UInt8,
-)
+from dubber.types import Bool, Clip, FaceCoeffs, FaceTrack, Float32, Int32, RetimeMap, SourceFile, UInt8
 
 _APART_FRAMES = 5
 """As at run time: exemplars of one frame are at least so far from each other."""

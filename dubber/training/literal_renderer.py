@@ -29,7 +29,8 @@ from dubber.models.learning import PAPER_LOSSES, Painted, PaintingLoop, Painting
 from dubber.models.vgg import VggFeatures
 from dubber.ops.landmarks import NUM_MOUTH_JAW
 from dubber.stages.mouth_geometry import source_geometry
-from dubber.stages.render import RenderParams, make_job
+from dubber.stages.render import RenderParams
+from dubber.stages.render_job import make_job
 from dubber.stages.renderers.crops import source_pictures
 from dubber.stages.renderers.unet import WEIGHT, painter_input, window_slices
 from dubber.training.dataset import FittedClip, fitted_clip, provenance, read_manifest

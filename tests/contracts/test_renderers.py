@@ -17,19 +17,14 @@ from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.stages.mouth_geometry import source_geometry
 from dubber.stages.mouth_stream import ShownFootage
-from dubber.stages.render import Render, RenderParams, make_job
+from dubber.stages.render import Render, RenderParams
+from dubber.stages.render_job import make_job
 from dubber.stages.renderers import RENDERERS
 from dubber.stages.renderers.base import RenderJob
 from dubber.stages.renderers.crops import source_pictures
 from dubber.stages.renderers.exemplar import ExemplarSource, choose_exemplars, weighted_mean
 from dubber.stages.renderers.unet import window_starts
-from dubber.testing import (
-    check_any_beginning,
-    check_early_end,
-    check_nothing_to_do,
-    check_patches,
-    painted,
-)
+from dubber.testing import check_any_beginning, check_early_end, check_nothing_to_do, check_patches, painted
 from dubber.training.release import copy_weight, save_weight
 from dubber.types import RetimeMap, SourceFile
 from tests.stages.streams import num_makers, patches_of

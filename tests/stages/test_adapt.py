@@ -16,7 +16,8 @@ from dubber.models.hybrid import HybridPainter
 from dubber.stages.adapt import AdaptParams, adapt_painter
 from dubber.stages.mouth_geometry import patch_similarity
 from dubber.stages.painter_samples import PainterSamples, make_samples, psnr_of_lessons
-from dubber.stages.render import RenderParams, crop_size
+from dubber.stages.render import RenderParams
+from dubber.stages.render_job import crop_size
 from dubber.stages.renderers.crops import crop_of
 from dubber.training.release import save_weight
 from dubber.types import SourceFile
