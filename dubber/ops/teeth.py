@@ -15,19 +15,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dubber.ops.teeth_proxy import INNER_LIPS, inner_mouth_areas
+from dubber.ops.inner_mouth import (
+    LOWER_LIP,
+    UPPER_LIP,
+    inner_box,
+    largest_channel,
+    lip_depths,
+    teeth_likeness,
+)
+from dubber.ops.registration import blurred, register, softened
+from dubber.ops.teeth_proxy import inner_mouth_areas
 from dubber.types import Float32, UInt8
 
-_INNER = INNER_LIPS.start
-_UPPER_INNER = [_INNER + k for k in (0, 1, 2, 3, 4)]
-_LOWER_INNER = [_INNER + k for k in (0, 7, 6, 5, 4)]
-"""From the person's right corner to the left one."""
-
-_UPPER_LIP = [2, 3, 4, _INNER + 1, _INNER + 2, _INNER + 3]
-_LOWER_LIP = [8, 9, 10, _INNER + 5, _INNER + 6, _INNER + 7]
-"""The middle of each lip, outer and inner points."""
-
-_SOFT_PX = 1.5
 _FLAT = 1e-12
 _UNDEREXPOSED, _OVEREXPOSED = 12, 243
 
@@ -66,6 +65,11 @@ class TeethTransfer:
     agreement: float = 50.0
     neighbours: float = 1.0
     is_literal: bool = False
+
+    @property
+    def margin(self) -> float:
+        """How far around the inner mouth the filters see."""
+        return max(self.blur / 2, 3 * self.band_sigmas[-1]) + self.search
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def transfer_teeth(
     settings = settings or TeethTransfer()
     area = float(inner_mouth_areas(landmarks_M2[None], unit_px)[0])
     strength = min(area / settings.min_area - 1, 1.0)
-    box = _inner_box(landmarks_M2, patch.shape[:2], settings, unit_px)
+    box = inner_box(landmarks_M2, patch.shape[:2], settings.margin * unit_px)
     if not proxies or strength <= 0 or box is None:
         return patch
     rows, columns = box
@@ -122,7 +126,7 @@ def transfer_teeth(
         filmed_HW3 = aligned_proxy(
             image_HW3, landmarks_M2, proxy, box, between_HW, inside_HW, settings, unit_px
         )
-        region_HW = inside_HW * teeth_likeness(filmed_HW3, settings, unit_px)
+        region_HW = inside_HW * _teeth(filmed_HW3, settings, unit_px)
         detail_HW3, trust_HW = _detail(image_HW3, filmed_HW3, region_HW, settings, unit_px)
         made_HW3 = overlay(image_HW3, detail_HW3)
         if not settings.is_literal:
@@ -148,7 +152,7 @@ def proxy_quality(patches: Sequence[UInt8], landmarks_TM2: Float32, unit_px: flo
     settings = TeethTransfer()
     measured_T3 = np.zeros((len(landmarks_TM2), 3), np.float32)
     for measured, patch, landmarks_M2 in zip(measured_T3, patches, landmarks_TM2, strict=True):
-        box = _inner_box(landmarks_M2, patch.shape[:2], settings, unit_px)
+        box = inner_box(landmarks_M2, patch.shape[:2], settings.margin * unit_px)
         if box is None:
             continue
         rows, columns = box
@@ -158,10 +162,10 @@ def proxy_quality(patches: Sequence[UInt8], landmarks_TM2: Float32, unit_px: flo
         inside_HW = (depths > 0).all(0)
         if not inside_HW.any():
             continue
-        teeth_HW = teeth_likeness(image_HW3, settings, unit_px) * inside_HW
+        teeth_HW = _teeth(image_HW3, settings, unit_px) * inside_HW
         luma_HW = cv2.cvtColor(image_HW3, cv2.COLOR_RGB2GRAY)
         fine_HW = luma_HW - cv2.GaussianBlur(luma_HW, (0, 0), settings.band_sigmas[0] * unit_px)
-        levels = _largest_channel(image_HW3)[inside_HW] * 255
+        levels = largest_channel(image_HW3)[inside_HW] * 255
         is_exposed = (levels > _UNDEREXPOSED) & (levels < _OVEREXPOSED)
         detail = np.sqrt((teeth_HW * fine_HW**2).sum() / max(float(teeth_HW.sum()), 1.0))
         measured[:] = detail, teeth_HW.sum() / unit_px**2, is_exposed.mean()
@@ -209,57 +213,6 @@ def within_neighbours(made_HW3: Float32, image_HW3: Float32, filmed_HW3: Float32
     return np.asarray(np.clip(made_HW3, lowest, highest), np.float32)
 
 
-def lip_depths(landmarks_M2: Float32, size: tuple[int, ...]) -> tuple[Float32, Float32]:
-    """How deep in the mouth pixels lie; the crop is upright, so lips are curves over its columns.
-
-    Args:
-        landmarks_M2: (39, 2) px of the picture.
-        size: (height, width).
-
-    Returns:
-        (2, H, W) float32 px below the upper and above the lower inner lip, negative outside, and (H, W)
-        float32 in 0..1, 0 at the upper lip and 1 at the lower one.
-    """
-    height, width = size[:2]
-    x, y = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
-    curves = []
-    for lip in (_UPPER_INNER, _LOWER_INNER):
-        points = landmarks_M2[lip].astype(np.float64)
-        order = np.argsort(points[:, 0], kind="stable")
-        curves.append(np.interp(x, points[order, 0], points[order, 1]))
-    left, right = landmarks_M2[_UPPER_INNER, 0].min(), landmarks_M2[_UPPER_INNER, 0].max()
-    upper, lower = curves
-    is_column = (x > left) & (x < right) & (lower > upper)
-    depths = np.stack([np.where(is_column, y - upper, -1.0), np.where(is_column, lower - y, -1.0)])
-    between = np.clip((y - upper) / np.maximum(lower - upper, 1e-6), 0, 1)
-    return depths.astype(np.float32), between.astype(np.float32)
-
-
-def teeth_likeness(image_HW3: Float32, settings: TeethTransfer, unit_px: float) -> Float32:
-    """Where a picture shows teeth: bright and not too colourful, with a feathered edge.
-
-    Args:
-        image_HW3: (H, W, 3) float32 RGB in 0..1.
-        settings: Thresholds.
-        unit_px: Pixels that a pixel of the 384 crop is.
-
-    Returns:
-        (H, W) float32 in 0..1.
-    """
-    highest, lowest = _largest_channel(image_HW3), -_largest_channel(-image_HW3)
-    # HSV: value is the largest channel, saturation the spread over it.
-    is_teeth = (highest * 255 >= settings.min_value) & (
-        (highest - lowest) * 255 <= settings.max_saturation * highest
-    )
-    # A tooth's edge against the dark is the strongest detail there is, and lies half outside the tooth.
-    reach = 2 * round(settings.feather * unit_px) + 1
-    grown_HW = cv2.dilate(
-        is_teeth.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    )
-    sigma = max(settings.feather * unit_px / 2, 1e-3)
-    return np.asarray(cv2.GaussianBlur(grown_HW, (0, 0), sigma), np.float32)
-
-
 def aligned_proxy(
     image_HW3: Float32,
     landmarks_M2: Float32,
@@ -286,7 +239,7 @@ def aligned_proxy(
         (H, W, 3) float32 RGB, 0..1.
     """
     halves = []
-    for lip, weight_HW in ((_UPPER_LIP, 1 - between_HW), (_LOWER_LIP, between_HW)):
+    for lip, weight_HW in ((UPPER_LIP, 1 - between_HW), (LOWER_LIP, between_HW)):
         shift_2 = (landmarks_M2[lip] - proxy.landmarks_M2[lip]).mean(0)
         weight_HW = np.asarray(inside_HW * (weight_HW > 0.5), np.float32)
         half_HW3 = _shifted(proxy.patch, shift_2, box)
@@ -296,52 +249,6 @@ def aligned_proxy(
         halves.append(half_HW3)
     share_HW1 = np.clip((between_HW - 0.5) * 5 + 0.5, 0, 1)[..., None]
     return np.asarray(halves[0] + share_HW1 * (halves[1] - halves[0]), np.float32)
-
-
-def register(
-    image_HW3: Float32, filmed_HW3: Float32, weight_HW: Float32, radius_px: float, unit_px: float
-) -> Float32:
-    """The translation that brings a picture onto another one.
-
-    Args:
-        image_HW3: (H, W, 3) float32, 0..1.
-        filmed_HW3: (H, W, 3) float32, what is moved.
-        weight_HW: (H, W) float32 which pixels count.
-        radius_px: Farthest translation in x and y.
-        unit_px: Pixels that a pixel of the 384 crop is.
-
-    Returns:
-        (2,) float32 px, to be added to places in `filmed_HW3`; zero where the pictures tell nothing.
-    """
-    rows, columns = np.flatnonzero(weight_HW.any(1)), np.flatnonzero(weight_HW.any(0))
-    radius = round(radius_px)
-    height, width = weight_HW.shape
-    top, bottom = max(int(rows[0]), radius), min(int(rows[-1]) + 1, height - radius)
-    left, right = max(int(columns[0]), radius), min(int(columns[-1]) + 1, width - radius)
-    if bottom - top < 2 or right - left < 2:
-        return np.zeros(2, np.float32)
-    image, filmed = _softened(image_HW3, filmed_HW3, unit_px)
-    scores = cv2.matchTemplate(
-        filmed[top - radius : bottom + radius, left - radius : right + radius],
-        image[top:bottom, left:right],
-        cv2.TM_CCOEFF_NORMED,
-        mask=weight_HW[top:bottom, left:right],
-    )
-    scores_YX: Float32 = np.nan_to_num(scores, nan=-1.0, posinf=-1.0, neginf=-1.0).astype(np.float32)
-    _, best, _, (x, y) = cv2.minMaxLoc(scores_YX)
-    if best <= 0:
-        return np.zeros(2, np.float32)
-    found = [x + _vertex(scores_YX[y], x), y + _vertex(scores_YX[:, x], y)]
-    return np.asarray(radius - np.array(found), np.float32)
-
-
-def _vertex(values: Float32, peak: int) -> float:
-    """Where, relative to its largest sample, the parabola through it and its neighbours peaks."""
-    if not 0 < peak < len(values) - 1:
-        return 0.0
-    before, at, after = (float(value) for value in values[peak - 1 : peak + 2])
-    curvature = before - 2 * at + after
-    return 0.5 * (before - after) / curvature if curvature < 0 else 0.0
 
 
 def _detail(
@@ -357,22 +264,13 @@ def _detail(
     weight_HW = region_HW / max(float(region_HW.sum()), 1e-6)
     for sigma in settings.band_sigmas:
         image_band, filmed_band = image_low, filmed_low
-        image_low, filmed_low = (_blurred(picture, sigma * unit_px) for picture in (image_HW3, filmed_HW3))
+        image_low, filmed_low = (blurred(picture, sigma * unit_px) for picture in (image_HW3, filmed_HW3))
         image_band, filmed_band = image_band - image_low, filmed_band - filmed_low
         detail_HW3 += settings.boost * band_deficit(image_band, filmed_band, weight_HW) * filmed_band
-    apart_HW = _largest_channel(np.abs(image_low - filmed_low))
+    apart_HW = largest_channel(np.abs(image_low - filmed_low))
     apart = (apart_HW * (255 / max(settings.agreement, 1e-3))) ** 2
-    similar = max(0.0, _correlation(*_softened(image_HW3, filmed_HW3, unit_px), weight_HW))
+    similar = max(0.0, _correlation(*softened(image_HW3, filmed_HW3, unit_px), weight_HW))
     return detail_HW3, np.asarray(similar * np.exp(-0.5 * apart), np.float32)
-
-
-def _softened(image_HW3: Float32, filmed_HW3: Float32, unit_px: float) -> tuple[Float32, Float32]:
-    """Both lumas as soft as the softer one may be: detail which only one has counts for nothing."""
-    image_HW, filmed_HW = (
-        _blurred(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), _SOFT_PX * unit_px)
-        for picture in (image_HW3, filmed_HW3)
-    )
-    return image_HW, filmed_HW
 
 
 def _correlation(first_HW: Float32, second_HW: Float32, weight_HW: Float32) -> float:
@@ -404,20 +302,6 @@ def band_deficit(image_HW3: Float32, filmed_HW3: Float32, weight_HW: Float32) ->
     return float(np.clip(np.sqrt(along**2 + 1 - own / filmed) - along, 0, 1))
 
 
-def _inner_box(
-    landmarks_M2: Float32, size: tuple[int, ...], settings: TeethTransfer, unit_px: float
-) -> tuple[slice, slice] | None:
-    """Rows and columns around the inner mouth with room for the filters; None outside the picture."""
-    margin = (max(settings.blur / 2, 3 * settings.band_sigmas[-1]) + settings.search) * unit_px
-    (x0, y0), (x1, y1) = (
-        np.floor(landmarks_M2[INNER_LIPS].min(0) - margin).astype(int),
-        np.ceil(landmarks_M2[INNER_LIPS].max(0) + margin).astype(int),
-    )
-    height, width = size[:2]
-    rows, columns = slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
-    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
-
-
 def _shifted(patch: UInt8, shift_2: Float32, box: tuple[slice, slice]) -> Float32:
     """A box of a patch that was moved by some px, 0..1."""
     rows, columns = box
@@ -427,15 +311,14 @@ def _shifted(patch: UInt8, shift_2: Float32, box: tuple[slice, slice]) -> Float3
     return moved.astype(np.float32) / 255
 
 
-def _largest_channel(image_HW3: Float32) -> Float32:
-    """(H, W). Far faster than a reduction along the last axis."""
-    return np.asarray(
-        np.maximum(np.maximum(image_HW3[..., 0], image_HW3[..., 1]), image_HW3[..., 2]), np.float32
+def _teeth(image_HW3: Float32, settings: TeethTransfer, unit_px: float) -> Float32:
+    """(H, W) where a picture shows teeth, 0..1."""
+    return teeth_likeness(
+        image_HW3,
+        min_value=settings.min_value,
+        max_saturation=settings.max_saturation,
+        feather_px=settings.feather * unit_px,
     )
-
-
-def _blurred(image: Float32, sigma_px: float) -> Float32:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.float32)
 
 
 def _ramp(distance_HW: Float32, width: float) -> Float32:

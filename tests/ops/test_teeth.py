@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dubber.ops.teeth import Proxy, TeethTransfer, overlay, register, transfer_teeth
+from dubber.ops.registration import register
+from dubber.ops.teeth import Proxy, TeethTransfer, overlay, transfer_teeth
 from dubber.ops.teeth_proxy import (
     NO_PROXY,
     MouthViews,
