@@ -249,7 +249,7 @@ def _batch(pairs: Sequence[tuple[Path, Path]], folder: Path, num_nodes: int, ren
     with _cluster(folder, num_nodes):
         load = os.getloadavg()[0]
         began_s = time.perf_counter()
-        ends = list(executor.execute(_tasks(pairs, folder / "out", renderer), tell))
+        ends = list(executor.execute(iter([_tasks(pairs, folder / "out", renderer)]), tell))
         ended_s = time.perf_counter()
     errors = [end.error for end in ends if end.error]
     if errors:

@@ -215,11 +215,13 @@ class Warned(Event):
     Attributes:
         job: The job's name; "" where it concerns the batch.
         message: In words.
+        ranges_s: Time ranges that it concerns, from and to, in seconds; empty: no time or all of it.
     """
 
     kind = "warning"
     job: str
     message: str
+    ranges_s: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
 from dubber.batch.events import Tell
@@ -10,6 +10,12 @@ from dubber.batch.work import Task, TaskEnd
 
 MAX_ATTEMPTS = 2
 """A job whose worker is lost is tried so often in all: what kills two workers would kill a third."""
+
+ARRIVALS_S = 0.5
+"""Executors look for arrivals at least so often, as long as more may come."""
+
+Arrivals = Iterator[Sequence[Task]]
+"""Jobs' first tasks, lot by lot; an empty lot where none came since the last one. Ends when no more will."""
 
 
 class Executor(Protocol):
@@ -23,11 +29,11 @@ class Executor(Protocol):
     def name(self) -> str:
         """What events call it."""
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
+    def execute(self, arrivals: Arrivals, tell: Tell) -> Generator[TaskEnd, None, None]:
         """Do all phases of jobs.
 
         Args:
-            tasks: Each job's first task.
+            arrivals: Each job's first task; is asked while others are done, and must not wait.
             tell: Is told what happens meanwhile; from this process.
 
         Yields:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dubber.batch.ledger import Ledger
 from dubber.errors import OutputExistsError
 from dubber.jobs import Job
-from dubber.outcome import REASONS
 from dubber.report import IndexEntry, write_index
-from dubber.types import WhyNot
 
 INDEX_NAME = "index.html"
 
@@ -67,19 +63,7 @@ def _entry(job: Job, ledger: Ledger) -> IndexEntry:
         record["state"],
         output=job.output if is_done and job.output.exists() else None,
         report=report if is_done and report is not None and report.exists() else None,
-        warnings=_warnings(record["result"]) if is_done else (),
+        warnings=tuple(each["message"] for each in record.get("warnings", ())),
         error="" if is_done else record["error"]["message"],
         seconds=record["seconds"],
     )
-
-
-def _warnings(result: dict[str, Any]) -> tuple[str, ...]:
-    """What a result warns of, and what of it was left as it was: a sentence for each reason."""
-    left_s = defaultdict[str, float](float)
-    for each in result["passed_through"]:
-        left_s[each["why"]] += each["end_s"] - each["start_s"]
-    left = [
-        f"{REASONS[WhyNot[why.upper()]]}: {time_s:.1f} s were left as they were."
-        for why, time_s in left_s.items()
-    ]
-    return (*result["warnings"], *(sentence[0].upper() + sentence[1:] for sentence in left))

@@ -57,11 +57,10 @@ class _Facts(BaseModel):
     sha256: str
 
 
-class _Result(BaseModel):
-    """What is read of a result."""
+class _Warning(BaseModel):
+    """What is read of a warning."""
 
-    warnings: list[str]
-    passed_through: list[dict[str, Any]]
+    message: str
 
 
 class _Error(BaseModel):
@@ -79,8 +78,9 @@ class _Record(BaseModel):
     inputs: list[_Facts]
     asked: str
     output: _Facts | None
-    result: _Result | None
+    result: dict[str, Any] | None
     error: _Error | None
+    warnings: list[_Warning] = []
     seconds: float
 
 
@@ -254,6 +254,7 @@ def record_of(end: TaskEnd) -> dict[str, Any]:
         "output": None if end.output is None else _facts_document(end.output),
         "result": None if end.result is None else result_document(end.result),
         "error": None if end.error is None else error_document(end.error),
+        "warnings": [{"message": each.message, "ranges_s": each.ranges_s} for each in end.warnings],
         "seconds": round(end.total_s, 3),
         "worker": end.worker,
         "attempt": end.task.attempt,

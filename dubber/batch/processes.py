@@ -5,29 +5,32 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from bisect import insort
-from collections.abc import Callable, Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 from dubber.batch.events import Event, Tell
-from dubber.batch.executor import MAX_ATTEMPTS
-from dubber.batch.work import Phase, Resources, Task, TaskEnd, retried, worker_name
+from dubber.batch.executor import ARRIVALS_S, MAX_ATTEMPTS, Arrivals
+from dubber.batch.task_queue import Queued, TaskQueue
+from dubber.batch.work import Resources, Task, TaskEnd, retried, worker_name
 from dubber.batch.worker import work
 
 END_S = 15.0
 """A worker that is told to end has so long to tidy up."""
 
+IDLE_S = 60.0
+"""Workers that have nothing to do for so long give their memory back; starting others takes seconds."""
+
 _WORKER_BYTES = 2_000_000_000
 """Memory that a worker may take. Source: docs/performance.md, a cold run of a 1080p clip, with room."""
 
-Main = Callable[[Connection, Resources], None]
-"""What a worker process does: takes `Task`s from the connection, and puts `Event`s and `TaskEnd`s into it."""
+Main = Callable[[Connection, Resources, int], None]
+"""What a worker process does: takes `Task`s from the connection, and puts `Event`s and `TaskEnd`s into it.
 
-_PHASES = list(Phase)
+It is told its number among the workers, too."""
 
 
 def num_workers_for_machine() -> int:
@@ -42,8 +45,7 @@ class ProcessExecutor:
     """Does jobs in processes of this machine.
 
     Workers take what comes first: of the first wave of jobs, of its first phase. Who finds nothing left of a
-    phase goes on with the next, so that nobody waits at a phase's end. What jobs on one video have in common,
-    its people and what is learned of them, is made by the first of them while the others do something else.
+    phase goes on with the next, so that nobody waits at a phase's end; see `TaskQueue`.
 
     Attributes:
         resources: Where and how to work.
@@ -58,60 +60,25 @@ class ProcessExecutor:
     main: Main = work
     name: str = field(default="local", init=False)
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
+    def execute(self, arrivals: Arrivals, tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
-        waiting = sorted(self._queued(number, task) for number, task in enumerate(tasks))
-        made: set[_Common] = set()
-        workers = [_Worker(self.main, self.resources) for _ in range(min(self.num_workers, len(tasks)))]
+        queue, crew = TaskQueue(arrivals, self.wave), _Crew(self)
         try:
-            while waiting or any(worker.current for worker in workers):
-                for worker in workers:
-                    if worker.current is None and (queued := _taken(waiting, workers, made)) is not None:
-                        worker.give(queued)
-                for worker in _ready(workers):
+            while queue.may_grow or len(queue) or crew.at_work:
+                queue.fetch()
+                crew.give_out(queue)
+                for worker in crew.speaking(ARRIVALS_S if queue.may_grow else None):
                     queued, message = worker.current, worker.receive()
                     if isinstance(message, Event):
                         tell(message)
                     elif queued is not None:
                         end, following = _followed(queued.task, message, worker, tell)
-                        if following is not None and following.phase is not queued.task.phase:
-                            made.add(_common(queued.task))
                         if following is not None:
-                            insort(waiting, self._queued(queued.number, following))
+                            queue.follow(queued, following)
                         elif end is not None:
                             yield end
         finally:
-            _end(workers)
-
-    def _queued(self, number: int, task: Task) -> _Queued:
-        return _Queued(number // self.wave, _PHASES.index(task.phase), number, task)
-
-
-@dataclass(frozen=True, order=True)
-class _Queued:
-    """A task, and when its turn is."""
-
-    wave: int
-    phase: int
-    number: int
-    task: Task = field(compare=False)
-
-
-_Common = tuple[Path, Phase]
-"""A video, and the phase in which a job makes something of its people that other jobs need as well."""
-
-
-def _taken(waiting: list[_Queued], workers: Sequence[_Worker], made: set[_Common]) -> _Queued | None:
-    """Take what is next out of the queue; None where all of it waits for what others make."""
-    making = {_common(worker.current.task) for worker in workers if worker.current} - made
-    for place, queued in enumerate(waiting):
-        if queued.task.phase is Phase.paint or _common(queued.task) not in making:
-            return waiting.pop(place)
-    return None
-
-
-def _common(task: Task) -> _Common:
-    return task.job.video.absolute(), task.phase
+            crew.end()
 
 
 def _followed(
@@ -125,23 +92,83 @@ def _followed(
     return end, end.next()
 
 
+class _Crew:
+    """The workers: started when there is something to do, ended when there was nothing for long."""
+
+    def __init__(self, executor: ProcessExecutor) -> None:
+        self._executor = executor
+        self._workers: list[_Worker] = []
+        self._busy_s = time.monotonic()
+
+    @property
+    def at_work(self) -> list[Queued]:
+        """What is being done now."""
+        return [worker.current for worker in self._workers if worker.current is not None]
+
+    def give_out(self, queue: TaskQueue) -> None:
+        """Let whoever has nothing to do take what is next."""
+        while len(at_work := self.at_work) < self._executor.num_workers:
+            if (queued := queue.take(at_work)) is None:
+                return
+            idle = next((worker for worker in self._workers if worker.current is None), None)
+            (idle or self._hired()).give(queued)
+
+    def speaking(self, timeout_s: float | None) -> list[_Worker]:
+        """Those of the busy workers that have something to say; waits until one has, or so long.
+
+        Args:
+            timeout_s: None: for ever.
+        """
+        of: dict[Connection, _Worker] = {
+            worker.connection: worker for worker in self._workers if worker.current
+        }
+        if of:
+            self._busy_s = time.monotonic()
+            return [of[each] for each in wait(list(of), timeout_s) if isinstance(each, Connection)]
+        if timeout_s is not None:
+            time.sleep(timeout_s)
+        if time.monotonic() - self._busy_s > IDLE_S:
+            self.end()
+        return []
+
+    def end(self) -> None:
+        """End all workers, and wait until they are gone."""
+        for worker in self._workers:
+            worker.dismiss()
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def _hired(self) -> _Worker:
+        worker = _Worker(self._executor.main, self._executor.resources, len(self._workers))
+        self._workers.append(worker)
+        return worker
+
+
 class _Worker:
     """A worker process as seen from outside; where it dies, another takes its place.
+
+    Args:
+        main: See `Main`.
+        resources: Where and how to work.
+        number: Which of the workers it is, from 0.
 
     Attributes:
         name: As in `work.worker_name`.
         current: What it is doing.
     """
 
-    def __init__(self, main: Main, resources: Resources) -> None:
-        self._main, self._resources = main, resources
-        self.current: _Queued | None = None
+    def __init__(self, main: Main, resources: Resources, number: int) -> None:
+        self._main, self._resources, self._number = main, resources, number
+        self.current: Queued | None = None
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=self._main, args=(theirs, self._resources))
+        self._process: SpawnProcess = context.Process(
+            target=self._main, args=(theirs, self._resources, self._number)
+        )
         with _without_interrupts():
             self._process.start()
         theirs.close()
@@ -150,7 +177,7 @@ class _Worker:
     def name(self) -> str:
         return worker_name(self._process.pid)
 
-    def give(self, queued: _Queued) -> None:
+    def give(self, queued: Queued) -> None:
         """Let it do something."""
         self.current = queued
         try:
@@ -208,19 +235,6 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Those of the busy workers that have something to say; waits until one has."""
-    of: dict[Connection, _Worker] = {worker.connection: worker for worker in workers if worker.current}
-    return [of[connection] for connection in wait(list(of)) if isinstance(connection, Connection)]
-
-
-def _end(workers: Sequence[_Worker]) -> None:
-    for worker in workers:
-        worker.dismiss()
-    for worker in workers:
-        worker.end()
 
 
 def _how(code: int) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +20,10 @@ from dubber.batch.events import (
     JobStarted,
     StageFinished,
     Tell,
+    Warned,
     error_document,
 )
-from dubber.batch.executor import Executor
+from dubber.batch.executor import Arrivals, Executor
 from dubber.batch.ledger import Ledger, Standing, Verdict
 from dubber.batch.work import Phase, Task, TaskEnd
 from dubber.errors import ConfigError, DubberError
@@ -66,6 +67,7 @@ class Outcome:
         result: What was done now.
         error: Why it failed now.
         seconds: Of work.
+        is_stale: Whether its files were replaced while it was done.
     """
 
     job: Job
@@ -74,6 +76,7 @@ class Outcome:
     result: DubResult | None = None
     error: DubberError | None = None
     seconds: float = 0.0
+    is_stale: bool = False
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:
@@ -107,7 +110,12 @@ def check_jobs(jobs: Sequence[Job]) -> None:
 
 
 def plan_batch(
-    jobs: Sequence[Job], ledger: Ledger, *, is_overwrite: bool = False, retries_failed: bool = False
+    jobs: Sequence[Job],
+    ledger: Ledger,
+    *,
+    is_overwrite: bool = False,
+    retries_failed: bool = False,
+    stale: Collection[str] = (),
 ) -> list[Planned]:
     """Settle which jobs will be done.
 
@@ -116,6 +124,7 @@ def plan_batch(
         ledger: Knows what became of them before.
         is_overwrite: Do those again whose inputs or settings were changed, and replace what no batch made.
         retries_failed: Try those again that failed before.
+        stale: Names of jobs whose files were replaced while they were done; they are done again.
 
     Raises:
         ConfigError: See `check_jobs`.
@@ -131,65 +140,110 @@ def plan_batch(
     planned = []
     for job in jobs:
         verdict = ledger.verdict(job)
-        planned.append(Planned(job, verdict, wanted[verdict.standing]))
+        is_stale = verdict.standing is Standing.changed and job.name in stale
+        planned.append(Planned(job, verdict, is_stale or wanted[verdict.standing]))
     return planned
 
 
 def run_batch(
-    planned: Sequence[Planned], *, executor: Executor, ledger: Ledger, output_dir: Path, tell: Tell
-) -> list[Outcome]:
+    arrivals: Iterator[Sequence[Planned]],
+    *,
+    executor: Executor,
+    ledger: Ledger,
+    output_dir: Path,
+    tell: Tell,
+    settle: Callable[[Outcome], None],
+) -> None:
     """Do the jobs that are to be done.
 
     Args:
-        planned: See `plan_batch`; made while the ledger is locked.
+        arrivals: See `plan_batch`, made while the ledger is locked: all at once, or lot by lot as they come,
+            none while a job of its name is being done. An empty lot where none came; ends when no more will.
         executor: Who does them.
         ledger: Is told how each ended.
         output_dir: Where results go.
         tell: Is told what happens.
-
-    Returns:
-        What became of each job, in order.
+        settle: Is told what became of each job as soon as that is written down.
 
     Raises:
         OutputFolderError: The results can no longer be written down.
     """
-    started = time.perf_counter()
-    tasks = [Task(each.job, is_overwrite=_may_replace(each)) for each in planned if each.will_run]
-    tell(BatchStarted(str(output_dir), executor.name, len(planned), len(tasks)))
-    outcomes = {each.job.name: _skipped(each, tell) for each in planned if not each.will_run}
-    of = {task.job.name: task.job for task in tasks}
-    teller = _Teller(of, ledger, tell)
-    with closing(executor.execute(tasks, teller)) as ends:
+    course = _Course(executor.name, ledger, output_dir, tell, settle)
+    with closing(executor.execute(course.tasks(arrivals), course.tell)) as ends:
         for end in ends:
-            ledger.end(end)
-            outcomes[end.task.job.name] = _ended(end, tell)
-    ordered = [outcomes[each.job.name] for each in planned]
-    count = Counter(outcome.state for outcome in ordered)
-    seconds = time.perf_counter() - started
-    tell(BatchFinished(count["done"], count["failed"], count["skipped"], seconds))
-    return ordered
+            course.end(end)
 
 
-class _Teller:
-    """Passes events on.
+class _Course:
+    """The way of a batch: keeps the ledger, tells, and knows what is being done."""
 
-    Before a job may put its output in place it is marked as begun. What an earlier phase made and a later
-    one found in the cache is not told again.
-    """
+    def __init__(
+        self, engine: str, ledger: Ledger, output_dir: Path, tell: Tell, settle: Callable[[Outcome], None]
+    ) -> None:
+        self._engine, self._ledger, self._output_dir = engine, ledger, output_dir
+        self._tell, self._settle = tell, settle
+        self._jobs: dict[str, Job] = {}
+        self._finished: dict[str, set[str]] = {}
+        self._count: Counter[str] = Counter()
+        self._started_s = 0.0
 
-    def __init__(self, jobs: dict[str, Job], ledger: Ledger, tell: Tell) -> None:
-        self._jobs, self._ledger, self._tell = jobs, ledger, tell
-        self._finished: set[tuple[str, str]] = set()
+    def tasks(self, arrivals: Iterator[Sequence[Planned]]) -> Arrivals:
+        """The first tasks of the jobs that are to be done."""
+        for planned in arrivals:
+            yield self._begun(planned) if planned else ()
 
-    def __call__(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
+        """Pass an event on.
+
+        Before a job may put its output in place it is marked as begun. What an earlier phase made and a later
+        one found in the cache is not told again.
+        """
         if isinstance(event, JobStarted) and event.phase == Phase.paint.value:
             self._ledger.begin(self._jobs[event.job])
         if isinstance(event, StageFinished):
-            place = (event.job, event.stage)
-            if event.is_hit and place in self._finished:
+            finished = self._finished.setdefault(event.job, set())
+            if event.is_hit and event.stage in finished:
                 return
-            self._finished.add(place)
+            finished.add(event.stage)
         self._tell(event)
+
+    def end(self, end: TaskEnd) -> None:
+        """Write down how a job ended, and tell."""
+        job = end.task.job
+        self._ledger.end(end)
+        verdict = self._ledger.verdict(job)
+        is_stale = verdict.standing is Standing.changed
+        if is_stale:
+            self._tell(
+                Warned(job.name, f"It was dubbed from other files than there are now: {verdict.reason}.")
+            )
+        self._jobs.pop(job.name)
+        self._finished.pop(job.name, None)
+        self._note(replace(_ended(end, self._tell), is_stale=is_stale))
+        self._finish()
+
+    def _begun(self, planned: Sequence[Planned]) -> list[Task]:
+        if not self._jobs:
+            self._count, self._started_s = Counter(), time.perf_counter()
+        tasks = [Task(each.job, is_overwrite=_may_replace(each)) for each in planned if each.will_run]
+        self._jobs |= {task.job.name: task.job for task in tasks}
+        self._tell(BatchStarted(str(self._output_dir), self._engine, len(planned), len(tasks)))
+        for each in planned:
+            if not each.will_run:
+                self._note(_skipped(each, self._tell))
+        self._finish()
+        return tasks
+
+    def _note(self, outcome: Outcome) -> None:
+        self._count[outcome.state] += 1
+        self._settle(outcome)
+
+    def _finish(self) -> None:
+        """Tell when nothing is left to do."""
+        if not self._jobs:
+            seconds = time.perf_counter() - self._started_s
+            count = self._count
+            self._tell(BatchFinished(count["done"], count["failed"], count["skipped"], seconds))
 
 
 def _may_replace(planned: Planned) -> bool:

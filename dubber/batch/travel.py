@@ -31,6 +31,7 @@ from dubber.output import check_sidecar, drop_sidecar, publish, sidecar_of
 from dubber.stages.plugins import file_of
 
 T = TypeVar("T")
+EventT = TypeVar("EventT", bound=Event)
 
 _PROBE_NAME = "seen"
 
@@ -124,7 +125,7 @@ class Sender:
             self._shared.discard(parcel.tag)
         except DubberError as error:
             end = replace(end, result=None, error=error, output=None)
-        inputs = tuple(FileFacts.of(path, self._store) for path in end.task.job.inputs)
+        inputs = tuple(self._as_sent(path, parcel) for path in end.task.job.inputs)
         output = None if end.output is None else FileFacts.of(end.output.path, self._store)
         return replace(end, inputs=inputs, output=output)
 
@@ -140,6 +141,11 @@ class Sender:
                 publish(arrived, path, is_overwrite=parcel.task.is_overwrite or path not in named)
         if output in results and sidecar_of(output) not in results:
             drop_sidecar(output)
+
+    def _as_sent(self, path: Path, parcel: Parcel) -> FileFacts:
+        """The facts of an input; of one that was replaced since it was sent no more than its checksum."""
+        facts, sent = FileFacts.of(path, self._store), parcel.inputs.get(path, "")
+        return facts if facts.sha256 == sent else FileFacts(path, sha256=sent)
 
     def _probe(self, folder: Path) -> Path:
         """A file that whoever sees the folder sees too.
@@ -221,6 +227,7 @@ class Receiver:
             back = with_paths(end, lambda path: there.get(path, path))
             result = back.result and replace(back.result, renderer=_named(back.result.renderer, there))
             back = replace(back, task=parcel.task, result=result, error=_renamed(end.error, there))
+            back = replace(back, warnings=tuple(_with_names(each, there) for each in end.warnings))
             return Returned(back, node, results)
 
     @contextmanager
@@ -310,7 +317,7 @@ def _outputs(job: Job) -> tuple[Path, ...]:
     return (*job.extras.named.values(), job.output)
 
 
-def _with_names(event: Event, there: Mapping[Path, Path]) -> Event:
+def _with_names(event: EventT, there: Mapping[Path, Path]) -> EventT:
     """An event that speaks of files as the user calls them."""
     if isinstance(event, (Warned, Logged)):
         return replace(event, message=_named(event.message, there))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dubber.batch.events import EventProgress, JobRetried, JobStarted, Logged, PhaseFinished, Tell, Warned
+from dubber.batch.warned import Heard, of_findings, of_result
 from dubber.dubbing import make_runtime
 from dubber.engine.execute import StageReport
 from dubber.engine.memory import is_out_of_memory, memory_error
@@ -53,6 +54,7 @@ class Task:
         attempt: 1, and more after workers were lost.
         reports: What stages did in earlier phases.
         spent_s: Seconds that earlier phases took.
+        warnings: What was warned of in earlier phases and attempts.
     """
 
     job: Job
@@ -61,6 +63,7 @@ class Task:
     attempt: int = 1
     reports: tuple[StageReport, ...] = ()
     spent_s: float = 0.0
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,10 @@ class TaskEnd:
         seconds: What it took.
         result: What a finished phase did; its stages are those of all phases.
         error: Why it failed.
-        inputs: The files of the user's it read, where the job is over.
+        inputs: The files of the user's it read, as they were when it began.
         output: The finished file, which is there too where only what goes with it could not be made; None
             where there is none.
+        warnings: What was warned of in all phases so far, each once.
     """
 
     task: Task
@@ -168,6 +172,7 @@ class TaskEnd:
     error: DubberError | None = None
     inputs: tuple[FileFacts, ...] = field(default=(), repr=False)
     output: FileFacts | None = None
+    warnings: tuple[Warned, ...] = ()
 
     def next(self) -> Task | None:
         """What is to be done of the job now; None where it is over."""
@@ -176,7 +181,8 @@ class TaskEnd:
         if self.result is None or not later:
             return None
         spent_s = self.task.spent_s + self.seconds
-        return replace(self.task, phase=later[0], reports=self.result.stages, spent_s=spent_s)
+        stages, warnings = self.result.stages, self.warnings
+        return replace(self.task, phase=later[0], reports=stages, spent_s=spent_s, warnings=warnings)
 
     @property
     def total_s(self) -> float:
@@ -197,7 +203,19 @@ class TaskEnd:
             f"({reason}).",
             where=str(task.job.video),
         )
-        return cls(task, worker, error=error)
+        return cls.broken_off(task, worker, error)
+
+    @classmethod
+    def broken_off(cls, task: Task, worker: str, error: DubberError) -> TaskEnd:
+        """How a task ended that did not come to its end.
+
+        Args:
+            task: What was being done.
+            worker: Who did it.
+            error: Why it was ended.
+        """
+        inputs = tuple(FileFacts.unread(path) for path in task.job.inputs)
+        return cls(task, worker, error=error, warnings=task.warnings, inputs=inputs)
 
 
 def retried(task: Task, worker: str, reason: str, tell: Tell) -> Task:
@@ -231,22 +249,24 @@ def do_task(
     Returns:
         How it ended; a failure of any kind is the task's, and is not raised.
     """
-    worker, started, before = worker_name(), time.perf_counter(), FileFacts.unread(task.job.output)
+    worker, started, heard = worker_name(), time.perf_counter(), Heard(tell, task.warnings)
+    output, inputs = FileFacts.unread(task.job.output), _input_facts(task.job, resources)
     tell(JobStarted(task.job.name, task.phase.value, worker, task.attempt))
     result, error = None, None
-    with _told_log(task.job.name, resources.log_level, tell):
+    with _told_log(task.job.name, resources.log_level, heard.tell):
         try:
-            result = _do_phase(task, resources, tell, on_stall)
+            result = _do_phase(task, resources, heard.tell, on_stall)
         except DubberError as failure:
             error = failure
         except Exception as failure:
             logger.debug("The job failed.", exc_info=True)
             is_memory = is_out_of_memory(failure)
             error = memory_error() if is_memory else StageError(f"{type(failure).__name__}: {failure}")
-    end = TaskEnd(task, worker, time.perf_counter() - started, result, error)
+    seconds = time.perf_counter() - started
+    end = TaskEnd(task, worker, seconds, result, error, inputs, warnings=heard.warnings)
     if result is not None:
         tell(PhaseFinished(task.job.name, task.phase.value, end.seconds))
-    return end if end.next() else _with_files(end, resources, before)
+    return end if end.next() else _with_output(end, resources, output)
 
 
 def worker_name(pid: int | None = None) -> str:
@@ -265,16 +285,15 @@ def _do_phase(
     progress = EventProgress(job.name, tell)
     if task.phase is Phase.look:
         found = look_first(job, runtime, is_overwrite=task.is_overwrite)
-        for finding in found.findings:
-            if finding.level == "warning":
-                tell(Warned(job.name, f"{finding.message} {finding.advice}".strip()))
+        for warning in of_findings(job.name, found.findings):
+            tell(warning)
         if (error := found.failure(is_strict=resources.is_strict)) is not None:
             raise error
     how: Any = {"runtime": runtime, "progress": progress, "is_overwrite": task.is_overwrite}
     if task.phase is Phase.paint:
         result = do_job(job, earlier=task.reports, spent_s=task.spent_s, **how)
-        for warning in result.warnings:
-            tell(Warned(job.name, warning))
+        for warning in of_result(job.name, result):
+            tell(warning)
         return result
     result = DubResult(None, stages=task.reports)
     for stage in _last_stages(job, task.phase, runtime):
@@ -294,21 +313,27 @@ def _last_stages(job: Job, phase: Phase, runtime: Runtime) -> list[str]:
     return [planned.plan.nodes[index].name for index in refs]
 
 
-def _with_files(end: TaskEnd, resources: Resources, before: FileFacts) -> TaskEnd:
-    """The end of a job with what was read and written.
-
-    A job that failed has written an output where only what goes with it could not be made.
-    """
+def _input_facts(job: Job, resources: Resources) -> tuple[FileFacts, ...]:
+    """The files of the user's that are read, as they are now."""
     try:
         store = Store(resources.runtime().cache_dir)
     except DubberError:  # no such device
-        return replace(end, inputs=tuple(FileFacts.unread(path) for path in end.task.job.inputs))
-    end = replace(end, inputs=tuple(FileFacts.of(path, store) for path in end.task.job.inputs))
+        return tuple(FileFacts.unread(path) for path in job.inputs)
+    return tuple(FileFacts.of(path, store) for path in job.inputs)
+
+
+def _with_output(end: TaskEnd, resources: Resources, before: FileFacts) -> TaskEnd:
+    """The end of a job with what was written.
+
+    A job that failed has written an output where only what goes with it could not be made.
+    """
     if end.result is not None:
         end = replace(end, result=replace(end.result, seconds=end.total_s))
     after = FileFacts.unread(before.path)
     is_made = end.result is not None or not (after == before or isinstance(end.error, OutputExistsError))
-    return replace(end, output=FileFacts.of(after.path, store)) if is_made and after.num_bytes >= 0 else end
+    if not is_made or after.num_bytes < 0:
+        return end
+    return replace(end, output=FileFacts.of(after.path, Store(resources.runtime().cache_dir)))
 
 
 class _TellingHandler(logging.Handler):

@@ -7,11 +7,13 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import NoReturn
 
+from dubber.batch.devices import device_of_worker
 from dubber.batch.events import Event
 from dubber.batch.work import Resources, Task, TaskEnd, do_task, worker_name
 from dubber.engine.watchdog import children
@@ -21,17 +23,19 @@ ORPHAN_S = 15.0
 """So long a worker has to tidy up when its parent is gone."""
 
 
-def work(connection: Connection, resources: Resources) -> None:
+def work(connection: Connection, resources: Resources, number: int) -> None:
     """Do tasks until the connection ends.
 
     Args:
         connection: Gives `Task`s; takes `Event`s, and a `TaskEnd` for each task.
         resources: Where and how to work.
+        number: Which of the workers this is, from 0: they take turns in having the GPUs.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
-        _work(_Line(connection), connection, resources)
+        device = device_of_worker(resources.device, number)
+        _work(_Line(connection), connection, replace(resources, device=device))
     except (EOFError, OSError):  # nothing is left to do
         return
     except KeyboardInterrupt:
@@ -45,7 +49,7 @@ def _work(line: _Line, connection: Connection, resources: Resources) -> NoReturn
 
 
 def _leave_stalled(line: _Line, task: Task, error: MediaError) -> NoReturn:
-    line.send(TaskEnd(task, worker_name(), error=error))
+    line.send(TaskEnd.broken_off(task, worker_name(), error))
     _leave_at_once()
 
 

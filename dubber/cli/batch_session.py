@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from dubber.batch.pairing import DEFAULT_PATTERN, pair_folder
 from dubber.batch.processes import ProcessExecutor, num_workers_for_machine
 from dubber.batch.readers import read_jobs
 from dubber.batch.runner import Outcome, Planned, check_jobs, plan_batch, run_batch
-from dubber.batch.watch import POLL_S, DropFolder
+from dubber.batch.watch import Watch
 from dubber.batch.work import Resources
 from dubber.cli.batch_jobs import Given, build_jobs
 from dubber.cli.batch_view import COLUMNS, BatchLines, BatchView, ending
@@ -83,7 +82,8 @@ class Session:
         retries_failed: See `plan_batch`.
         is_json: Print events on stdout.
         is_quiet: Say nothing to a person but errors.
-        outcomes: What became of the jobs so far, by name.
+        jobs: Those that are known, by name.
+        outcomes: What became of them so far, by name.
         index: The page about the batch; None where there is none.
     """
 
@@ -92,6 +92,7 @@ class Session:
     retries_failed: bool = False
     is_json: bool = False
     is_quiet: bool = False
+    jobs: dict[str, Job] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     index: Path | None = None
 
@@ -128,29 +129,29 @@ class Session:
             planned = self._plan(jobs, ledger)
             with self._shown() as tell:
                 _tell_alone(alone, tell)
-                self._do(planned, executor, ledger, tell)
+                self._do(iter([planned]), executor, ledger, tell)
 
     def watch(self, executor: Executor) -> None:
         """Do what is in the folder, and what is put into it, until Ctrl-C.
 
         Raises:
             DubberError: Something stands against the whole batch.
+            KeyboardInterrupt: It was ended while a job was being done.
         """
         if not self.source.path.is_dir():
             raise ConfigError("Only a folder can be watched.", where=str(self.source.path))
         self._check_index()
-        folder = DropFolder()
+        told: set[str] = set()
         with open_ledger(self.source.output_dir) as ledger, self._shown() as tell:
+            watch = Watch(
+                lambda: self._found_so_far(told, tell), lambda jobs, stale: self._plan(jobs, ledger, stale)
+            )
             say(f"Watching {escape(str(self.source.path))}; Ctrl-C ends it.", is_quiet=self.is_quiet)
-            told: set[str] = set()
-            while True:
-                try:
-                    time.sleep(POLL_S)
-                    ready = folder.ready(self._found_so_far(told, tell))
-                except KeyboardInterrupt:
-                    return
-                if ready:
-                    self._do(self._plan(ready, ledger), executor, ledger, tell)
+            try:
+                self._do(watch.arrivals(), executor, ledger, tell, watch)
+            except KeyboardInterrupt:
+                if watch.at_work:
+                    raise
 
     def finish(self) -> BatchFailedError | None:
         """Show what became of the jobs.
@@ -158,7 +159,7 @@ class Session:
         Returns:
             What the command ends with; None where all went well.
         """
-        outcomes = list(self.outcomes.values())
+        outcomes = [self.outcomes[name] for name in self.jobs if name in self.outcomes]
         if not self.is_quiet:
             show_table(
                 "Batch", ["job", "state", "seconds", "output or reason"], [_row(each) for each in outcomes]
@@ -197,15 +198,34 @@ class Session:
         told.clear()
         return jobs
 
-    def _plan(self, jobs: list[Job], ledger: Ledger) -> list[Planned]:
-        return plan_batch(jobs, ledger, is_overwrite=self.is_overwrite, retries_failed=self.retries_failed)
+    def _plan(self, jobs: Sequence[Job], ledger: Ledger, stale: Collection[str] = ()) -> list[Planned]:
+        self.jobs |= {job.name: job for job in jobs}
+        how: Any = {"is_overwrite": self.is_overwrite, "retries_failed": self.retries_failed}
+        return plan_batch(jobs, ledger, stale=stale, **how)
 
-    def _do(self, planned: list[Planned], executor: Executor, ledger: Ledger, tell: Tell) -> None:
+    def _do(
+        self,
+        arrivals: Iterator[Sequence[Planned]],
+        executor: Executor,
+        ledger: Ledger,
+        tell: Tell,
+        watch: Watch | None = None,
+    ) -> None:
+        def note(outcome: Outcome) -> None:
+            self.outcomes[outcome.job.name] = outcome
+            if watch is not None:
+                watch.settle(outcome)
+            if outcome.state == "done" or outcome.error is not None:
+                self._write_index(ledger)
+
         folder = self.source.output_dir
-        outcomes = run_batch(planned, executor=executor, ledger=ledger, output_dir=folder, tell=tell)
-        self.outcomes.update({outcome.job.name: outcome for outcome in outcomes})
+        run_batch(arrivals, executor=executor, ledger=ledger, output_dir=folder, tell=tell, settle=note)
+        self._write_index(ledger)
+
+    def _write_index(self, ledger: Ledger) -> None:
         if self.source.has_report:
-            self.index = write_batch_index([each.job for each in self.outcomes.values()], ledger, folder)
+            jobs = list(self.jobs.values())
+            self.index = write_batch_index(jobs, ledger, self.source.output_dir)
 
     @contextmanager
     def _shown(self) -> Iterator[Tell]:

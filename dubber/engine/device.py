@@ -107,6 +107,11 @@ def choose_device(wish: str = "auto") -> Device:
     raise DeviceError(f"The device '{wish}' is not available here ({num_cuda} CUDA devices).")
 
 
+def count_cuda() -> int:
+    """How many CUDA devices there are here."""
+    return _gpus()[0]
+
+
 def _best() -> _Choice:
     import torch
 

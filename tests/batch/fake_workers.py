@@ -8,13 +8,17 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
+from dubber.batch import worker
 from dubber.batch.events import JobStarted, PhaseFinished, Warned
 from dubber.batch.work import Phase, Resources, Task, TaskEnd, worker_name
-from dubber.errors import NoFaceError, OutputExistsError
+from dubber.engine import device
+from dubber.errors import DeviceError, NoFaceError, OutputExistsError
 from dubber.outcome import DubResult
 
 
-def work(connection: Connection, resources: Resources) -> None:
+def work(connection: Connection, resources: Resources, number: int) -> None:
     """Do tasks; see `dubber.batch.worker.work`."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(130))
     while True:
@@ -24,6 +28,8 @@ def work(connection: Connection, resources: Resources) -> None:
             return
         name = task.job.name
         connection.send(JobStarted(name, task.phase.value, worker_name(), task.attempt))
+        while name.startswith("long") and not (task.job.video.parent / "go").exists():
+            time.sleep(0.02)
         if name.startswith("slow"):
             time.sleep(60)
         if name.startswith("killer") or (name.startswith("once") and task.attempt == 1):
@@ -52,3 +58,16 @@ def work(connection: Connection, resources: Resources) -> None:
         connection.send(PhaseFinished(name, task.phase.value, 0.5))
         output = task.job.output if task.phase is Phase.paint else None
         connection.send(TaskEnd(task, worker_name(), 0.5, result=DubResult(output)))
+
+
+def work_on_two_gpus(connection: Connection, resources: Resources, number: int) -> None:
+    """The real thing, where each task ends with the device that it would have run on."""
+
+    def tell_device(task: Task, resources: Resources, *_: object) -> TaskEnd:
+        device = resources.runtime().device
+        return TaskEnd(task, worker_name(), error=DeviceError(f"{device.kind}:{device.index}"))
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(device, "_gpus", lambda: (2, False))
+    patch.setattr(worker, "do_task", tell_device)
+    worker.work(connection, resources, number)

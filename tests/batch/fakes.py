@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from dubber.batch.events import JobStarted, StageFinished, Tell
+from dubber.batch.executor import Arrivals
 from dubber.batch.work import FileFacts, Phase, Task, TaskEnd
 from dubber.config import DubConfig
 from dubber.errors import MediaError
@@ -54,9 +55,9 @@ class FakeExecutor:
         self.given: list[Task] = []
         self._ends = ends
 
-    def execute(self, tasks: Sequence[Task], tell: Tell) -> Generator[TaskEnd, None, None]:
+    def execute(self, arrivals: Arrivals, tell: Tell) -> Generator[TaskEnd, None, None]:
         """See `Executor`."""
-        for task in tasks:
+        for task in (task for lot in arrivals for task in lot):
             self.given.append(task)
             for phase in Phase:
                 tell(JobStarted(task.job.name, phase.value, "me-1", 1))

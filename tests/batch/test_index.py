@@ -9,6 +9,7 @@ import pytest
 
 from dubber.batch.index import check_index, write_batch_index
 from dubber.batch.ledger import open_ledger
+from dubber.batch.warned import of_result
 from dubber.batch.work import Task
 from dubber.errors import OutputExistsError
 from dubber.outcome import DubResult, PassedThrough
@@ -23,7 +24,13 @@ def test_what_was_left_as_it_was_counts_as_a_warning(tmp_path: Path) -> None:
         job.output, warnings=("It is dark.",), passed_through=tuple(PassedThrough(*each) for each in left)
     )
     with open_ledger(out) as ledger:
-        ledger.end(replace(ended(Task(job)), result=result))
+        warnings = tuple(of_result(job.name, result))
+        record = ledger.end(replace(ended(Task(job)), result=result, warnings=warnings))
+        assert [each["ranges_s"] for each in record["warnings"]] == [
+            (),
+            ((1.0, 2.0), (5.0, 5.5)),
+            ((3.0, 3.5),),
+        ]
         page = write_batch_index([job], ledger, out).read_text(encoding="utf-8")
     assert "3 warnings" in page
     assert "<li>No face: 1.5 s were left as they were.</li>" in page

@@ -5,18 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from dubber.batch import processes
 from dubber.batch.events import Event, JobRetried, JobStarted, PhaseFinished, Warned
-from dubber.batch.processes import ProcessExecutor, _common, _Queued, _taken
-from dubber.batch.work import Phase, Resources, Task, TaskEnd, retried
+from dubber.batch.processes import ProcessExecutor
+from dubber.batch.work import Resources, Task, TaskEnd, retried
 from dubber.errors import DubberError, NoFaceError, WorkerLostError
 from tests.batch import fake_workers
 from tests.batch.fakes import make_job
@@ -28,7 +27,7 @@ def _run(
     told: list[Event] = []
     executor = ProcessExecutor(Resources(), num_workers, wave, main=fake_workers.work)
     tasks = [Task(make_job(tmp_path, name)) for name in names]
-    with closing(executor.execute(tasks, told.append)) as ends:
+    with closing(executor.execute(iter([tasks]), told.append)) as ends:
         found = {end.task.job.name: end for end in ends}
     assert multiprocessing.active_children() == []
     return found, told
@@ -49,7 +48,7 @@ def test_jobs_on_one_video_do_not_make_the_same_at_the_same_time(tmp_path: Path)
     tasks = [Task(job) for job in (*jobs, make_job(tmp_path, "c"))]
     told: list[Event] = []
     executor = ProcessExecutor(Resources(), 2, main=fake_workers.work)
-    with closing(executor.execute(tasks, told.append)) as ends:
+    with closing(executor.execute(iter([tasks]), told.append)) as ends:
         assert len(list(ends)) == 3
     of_film = [
         event for event in told if isinstance(event, (JobStarted, PhaseFinished)) and event.job in "ab"
@@ -59,14 +58,53 @@ def test_jobs_on_one_video_do_not_make_the_same_at_the_same_time(tmp_path: Path)
         assert of_phase == [JobStarted, PhaseFinished] * 2
 
 
-def test_what_jobs_on_one_video_have_in_common_is_waited_for_once(tmp_path: Path) -> None:
-    first, second = (Task(replace(make_job(tmp_path, name), video=tmp_path / "film.mp4")) for name in "ab")
-    worker: Any = SimpleNamespace(current=_Queued(0, 0, 0, first))
-    queued = _Queued(0, 0, 1, second)
-    assert _taken([queued], [worker], set()) is None
-    assert _taken([queued], [worker], {_common(first)}) is queued
-    painting = replace(queued, task=replace(second, phase=Phase.paint))
-    assert _taken([painting], [worker], set()) is painting
+def test_a_job_that_comes_while_another_is_done_is_done_beside_it(tmp_path: Path) -> None:
+    told: list[Event] = []
+
+    def arrivals() -> Iterator[list[Task]]:
+        yield [Task(make_job(tmp_path, "long"))]
+        while not any(isinstance(event, JobStarted) for event in told):
+            yield []
+        yield [Task(make_job(tmp_path, "a"))]
+        while not any(end.task.job.name == "a" for end in ended):
+            yield []
+        (tmp_path / "go").touch()
+
+    executor = ProcessExecutor(Resources(), 2, main=fake_workers.work)
+    ended: list[TaskEnd] = []
+    with closing(executor.execute(arrivals(), told.append)) as ends:
+        for end in ends:
+            ended.append(end)  # noqa: PERF402 - each as soon as it is known
+    assert [end.task.job.name for end in ended] == ["a", "long"]
+
+
+def test_workers_that_have_nothing_to_do_for_long_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "IDLE_S", 0.1)
+    monkeypatch.setattr(processes, "ARRIVALS_S", 0.05)
+    seen: list[int] = []
+
+    def arrivals() -> Iterator[list[Task]]:
+        yield [Task(make_job(tmp_path, "a"))]
+        while not seen or multiprocessing.active_children():
+            seen.append(len(multiprocessing.active_children()))
+            yield []
+        yield [Task(make_job(tmp_path, "b"))]
+
+    executor = ProcessExecutor(Resources(), main=fake_workers.work)
+    with closing(executor.execute(arrivals(), lambda event: None)) as ends:
+        found = {end.task.job.name: end.worker for end in ends}
+    assert max(seen) == 1
+    assert found["a"] != found["b"]
+
+
+def test_workers_share_out_the_gpus(tmp_path: Path) -> None:
+    executor = ProcessExecutor(Resources(tmp_path, device="cuda"), 3, main=fake_workers.work_on_two_gpus)
+    tasks = [Task(make_job(tmp_path, name)) for name in "abc"]
+    with closing(executor.execute(iter([tasks]), lambda event: None)) as ends:
+        devices = [end.error.message for end in ends if end.error]
+    assert sorted(devices) == ["cuda:0", "cuda:0", "cuda:1"]
 
 
 def test_neither_failures_nor_lost_workers_stop_other_jobs(tmp_path: Path) -> None:
@@ -108,7 +146,7 @@ def test_who_stops_asking_ends_all_workers_even_deaf_ones(
             time.sleep(0.02)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), closing(executor.execute(tasks, stop)) as ends:
+    with pytest.raises(KeyboardInterrupt), closing(executor.execute(iter([tasks]), stop)) as ends:
         next(ends)
     assert multiprocessing.active_children() == []
 

@@ -160,7 +160,7 @@ def test_a_node_dies_in_mid_run(cluster: Any, tmp_path: Path) -> None:
         cluster.remove_node(node_of(cluster, pid_of(event)), allow_graceful=False)
 
     tell = Once(paints, kill)
-    ends = list(executor(tmp_path / "shared").execute(tasks, tell))
+    ends = list(executor(tmp_path / "shared").execute(iter([tasks]), tell))
     assert tell.is_done
     assert len(cluster.worker_nodes) == 1
     assert tell.of(JobRetried)
@@ -170,7 +170,7 @@ def test_a_node_dies_in_mid_run(cluster: Any, tmp_path: Path) -> None:
 def test_a_worker_is_killed(cluster: Any, tmp_path: Path) -> None:
     out, tasks = tmp_path / "out", tasks_of(tmp_path / "out", 3)
     tell = Once(paints, lambda event: os.kill(pid_of(event), signal.SIGKILL))
-    ends = list(executor().execute(tasks, tell))
+    ends = list(executor().execute(iter([tasks]), tell))
     assert len(tell.of(JobRetried)) == 1, [end.error for end in ends]
     check_whole(ends, tasks, out, tmp_path)
 
@@ -187,7 +187,7 @@ def test_what_kills_its_workers_fails_alone_and_failures_keep_their_type(
         if isinstance(event, JobStarted) and event.job == "job 0":
             os.kill(pid_of(event), signal.SIGKILL)
 
-    ends = {end.task.job.name: end for end in executor(tmp_path / "shared").execute(tasks, tell)}
+    ends = {end.task.job.name: end for end in executor(tmp_path / "shared").execute(iter([tasks]), tell)}
     assert isinstance(ends["job 0"].error, WorkerLostError)
     assert ends["job 0"].task.attempt == 2
     assert ends["job 1"].error is None
@@ -199,7 +199,7 @@ def test_what_kills_its_workers_fails_alone_and_failures_keep_their_type(
 def test_who_stops_asking_ends_all(cluster: Any, tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path / "out", 4)
     tell = Once(lambda event: False, lambda event: None)
-    with closing(executor().execute(tasks, tell)) as ends:
+    with closing(executor().execute(iter([tasks]), tell)) as ends:
         first = next(ends)
         assert first.error is None
     until_s = time.monotonic() + WAIT_S
@@ -218,7 +218,7 @@ def test_a_runtime_of_its_own_ends_with_the_batch(tmp_path: Path) -> None:
     resources = Resources(cache_dir=tmp_path / "cache", device="cpu")
     tasks = tasks_of(tmp_path / "out", 2)
     tell = Once(lambda event: isinstance(event, StageStarted), lambda event: None)
-    ends = list(RayExecutor(resources, Cluster(num_jobs=2)).execute(tasks, tell))
+    ends = list(RayExecutor(resources, Cluster(num_jobs=2)).execute(iter([tasks]), tell))
     check_whole(ends, tasks, tmp_path / "out", tmp_path)
     assert {event.job for event in tell.of(JobStarted)} == {"job 0", "job 1"}
     assert not ray.is_initialized()
@@ -244,7 +244,7 @@ def test_a_worker_that_stands_still_fails_its_job_by_name(tmp_path: Path) -> Non
     (task,) = tasks_of(tmp_path / "out", 1)
     config = task.job.config.with_overrides({"render.renderer": f"{tmp_path / 'still.py'}:Still"})
     still = replace(task, job=replace(task.job, config=config))
-    (end,) = RayExecutor(resources, Cluster(num_jobs=1)).execute([still], lambda event: None)
+    (end,) = RayExecutor(resources, Cluster(num_jobs=1)).execute(iter([[still]]), lambda event: None)
     assert isinstance(end.error, MediaError)
     assert "Nothing has happened for 3 seconds" in end.error.message
     assert end.task.attempt == 1
@@ -295,10 +295,10 @@ def test_an_interrupt_ends_all_with_130(tmp_path: Path) -> None:
 def test_what_the_cluster_cannot_give_is_refused(cluster: Any, tmp_path: Path) -> None:
     wish = RayExecutor(Resources(), Cluster(gpus_per_job=1))
     with pytest.raises(DeviceError, match="1 GPUs"):
-        list(wish.execute(tasks_of(tmp_path / "out", 1), lambda event: None))
+        list(wish.execute(iter([tasks_of(tmp_path / "out", 1)]), lambda event: None))
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
     nowhere = RayExecutor(Resources(), Cluster(address="nonsense://1"))
     with pytest.raises(ConfigError, match="--cluster nonsense"):
-        list(nowhere.execute(tasks_of(tmp_path / "out", 1), lambda event: None))
+        list(nowhere.execute(iter([tasks_of(tmp_path / "out", 1)]), lambda event: None))

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dubber.batch.events import BatchFinished, BatchStarted, Event, JobFailed, JobSkipped, StageFinished
+from dubber.batch.events import (
+    BatchFinished,
+    BatchStarted,
+    Event,
+    JobFailed,
+    JobSkipped,
+    StageFinished,
+    Warned,
+)
 from dubber.batch.ledger import open_ledger
 from dubber.batch.runner import Outcome, check_jobs, plan_batch, run_batch
 from dubber.batch.work import Task, TaskEnd
@@ -25,10 +34,12 @@ def _batch(
     retries_failed: bool = False,
 ) -> tuple[dict[str, Outcome], list[Event]]:
     told: list[Event] = []
+    found: list[Outcome] = []
     with open_ledger(out) as ledger:
         planned = plan_batch(jobs, ledger, is_overwrite=is_overwrite, retries_failed=retries_failed)
-        found = run_batch(planned, executor=executor, ledger=ledger, output_dir=out, tell=told.append)
-    assert [outcome.job for outcome in found] == jobs
+        how: Any = {"executor": executor, "ledger": ledger, "output_dir": out}
+        run_batch(iter([planned]), **how, tell=told.append, settle=found.append)
+    assert sorted(outcome.job.name for outcome in found) == [job.name for job in jobs]
     return {outcome.job.name: outcome for outcome in found}, told
 
 
@@ -120,6 +131,34 @@ def test_a_batch_that_was_killed_goes_on_and_may_replace_its_own(tmp_path: Path)
 def test_what_an_earlier_phase_made_is_not_told_again(tmp_path: Path) -> None:
     _, told = _batch(tmp_path / "out", [make_job(tmp_path)], FakeExecutor())
     assert [event.is_hit for event in told if isinstance(event, StageFinished)] == [False]
+
+
+def test_a_job_whose_files_are_replaced_meanwhile_is_told_and_can_be_done_again(tmp_path: Path) -> None:
+    def replaced(task: Task) -> TaskEnd:
+        end = ended(task)
+        task.job.video.write_bytes(b"another take")
+        return end
+
+    out, job = tmp_path / "out", make_job(tmp_path)
+    found, told = _batch(out, [job], FakeExecutor(replaced))
+    assert (found["a"].state, found["a"].is_stale) == ("done", True)
+    reason = "It was dubbed from other files than there are now: a.mp4 was changed."
+    assert Warned("a", reason) in told
+    with open_ledger(out) as ledger:
+        assert [each.will_run for each in plan_batch([job], ledger)] == [False]
+        assert [each.will_run for each in plan_batch([job], ledger, stale={"a"})] == [True]
+
+
+def test_jobs_that_come_in_lots_are_told_lot_by_lot(tmp_path: Path) -> None:
+    jobs, told = [make_job(tmp_path, name) for name in "abc"], list[Event]()
+    with open_ledger(tmp_path / "out") as ledger:
+        lots = iter([plan_batch(jobs[:2], ledger), [], plan_batch(jobs[2:], ledger)])
+        how: Any = {"executor": FakeExecutor(_but_b), "ledger": ledger, "output_dir": tmp_path / "out"}
+        run_batch(lots, **how, tell=told.append, settle=lambda outcome: None)
+    frame = [event for event in told if isinstance(event, (BatchStarted, BatchFinished))]
+    assert [type(event) for event in frame] == [BatchStarted, BatchFinished] * 2
+    counts = [(each.num_done, each.num_failed) for each in frame if isinstance(each, BatchFinished)]
+    assert counts == [(1, 1), (1, 0)]
 
 
 def test_jobs_in_each_others_way_are_refused_before_any_work(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
-from dubber.batch.watch import STILL_S, DropFolder
+from dubber.batch.ledger import Standing, Verdict
+from dubber.batch.runner import Outcome, Planned
+from dubber.batch.watch import POLL_S, STILL_S, DropFolder, Watch
 from dubber.jobs import Job
 from tests.batch.fakes import make_job
 
@@ -49,6 +52,35 @@ def test_a_file_that_is_replaced_is_taken_again(tmp_path: Path, watched: _Watche
     job.video.write_bytes(b"another take")
     assert not watched.after(STILL_S, job)
     assert watched.after(STILL_S, job)
+
+
+def test_a_file_that_is_replaced_while_it_is_dubbed_has_its_turn_afterwards(
+    tmp_path: Path, watched: _Watched
+) -> None:
+    job = make_job(tmp_path)
+    lots: list[list[str]] = []
+
+    def plan(jobs: Sequence[Job], stale: Collection[str]) -> list[Planned]:
+        lots.append(sorted(stale))
+        return [Planned(job, Verdict(Standing.new), will_run=True) for job in jobs]
+
+    watch = Watch(lambda: [job], plan, lambda: watched.now_s)
+    arrivals = watch.arrivals()
+
+    def after(wait_s: float) -> list[Job]:
+        watched.now_s += wait_s
+        return [each.job for each in next(arrivals)]
+
+    assert after(0.0) == []
+    assert after(STILL_S) == [job]
+    job.video.write_bytes(b"another take")
+    assert [after(STILL_S) for _ in range(3)] == [[]] * 3
+    watch.settle(Outcome(job, "done", is_stale=True))
+    assert after(POLL_S / 2) == []  # not looked at yet
+    assert after(POLL_S / 2) == [job]
+    watch.settle(Outcome(job, "done"))
+    assert [after(STILL_S) for _ in range(3)] == [[]] * 3
+    assert (lots, watch.at_work) == ([[], ["a"]], set())
 
 
 def test_empty_and_missing_files_are_waited_for(tmp_path: Path, watched: _Watched) -> None:

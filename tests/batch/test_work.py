@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from dubber.errors import (
     StageError,
 )
 from dubber.jobs import Job
-from dubber.outcome import DubResult
+from dubber.outcome import DubResult, PassedThrough
+from dubber.preflight import Finding, Preflight
 from dubber.script import whole
+from dubber.types import WhyNot
 from tests.batch.fakes import make_job
 from tests.synth import make_wall_clip, talking_sound, write_wav
 
@@ -56,6 +59,49 @@ def test_looking_finds_people_and_goes_on_to_listening(job: Job, tmp_path: Path)
     assert [facts.path.name for facts in end.inputs] == ["a.mp4", "a.wav"]
     assert all(len(facts.sha256) == 64 for facts in end.inputs)
     assert end.output is None
+
+
+def test_all_that_a_run_warns_of_is_kept_until_the_job_is_over(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = Finding("warning", "dark", "It is dark.", advice="Add light.", ranges_s=((1.0, 2.0),))
+    look_first = work.look_first
+
+    def look(*args: Any, **how: Any) -> Preflight:
+        logging.getLogger("dubber.media.reader").warning("A frame is damaged.")
+        return replace(look_first(*args, **how), findings=(finding, Finding("info", "long", "It is long.")))
+
+    def paint(job: Job, **_: Any) -> DubResult:
+        left = PassedThrough(3.0, 4.0, WhyNot.TOO_SMALL)
+        return DubResult(None, warnings=("Nobody speaks.", "Nobody speaks."), passed_through=(left,))
+
+    monkeypatch.setattr(work, "look_first", look)
+    monkeypatch.setattr(work, "do_job", paint)
+    monkeypatch.setattr(work, "_last_stages", lambda *_: [])
+    task: Task | None = Task(job)
+    while task is not None:
+        end, _ = _do(task, tmp_path / "cache")
+        task = end.next()
+    assert end.warnings == (
+        Warned("a", "A frame is damaged."),
+        Warned("a", "It is dark. Add light.", ((1.0, 2.0),)),
+        Warned("a", "Nobody speaks."),
+        Warned("a", "The face is too small: 1.0 s were left as they were.", ((3.0, 4.0),)),
+    )
+
+
+def test_inputs_are_told_as_they_were_when_the_work_began(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = job.video.stat()
+
+    def paint(job: Job, **_: Any) -> DubResult:
+        job.video.write_bytes(b"another take")
+        return DubResult(None)
+
+    monkeypatch.setattr(work, "do_job", paint)
+    end, _ = _do(Task(job, phase=Phase.paint), tmp_path / "cache")
+    assert end.inputs[0].num_bytes == before.st_size != job.video.stat().st_size
 
 
 def test_a_broken_file_ends_the_job_at_the_first_look(tmp_path: Path) -> None:
