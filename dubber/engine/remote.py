@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,14 @@ class RemoteFolder:
         Raises:
             SharedStoreError: That cannot be found out.
         """
-        return self._system.do("read", lambda place: bool(place.fs.exists(place.path(name))))
+
+        def ask(place: Place) -> bool:
+            with suppress(FileNotFoundError):
+                place.fs.info(place.path(name))  # `exists` takes any fault for an absence
+                return True
+            return False
+
+        return self._system.do("read", ask)
 
     def read(self, name: str) -> bytes | None:
         """A small file's bytes; None where there is none.
@@ -153,13 +160,9 @@ class RemoteFolder:
         """
 
         def find(place: Place) -> dict[str, tuple[int, float]]:
-            with suppress(FileNotFoundError):
-                found = place.fs.find(place.path(folder), detail=True)
-                start = len(place.root) + 1
-                return {
-                    path[start:]: (info["size"], _time(place, path, info)) for path, info in found.items()
-                }
-            return {}
+            start = len(place.root) + 1
+            found = _walk(place, place.path(folder))
+            return {info["name"][start:]: (info["size"], _time(place, info)) for info in found}
 
         return self._system.do("read", find)
 
@@ -173,8 +176,9 @@ class RemoteFolder:
             self.remove(name)
 
         def unlink(place: Place) -> None:
-            with suppress(Exception):  # some have no folders, or ask for other rights
-                place.fs.rmdir(place.path(folder))
+            if not place.has_whole_objects:
+                with suppress(FileNotFoundError):
+                    place.fs.rm(place.path(folder), recursive=True)
 
         self._system.do("written", unlink)
 
@@ -233,7 +237,22 @@ def _rename(place: Place, part: str, target: str) -> None:
         place.fs.rm_file(part)
 
 
-def _time(place: Place, path: str, info: dict[str, Any]) -> float:
+def _walk(place: Place, path: str) -> Iterator[dict[str, Any]]:
+    """What the file system tells of all files of a folder and of those below it."""
+
+    def judge(error: Exception) -> None:
+        # By default a folder that cannot be listed is taken for empty, and who prunes would remove all.
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    if place.has_whole_objects:  # one request for many folders
+        yield from place.fs.find(path, detail=True).values()
+        return
+    for _, _, files in place.fs.walk(path, detail=True, on_error=judge):
+        yield from files.values()
+
+
+def _time(place: Place, info: dict[str, Any]) -> float:
     told = next((info[name] for name in _TIMES if info.get(name) is not None), None)
-    moment = place.fs.modified(path) if told is None else told
+    moment = place.fs.modified(info["name"]) if told is None else told
     return float(moment) if isinstance(moment, (int, float)) else float(moment.timestamp())
