@@ -14,21 +14,14 @@ from dubber.media.reader import probe, read_frames_at
 from dubber.models.morphable import project_TL2
 from dubber.ops.align import apply_similarity, identity_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
-from dubber.stages import mouth_stream, render
+from dubber.stages import mouth_stream
 from dubber.stages.mouth_geometry import source_geometry, wanted_landmarks
 from dubber.stages.mouth_stream import MouthStream
 from dubber.stages.render import RenderParams, render_mouths
+from dubber.stages.render_job import crop_size
 from dubber.stages.renderers.crops import crop_of
 from dubber.stages.renderers.exemplar import ExemplarSource
-from dubber.types import (
-    Clip,
-    FaceCoeffs,
-    FaceTrack,
-    Mouths,
-    PainterVerdict,
-    RetimeMap,
-    SourceFile,
-)
+from dubber.types import Clip, FaceCoeffs, FaceTrack, Mouths, PainterVerdict, RetimeMap, SourceFile
 from tests.models.face import formula_face, random_poses
 from tests.stages.streams import Fuse, Killed, drained, kept, patches_of, stage_context
 from tests.synth import SyntheticClip, make_clip
@@ -310,8 +303,8 @@ def test_a_clip_without_a_face_gives_no_patches(
 def test_the_patches_are_as_fine_as_the_footage(synthetic: SyntheticClip, scale: float, size_px: int) -> None:
     track = true_track(synthetic)
     matrices = np.tile(np.array([[scale, 0, 0], [0, scale, 0]], np.float32), (NUM_FRAMES, 1, 1))
-    assert render.crop_size(RenderParams(), replace(track, similarity_T23=matrices)) == size_px
-    assert render.crop_size(RenderParams(crop_size_px=512), track) == 512
+    assert crop_size(RenderParams(), replace(track, similarity_T23=matrices)) == size_px
+    assert crop_size(RenderParams(crop_size_px=512), track) == 512
 
 
 def fitted(num_frames: int) -> tuple[FaceTrack, FaceCoeffs]:
