@@ -92,8 +92,8 @@ def check_encoding(config: DubConfig) -> None:
         ConfigError: The encoder is absent, refuses its settings or does not fit the container.
     """
     from dubber.media.encoders import chosen_encoder
+    from dubber.media.encoding import EncodeOptions, check_settings
     from dubber.media.formats import check_container
-    from dubber.media.writer import EncodeOptions, check_settings
 
     remux = config.remux
     wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset, remux.chroma)

@@ -13,13 +13,14 @@ import numpy as np
 
 from dubber.errors import ConfigError, DubberError
 from dubber.media.color import MATRIX_BT709, RANGE_LIMITED, YuvColor
+from dubber.media.encoding import EncodeOptions
 from dubber.media.formats import MATROSKA
 from dubber.media.frame import Frame
 from dubber.media.hdr import keeps_hdr
 from dubber.media.layout import PLAIN, Kept, kept_layout, losses, written_layout
 from dubber.media.output import has_encoder
 from dubber.media.reader import probe, read_frames
-from dubber.media.writer import EncodeOptions, VideoWriter
+from dubber.media.writer import VideoWriter
 from dubber.types import Clip, ColorTags, UInt8
 
 logger = logging.getLogger(__name__)

@@ -16,10 +16,11 @@ from av.audio.stream import AudioStream
 from dubber.errors import MediaError
 from dubber.media.audio import iterate_speech
 from dubber.media.color import MATRIX_BT601, RANGE_LIMITED, YuvColor
+from dubber.media.encoding import EncodeOptions
 from dubber.media.frame import Frame
 from dubber.media.layout import PLAIN
 from dubber.media.mux import mux
-from dubber.media.writer import EncodeOptions, VideoWriter
+from dubber.media.writer import VideoWriter
 from dubber.types import Clip, ColorTags, Timeline, UInt8
 
 SOUND_RATE_HZ = 44100

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dubber.errors import StageError
+from dubber.media.encoding import EncodeOptions, coded_size
 from dubber.media.splice_join import Display, join_stretches
 from dubber.media.splice_plan import SplicePlan, Stretch, plan_splice
-from dubber.media.writer import EncodeOptions, VideoWriter, coded_size
+from dubber.media.writer import VideoWriter
 from dubber.types import Bool, Clip, Timeline
 
 if TYPE_CHECKING:

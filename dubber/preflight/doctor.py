@@ -177,7 +177,7 @@ def _ffmpeg(runtime: Runtime) -> Iterator[Line]:  # noqa: ARG001 - all parts tak
 
 def _encoders(runtime: Runtime) -> Iterator[Line]:  # noqa: ARG001 - all parts take it
     from dubber.media.encoders import FORMATS, trial_failure
-    from dubber.media.writer import EncodeOptions
+    from dubber.media.encoding import EncodeOptions
 
     for name, encoders in FORMATS.items():
         failures = {codec: trial_failure(EncodeOptions(codec)) for codec in encoders}

@@ -48,7 +48,7 @@ def footage_findings(facts: VideoFacts, clip: Clip, video: Path, config: DubConf
 def _losses(clip: Clip, video: Path, config: DubConfig) -> list[Finding]:
     """What the output's pictures cannot hold of the video's."""
     from dubber.media.encoders import encoder_for, encoding_losses
-    from dubber.media.writer import EncodeOptions
+    from dubber.media.encoding import EncodeOptions
 
     remux = config.remux
     wanted = EncodeOptions(remux.vcodec, remux.crf, remux.preset, remux.chroma)

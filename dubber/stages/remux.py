@@ -17,10 +17,10 @@ from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timel
 
 if TYPE_CHECKING:
     from dubber.media.edits import Edits
+    from dubber.media.encoding import EncodeOptions
     from dubber.media.flow import FrameStream
     from dubber.media.splice_plan import SplicePlan
     from dubber.media.streams import SourceStreams, StreamPlan
-    from dubber.media.writer import EncodeOptions
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +88,11 @@ class Remux(Stage[DubbedVideo]):
             StageError: The file is not what it should be.
         """
         from dubber.media.encoders import chosen_encoder
+        from dubber.media.encoding import EncodeOptions, coded_size
         from dubber.media.formats import check_container
         from dubber.media.mux import mux
         from dubber.media.mux_command import Words
         from dubber.media.verify import Expected, verify_output
-        from dubber.media.writer import EncodeOptions, coded_size
 
         frames, audio, clip, timeline, video = _inputs(*inputs)
         params = self.params

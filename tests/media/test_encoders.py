@@ -12,7 +12,8 @@ import pytest
 from dubber.errors import ConfigError
 from dubber.media import encoders, writer
 from dubber.media.encoders import FORMATS, chosen_encoder, trial_failure
-from dubber.media.writer import EncodeOptions, VideoWriter, encoder_options
+from dubber.media.encoding import EncodeOptions, encoder_options
+from dubber.media.writer import VideoWriter
 from tests.media.clips import clip_of, frame
 from tests.media.test_reader import cfr
 

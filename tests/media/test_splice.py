@@ -13,6 +13,7 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.errors import StageError
+from dubber.media.encoding import EncodeOptions
 from dubber.media.flow import FrameStream
 from dubber.media.mux import find_ffmpeg, uneven_last_duration
 from dubber.media.reader import probe, read_frames, read_frames_at
@@ -38,7 +39,7 @@ from dubber.media.splice_plan import (
     source_packets,
     splice_refusal,
 )
-from dubber.media.writer import EncodeOptions, VideoWriter
+from dubber.media.writer import VideoWriter
 from dubber.stages.remux import Remux, RemuxParams
 from dubber.types import Clip, SourceFile, Timeline, UInt8
 from tests.conftest import real_clip

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dubber.errors import ConfigError
+from dubber.media.encoding import EncodeOptions, check_settings
 from dubber.media.reader import probe, read_frames
-from dubber.media.writer import EncodeOptions, VideoWriter, check_settings
+from dubber.media.writer import VideoWriter
 from dubber.types import ColorTags
 from tests.media.clips import clip_of, frame, index_of
 from tests.media.test_reader import VFR, cfr
