@@ -33,7 +33,6 @@ def make_runtime(
     weights_dir: Path | None = None,
     device: str = "auto",
     threads: int = 1,
-    batch_size: int = 8,
     is_commercial: bool = False,
 ) -> Runtime:
     """Settle where and how to run.
@@ -44,7 +43,6 @@ def make_runtime(
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         threads: CPU threads of each network; 0: torch's own number. Stages run beside each other, and more
             than 1 makes them wait for each other; see `dubber.engine.device`.
-        batch_size: Windows per network call.
         is_commercial: Refuse weights and models whose licence does not allow commercial use.
 
     Raises:
@@ -63,7 +61,6 @@ def make_runtime(
         device=choose_device(device),
         weights=WeightsFolder(weights_dir or default_weights_dir(), is_commercial=is_commercial),
         threads=threads,
-        batch_size=batch_size,
     )
 
 

@@ -75,7 +75,6 @@ class Resources:
         weights_dir: Where weights are read from; None: those that come with dubber.
         device: As `make_runtime` takes it.
         threads: CPU threads of each network.
-        batch_size: Windows per network call.
         stall_limit_s: Standing still for so long ends a worker; 0: nothing does.
         is_commercial: Refuse weights and models that may not be used commercially.
         is_strict: Take warnings before the work as errors.
@@ -86,7 +85,6 @@ class Resources:
     weights_dir: Path | None = None
     device: str = "auto"
     threads: int = 1
-    batch_size: int = 8
     stall_limit_s: float = STALL_LIMIT_S
     is_commercial: bool = False
     is_strict: bool = False
@@ -103,7 +101,6 @@ class Resources:
             weights_dir=self.weights_dir,
             device=self.device,
             threads=self.threads,
-            batch_size=self.batch_size,
             is_commercial=self.is_commercial,
         )
         return replace(runtime, stall_limit_s=self.stall_limit_s)

@@ -36,7 +36,6 @@ class Runtime:
         device: Where networks run.
         weights: Where weights are read from.
         threads: CPU threads of each network; 0: torch's own number.
-        batch_size: Windows per network call.
         keeps_all: Whether streams that are cheap to make again are stored too.
         stall_limit_s: Standing still for so long ends a run, see `dubber.engine.watchdog`; 0: nothing does.
         on_stall: What ends it: it is told of the error in a thread of its own, and best leaves the process.
@@ -47,7 +46,6 @@ class Runtime:
     device: Device
     weights: WeightsFolder
     threads: int = 1
-    batch_size: int = 8
     keeps_all: bool = False
     stall_limit_s: float = STALL_LIMIT_S
     on_stall: Callable[[MediaError], None] | None = None
