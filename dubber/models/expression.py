@@ -28,6 +28,7 @@ from dubber.models.speech_net import (
     LstmTranslator,
     Translator,
 )
+from dubber.models.storage import arrays_of
 from dubber.types import Bool, Float32
 
 _CHUNK_STEPS = 400
@@ -129,12 +130,8 @@ class ExpressionNet(nn.Module):
         return np.asarray(modes_NZ @ self.decode_ZK.cpu().numpy(), np.float32)
 
     def to_arrays(self) -> dict[str, Any]:
-        """Arrays by name, for a weight file; what was learned in half precision, the scales as they are."""
-        learned = {name for name, _ in self.named_parameters()}
-        return {
-            name: np.ascontiguousarray(value.cpu().numpy(), np.float16 if name in learned else None)
-            for name, value in self.state_dict().items()
-        }
+        """Arrays by name, for a weight file; see `arrays_of`."""
+        return arrays_of(self)
 
     @classmethod
     def from_weight(cls, weight: Weight) -> ExpressionNet:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dubber.engine.weights import Weight
 from dubber.errors import WeightsError
+from dubber.models.storage import arrays_of
 from dubber.models.unet import InpaintingUNet
 
 FRAME_CHANNELS = 4
@@ -73,12 +74,8 @@ class FramePainter(nn.Module):
         return HEATMAP_MODES[int(self.heatmap_mode)], float(self.heatmap_sigma_px)
 
     def to_arrays(self) -> dict[str, Any]:
-        """Arrays by name, for a weight file; what was learned in half precision."""
-        learned = {name for name, _ in self.named_parameters()}
-        return {
-            name: np.ascontiguousarray(value.cpu().numpy(), np.float16 if name in learned else None)
-            for name, value in self.state_dict().items()
-        }
+        """Arrays by name, for a weight file; see `arrays_of`."""
+        return arrays_of(self)
 
     @classmethod
     def from_weight(cls, weight: Weight) -> FramePainter:

@@ -28,7 +28,7 @@ from dubber.testing import check_any_beginning, check_early_end, check_nothing_t
 from dubber.training.release import copy_weight, save_weight
 from dubber.types import RetimeMap, SourceFile
 from tests.stages.streams import num_makers, patches_of
-from tests.stages.test_render import still_coeffs, true_track
+from tests.stages.true_face import still_coeffs, true_track
 from tests.synth import SyntheticClip, make_clip
 
 NUM_FRAMES = 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,3 +111,15 @@ def faults_of_cache(root: Path, *, is_idle: bool = True) -> list[str]:
         found += [f"{path} was left" for path in (root / "work").glob("*/*")]
         found += [f"{path} was left" for path in (root / "sources").glob("*.part")]
     return found
+
+
+def finished_bytes(job: Job, folder: Path) -> bytes:
+    """The output of a run that nothing disturbed.
+
+    Args:
+        job: What is run.
+        folder: For its cache and its output.
+    """
+    output = folder / "dubbed.mp4"
+    subprocess.run(dubber_command(*job.arguments(output, folder / "cache")), check=True)
+    return output.read_bytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.jobs import Job, dubber_command, faults_of_cache, make_jobs
+from tests.faults.jobs import Job, dubber_command, faults_of_cache, finished_bytes, make_jobs
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +62,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def wanted(job: Job, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    folder = tmp_path_factory.mktemp("wanted")
-    subprocess.run(dubber_command(*job.arguments(folder / "dubbed.mp4", folder / "cache")), check=True)
-    return (folder / "dubbed.mp4").read_bytes()
+    return finished_bytes(job, tmp_path_factory.mktemp("wanted"))
 
 
 def started(job: Job, folder: Path, stage: str, step: int) -> subprocess.Popen[str]:

@@ -20,7 +20,7 @@ from dubber.engine.store import ENTRY_NAME, Store
 from dubber.errors import DeviceError, MediaError, StageError
 from dubber.models.prepared_painter import PreparedPainter
 from tests.engine.test_engine import Double, Load, Numbers, make_plan
-from tests.faults.jobs import Job, dubber_command, faults_of_cache, make_jobs
+from tests.faults.jobs import Job, dubber_command, faults_of_cache, finished_bytes, make_jobs
 from tests.models.test_prepared_painter import painter, shown
 
 NO_ESTIMATE = "import dubber.dubbing; dubber.dubbing.check_space = lambda needs: None"
@@ -181,9 +181,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def wanted(job: Job, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    folder = tmp_path_factory.mktemp("wanted")
-    subprocess.run(dubber_command(*job.arguments(folder / "dubbed.mp4", folder / "cache")), check=True)
-    return (folder / "dubbed.mp4").read_bytes()
+    return finished_bytes(job, tmp_path_factory.mktemp("wanted"))
 
 
 def run(job: Job, output: Path, cache: Path, before: str = "") -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from dubber.stages.render_job import crop_size
 from dubber.stages.renderers.crops import crop_of
 from dubber.training.release import save_weight
 from dubber.types import SourceFile
-from tests.stages.test_render import still_coeffs, true_track
+from tests.stages.true_face import still_coeffs, true_track
 from tests.synth import SyntheticClip, make_clip
 
 NUM_FRAMES = 60

@@ -19,7 +19,7 @@ from dubber.stages.render import RenderParams, render_mouths
 from dubber.stages.renderers.crops import crop_of
 from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile
 from tests.stages.streams import drained, kept, num_makers
-from tests.stages.test_render import still_coeffs, straight, true_track
+from tests.stages.true_face import still_coeffs, straight, true_track
 from tests.synth import SyntheticClip, make_clip
 
 NUM_FRAMES = 24

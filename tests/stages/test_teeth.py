@@ -28,7 +28,7 @@ from tests.stages.streams import (
     stream_of,
     with_patches,
 )
-from tests.stages.test_render import own_mouths, straight, true_track
+from tests.stages.true_face import own_mouths, straight, true_track
 from tests.synth import SyntheticClip, make_clip
 
 NUM_FRAMES = 30
