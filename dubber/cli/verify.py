@@ -102,6 +102,10 @@ def _edit_lines(edits: Edits) -> Iterator[str]:
         yield f"  times: {_LENGTHS[edits.length]} (--length {edits.length})"
     if edits.moved:
         yield f"  pictures of other times: {_ranges(edits.moved)}"
+    if edits.copied:
+        yield f"  copied as they were: {_ranges(edits.copied)}"
+    if edits.encoded:
+        yield f"  encoded again, not changed: {_ranges(edits.encoded)}"
     if edits.mark:
         yield f"  written into the pictures: {_plain(edits.mark)}"
     yield f"  consent: {_plain(edits.consent) or 'not told'}"

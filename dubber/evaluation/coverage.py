@@ -17,14 +17,15 @@ from dubber.pipeline import DubPlan, Painting, Performance
 from dubber.stages.compositor import fade_strength
 from dubber.types import Float64, Int8, Mouths, Timeline, WhyNot
 
-State = Literal["dubbed", "silent", "faded", "passed", "kept"]
+State = Literal["dubbed", "silent", "faded", "passed", "kept", "copied"]
 
 WORDS: dict[State, str] = {
     "dubbed": "dubbed",
     "silent": "silent: the mouth rests",
     "faded": "faded in or out",
     "passed": "passed through",
-    "kept": "the film's own, as asked",
+    "kept": "the film's own, as asked, encoded again",
+    "copied": "the film's own, as asked, copied as it was",
 }
 """The states, in words; in the order of a legend."""
 
@@ -105,9 +106,11 @@ def _states(run: Run, dub_plan: DubPlan, person: Performance, painting: Painting
     shot_N = track.shot_id_T[retime.source_index_N]
     strength_N = fade_strength(mouths.has_patch_N, shot_N, dub_plan.config.blend.fade_frames)
     is_passed_N = expression.is_asked_N & ~mouths.has_patch_N
+    is_kept_N = ~expression.is_asked_N & ~mouths.has_patch_N
+    is_copied_N = run.get(dub_plan.dubbed).is_copied_N
     state_N = np.select(
-        [~expression.is_asked_N & ~mouths.has_patch_N, is_passed_N, strength_N < 1, expression.is_silent_N],
-        [_STATES.index(name) for name in ("kept", "passed", "faded", "silent")],
+        [is_kept_N & is_copied_N, is_kept_N, is_passed_N, strength_N < 1, expression.is_silent_N],
+        [_STATES.index(name) for name in ("copied", "kept", "passed", "faded", "silent")],
         _STATES.index("dubbed"),
     )
     why_N = np.where(is_passed_N, track.why_not_T[retime.source_index_N], WhyNot.USABLE)

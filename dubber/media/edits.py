@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 if TYPE_CHECKING:
-    from dubber.types import Bool, Timeline
+    from dubber.types import Bool, Float64, Timeline
 
 SENTENCE = "Edited with dubber: the mouth was re-made to match other speech."
 """Said in the file itself: whoever inspects it can know that the picture was changed."""
@@ -23,6 +23,9 @@ PROVIDER = "service_provider"
 
 _MOST_RANGES = 400
 """More are joined, the nearest ones first: a comment has to fit into a command line."""
+
+_MOST_UNTOUCHED = 100
+"""Of more, short ones are left out: joined ones would tell of more than there is."""
 
 _HEAD_BYTES = 1 << 16
 """MPEG-TS names its services within the first half second, and this is more where streams are thin."""
@@ -42,6 +45,8 @@ class Edits(BaseModel):
         length: How film and speech were brought to one length; other footage times than the source's come of
             all but "cut_off" and "silence".
         moved: When other pictures of the source are shown than it has there, as the user's curves say.
+        copied: When pictures are the source's own, copied as they were coded there.
+        encoded: When they are the source's own at their own times, and encoded again.
         mark: What is written into the pictures; empty for nothing.
         consent: Who agreed; empty where that was not said.
     """
@@ -54,6 +59,8 @@ class Edits(BaseModel):
     sound: tuple[Range, ...] = ()
     length: str = ""
     moved: tuple[Range, ...] = ()
+    copied: tuple[Range, ...] = ()
+    encoded: tuple[Range, ...] = ()
     mark: str = ""
     consent: str = ""
 
@@ -116,14 +123,38 @@ def changed_ranges(is_changed_N: Bool, timeline: Timeline) -> tuple[Range, ...]:
     Returns:
         In order, in whole milliseconds; where there would be very many, near ones are joined.
     """
-    edges_s = np.append(timeline.times_s_N, timeline.duration_s)
-    turns = np.flatnonzero(np.diff(np.concatenate([[False], is_changed_N, [False]]).astype(np.int8)))
-    starts_s, ends_s = edges_s[turns[::2]], edges_s[turns[1::2]]
+    starts_s, ends_s = _runs_s(is_changed_N, timeline)
     if len(starts_s) > _MOST_RANGES:
         gaps_s = starts_s[1:] - ends_s[:-1]
         is_kept = np.zeros(len(gaps_s), np.bool_)
         is_kept[np.argsort(-gaps_s, kind="stable")[: _MOST_RANGES - 1]] = True
         starts_s, ends_s = starts_s[np.append(True, is_kept)], ends_s[np.append(is_kept, True)]
+    return _rounded(starts_s, ends_s)
+
+
+def untouched_ranges(is_untouched_N: Bool, timeline: Timeline) -> tuple[Range, ...]:
+    """When frames are shown to which something was not done.
+
+    Args:
+        is_untouched_N: (N,) which.
+        timeline: When they are shown.
+
+    Returns:
+        In order, in whole milliseconds; where there would be very many, the longest ones.
+    """
+    starts_s, ends_s = _runs_s(is_untouched_N, timeline)
+    longest = np.sort(np.argsort(starts_s - ends_s, kind="stable")[:_MOST_UNTOUCHED])
+    return _rounded(starts_s[longest], ends_s[longest])
+
+
+def _runs_s(is_so_N: Bool, timeline: Timeline) -> tuple[Float64, Float64]:
+    """When runs of such frames begin and end."""
+    edges_s = np.append(timeline.times_s_N, timeline.duration_s)
+    turns = np.flatnonzero(np.diff(np.concatenate([[False], is_so_N, [False]]).astype(np.int8)))
+    return edges_s[turns[::2]], edges_s[turns[1::2]]
+
+
+def _rounded(starts_s: Float64, ends_s: Float64) -> tuple[Range, ...]:
     return tuple(
         (round(start, 3), round(end, 3))
         for start, end in zip(starts_s.tolist(), ends_s.tolist(), strict=True)

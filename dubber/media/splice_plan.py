@@ -86,6 +86,13 @@ class SplicePlan:
         """Frames whose packets are copied."""
         return sum(stretch.num_frames for stretch in self.stretches if stretch.is_copied)
 
+    def is_copied(self, num_frames: int) -> Bool:
+        """(N,) bool, frames whose packets are copied, of so many."""
+        is_copied_N = np.zeros(num_frames, np.bool_)
+        for stretch in self.stretches:
+            is_copied_N[stretch.start_frame : stretch.stop_frame] = stretch.is_copied
+        return is_copied_N
+
 
 @dataclass(frozen=True)
 class SourcePacket:

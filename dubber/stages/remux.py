@@ -13,7 +13,7 @@ from pydantic import Field
 
 from dubber.engine.stage import Params, Stage, StageContext
 from dubber.errors import ConfigError, MediaError, StageError
-from dubber.types import Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
+from dubber.types import Bool, Clip, DubbedVideo, Sound, SourceFile, StoredFile, Timeline
 
 if TYPE_CHECKING:
     from dubber.media.edits import Edits
@@ -66,7 +66,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -102,11 +102,12 @@ class Remux(Stage[DubbedVideo]):
         options = chosen_encoder(wanted, clip, params.container)
         check_container(params.container, options.codec, params.crf)
         source, streams = (None, None) if video is None else kept_streams(params, video.path, clip, timeline)
-        edits = edits_made(params, frames, audio, timeline) if params.is_labelled else None
         pictures = ctx.new_file("pictures.mp4")
         output = ctx.new_file(f"dubbed.{params.container}")
         try:
-            copied = self._encode(ctx, frames, pictures, clip, timeline, options, video)
+            plan = self._encode(ctx, frames, pictures, clip, timeline, options, video)
+            is_copied_N = plan.is_copied(timeline.num_frames)
+            edits = edits_made(params, frames, audio, timeline, is_copied_N) if params.is_labelled else None
             muxed = mux(
                 pictures,
                 audio.file.path if isinstance(audio, Sound) else audio.path,
@@ -133,6 +134,7 @@ class Remux(Stage[DubbedVideo]):
         return DubbedVideo(
             StoredFile(output),
             frames.is_dubbed_N,
+            is_copied_N,
             timeline.duration_s,
             options.codec,
             muxed.is_audio_copied,
@@ -140,8 +142,7 @@ class Remux(Stage[DubbedVideo]):
             kept=tuple(str(each.stream) for each in muxed.streams.kept),
             converted=muxed.streams.converted,
             left_out=muxed.streams.left_out,
-            num_copied_frames=copied.num_copied,
-            why_not_copied=copied.reason,
+            why_not_copied=plan.reason,
         )
 
     def _encoder(self, clip: Clip) -> str:
@@ -249,7 +250,11 @@ _DOCUMENTS = (".pdf", ".txt", ".md", ".doc", ".docx", ".odt", ".rtf", ".eml", ".
 
 
 def edits_made(
-    params: RemuxParams, frames: FrameStream, audio: SourceFile | Sound, timeline: Timeline
+    params: RemuxParams,
+    frames: FrameStream,
+    audio: SourceFile | Sound,
+    timeline: Timeline,
+    is_copied_N: Bool,
 ) -> Edits:
     """What the output says was changed.
 
@@ -258,14 +263,16 @@ def edits_made(
         frames: Those whose mouth was re-made, what is written into them, and which of them were moved.
         audio: What is heard.
         timeline: When it is.
+        is_copied_N: (N,) bool, frames whose packets are the source's own.
     """
     from dubber import __version__
-    from dubber.media.edits import Edits, changed_ranges
+    from dubber.media.edits import Edits, changed_ranges, untouched_ranges
 
     end_s = round(timeline.duration_s, 3)
     whole = ((0.0, end_s),)
     is_in_time = timeline.mode in ("cut_off", "silence")  # what else moves frames is told by its name
     moved_N = frames.is_moved_N if is_in_time else None
+    is_encoded_N = ~frames.is_changed_N & is_in_time  # elsewhere, pictures may be made of two
     return Edits(
         dubber=__version__,
         duration_s=end_s,
@@ -273,6 +280,8 @@ def edits_made(
         sound=audio.replaced_ranges(end_s) if isinstance(audio, Sound) else whole,
         length=timeline.mode,
         moved=() if moved_N is None else changed_ranges(moved_N, timeline),
+        copied=untouched_ranges(is_copied_N, timeline),
+        encoded=untouched_ranges(is_encoded_N & ~is_copied_N, timeline),
         mark=frames.mark,
         consent=params.consent,
     )

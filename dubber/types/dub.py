@@ -98,12 +98,13 @@ class DubbedVideo:
         kept: The source's other streams that it holds, each in a few words.
         converted: Sentences on those of them that are coded anew.
         left_out: Sentences on what the source holds and it does not.
-        num_copied_frames: Frames whose packets are the source's own.
+        is_copied_N: (N,) bool, its frames whose packets are the source's own.
         why_not_copied: Why there are none, a sentence; empty where there are some.
     """
 
     file: StoredFile
     is_dubbed_N: Bool
+    is_copied_N: Bool
     duration_s: float
     video_codec: str
     is_audio_copied: bool
@@ -111,10 +112,14 @@ class DubbedVideo:
     kept: tuple[str, ...] = ()
     converted: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    num_copied_frames: int = 0
     why_not_copied: str = ""
 
     @property
     def num_frames(self) -> int:
         """N, the frames it holds."""
         return len(self.is_dubbed_N)
+
+    @property
+    def num_copied_frames(self) -> int:
+        """Frames whose packets are the source's own."""
+        return int(self.is_copied_N.sum())

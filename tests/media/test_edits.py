@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dubber.errors import MediaError
-from dubber.media.edits import SENTENCE, Edits, changed_ranges, edits_in, read_edits
+from dubber.media.edits import SENTENCE, Edits, changed_ranges, edits_in, read_edits, untouched_ranges
 from dubber.media.mux import mux
 from dubber.media.mux_command import Words
 from dubber.media.streams import StreamPlan, source_streams
@@ -41,6 +41,16 @@ def test_of_very_many_ranges_the_nearest_are_joined_and_none_is_lost() -> None:
     assert inside[is_changed_N].all()
     assert not inside[1001:1099].any()  # the widest gap stays one
     assert len(Edits(dubber="1", duration_s=120.0, pictures=ranges, sound=ranges).line()) < 20_000
+
+
+def test_of_very_many_untouched_ranges_the_longest_are_told_and_nothing_more() -> None:
+    is_untouched_N = np.arange(3000) % 3 == 0
+    is_untouched_N[1000:1100] = True
+    ranges = untouched_ranges(is_untouched_N, timeline(3000))
+    assert len(ranges) == 100 and list(ranges) == sorted(ranges)
+    assert (39.96, 44.0) in ranges
+    told_s = sum(end - start for start, end in ranges)
+    assert told_s == pytest.approx(4.04 + 99 * 0.04)  # none is joined with what lies between
 
 
 def test_a_line_is_read_back_whoever_wrote_around_it() -> None:

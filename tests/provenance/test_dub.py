@@ -16,7 +16,8 @@ from dubber.engine.key import file_sha256
 from dubber.errors import ConfigError, OutputExistsError, StageError, ToolMissingError
 from dubber.jobs import Extras, Job, do_job
 from dubber.media.mux import find_ffmpeg, run_ffmpeg
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.provenance import Provenance, library, signing
 from dubber.provenance.verification import Verdict, verify
 from dubber.script import in_range
@@ -90,6 +91,16 @@ def test_footage_that_the_user_moves_is_shown_and_told_where_only_a_part_is_dubb
     assert difference[1] < 1.5 < difference[0]
     (edits,) = verify(output).edits
     assert (edits.moved, edits.pictures) == (((0.12, 0.16),), ((0.8, 1.0),))
+    told = {"copied": edits.copied, "encoded again": edits.encoded, "changed": edits.moved + edits.pictures}
+    is_same = [np.array_equal(a.y, b.y) for a, b in zip(before, after, strict=True)]
+    every = sorted((start, end, name) for name, ranges in told.items() for start, end in ranges)
+    assert [end for _, end, _ in every] == [start for start, _, _ in every[1:]] + [1.2]
+    assert {name for *_, name in every} == set(told) and sum(is_same) == result.num_copied_frames
+    assert all(
+        is_same[round(25 * a) : round(25 * b)] == [True] * round(25 * (b - a)) for a, b in edits.copied
+    )
+    said = dubber("verify", output).stderr
+    assert "copied as they were:" in said and "encoded again, not changed:" in said
 
 
 def test_all_of_it_from_the_command_line(folder: Path, tmp_path: Path) -> None:
