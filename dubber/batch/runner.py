@@ -219,7 +219,8 @@ class _Course:
             )
         self._jobs.pop(job.name)
         self._finished.pop(job.name, None)
-        self._note(replace(_ended(end, self._tell), is_stale=is_stale))
+        outcome, event = _ended(end)
+        self._note(replace(outcome, is_stale=is_stale), event)
         self._finish()
 
     def _begun(self, planned: Sequence[Planned]) -> list[Task]:
@@ -230,13 +231,14 @@ class _Course:
         self._tell(BatchStarted(str(self._output_dir), self._engine, len(planned), len(tasks)))
         for each in planned:
             if not each.will_run:
-                self._note(_skipped(each, self._tell))
+                self._note(*_skipped(each))
         self._finish()
         return tasks
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: Outcome, event: Event) -> None:
         self._count[outcome.state] += 1
         self._settle(outcome)
+        self._tell(event)
 
     def _finish(self) -> None:
         """Tell when nothing is left to do."""
@@ -251,20 +253,20 @@ def _may_replace(planned: Planned) -> bool:
     return planned.verdict.is_ours or planned.verdict.standing is not Standing.new
 
 
-def _skipped(planned: Planned, tell: Tell) -> Outcome:
-    standing = planned.verdict.standing
-    tell(JobSkipped(planned.job.name, standing.value, planned.reason))
-    return Outcome(planned.job, "failed" if standing is Standing.failed else "skipped", planned.reason)
+def _skipped(planned: Planned) -> tuple[Outcome, Event]:
+    standing, reason = planned.verdict.standing, planned.reason
+    outcome = Outcome(planned.job, "failed" if standing is Standing.failed else "skipped", reason)
+    return outcome, JobSkipped(planned.job.name, standing.value, reason)
 
 
-def _ended(end: TaskEnd, tell: Tell) -> Outcome:
+def _ended(end: TaskEnd) -> tuple[Outcome, Event]:
     job = end.task.job
     if end.result is not None:
-        tell(JobFinished(job.name, str(job.output), end.total_s, end.result.num_frames))
-        return Outcome(job, "done", result=end.result, seconds=end.total_s)
+        outcome = Outcome(job, "done", result=end.result, seconds=end.total_s)
+        return outcome, JobFinished(job.name, str(job.output), end.total_s, end.result.num_frames)
     error = end.error or DubberError("It ended without a result.")
-    tell(JobFailed(job.name, error_document(error), end.total_s, end.task.attempt))
-    return Outcome(job, "failed", error.message, error=error, seconds=end.total_s)
+    outcome = Outcome(job, "failed", error.message, error=error, seconds=end.total_s)
+    return outcome, JobFailed(job.name, error_document(error), end.total_s, end.task.attempt)
 
 
 def _written(job: Job) -> tuple[Path, ...]:

@@ -32,6 +32,8 @@ def work(connection: Connection, resources: Resources, number: int) -> None:
         number: Which of the workers this is, from 0: they take turns in having the GPUs.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent hears it, too, and says what follows
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         device = device_of_worker(resources.device, number)

@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from dubber import __version__
 from dubber.cli import (
@@ -28,13 +31,40 @@ from dubber.cli import (
     weights,
 )
 from dubber.cli.aliases import in_own_words
-from dubber.cli.command_tables import take_variable
-from dubber.cli.console import escape, is_verbose, report_error, say, stderr
+from dubber.cli.command_tables import take_variable, wants_json
+from dubber.cli.console import escape, is_verbose, print_error, report_error, say, stderr
 from dubber.engine.memory import is_out_of_memory, memory_error
-from dubber.errors import EXIT_INTERRUPTED, DubberError, StageError
+from dubber.errors import EXIT_INTERRUPTED, ConfigError, DubberError, StageError
+
+_ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""What ends a run as Ctrl-C does: the second comes when its terminal is closed."""
+
+_ARGUMENTS = "dubber.arguments"
+
+_UsageError: Any = typer.BadParameter.__base__
+"""What all errors of a command line are; typer gives it no public name."""
+
+
+class _Commands(TyperGroup):
+    """Tells what is wrong in a command line as JSON, too, where that is asked for."""
+
+    def make_context(self, info_name: str | None, args: list[str], *others: Any, **more: Any) -> Any:
+        """Take the command line apart."""
+        arguments = list(args)
+        with _usage_errors_told(arguments):
+            context = super().make_context(info_name, args, *others, **more)
+        context.meta[_ARGUMENTS] = arguments
+        return context
+
+    def invoke(self, ctx: Any) -> Any:
+        """Take the rest of it apart, which is the command's, and do that."""
+        with _usage_errors_told(ctx.meta[_ARGUMENTS]):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="dubber",
+    cls=_Commands,
     help="Give it a video of a person talking and new speech: it re-makes the mouth in the original footage.",
     no_args_is_help=True,
     add_completion=True,
@@ -60,6 +90,18 @@ app.add_typer(evaluate.app, name="eval")
 app.add_typer(train.app, name="train")
 
 
+@contextmanager
+def _usage_errors_told(arguments: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        if wants_json(arguments):
+            path = "dubber" if error.ctx is None else error.ctx.command_path
+            message = error.format_message()
+            print_error(ConfigError(message, where=path, advice=f"See `{path} --help`."))
+        raise
+
+
 def _print_version(is_asked: bool) -> None:
     if is_asked:
         sys.stdout.write(f"dubber {__version__}\n")
@@ -80,7 +122,9 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line; every failure becomes a message with advice and its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for signum in _ENDING:
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # as with nohup
+            signal.signal(signum, _interrupt)
     arguments = sys.argv[1:]
     code: int | str | None = 0
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,6 +231,39 @@ def take_variable(root: typer.Context) -> None:
             table = table.setdefault(each, {})
         for values in _tables_for(file, names, root).values():
             table.update(values.defaults)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON, itself or by its config file; what is wrong in either is left.
+
+    Args:
+        arguments: Of the command line.
+    """
+    if "--json" in arguments:
+        return True
+    if not (name := _named_config(arguments)):
+        return False
+    from dubber.config_file import read_config_file
+
+    try:
+        table: dict[str, Any] = read_config_file(Path(name)).tables
+    except ConfigError:
+        return False
+    for each in arguments:
+        if not isinstance(table.get(each), dict):
+            break
+        table = table[each]
+    return table.get("json") is True
+
+
+def _named_config(arguments: Sequence[str]) -> str:
+    """The config file that `--config` or the variable names; "" for none."""
+    named = os.environ.get(CONFIG_VARIABLE, "")
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, is_value, value = argument.partition("=")
+        if option == "--config":
+            named = value if is_value else following
+    return named
 
 
 def _tables_for(

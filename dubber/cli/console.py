@@ -35,6 +35,7 @@ from rich.progress import Progress as RichBars
 from rich.table import Table
 from rich.text import Text
 
+from dubber.cli.command_tables import wants_json
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.errors import DubberError
 
@@ -117,19 +118,24 @@ def report_error(error: DubberError, arguments: list[str]) -> int:
     show_error(error)
     if is_verbose(arguments) and error.__cause__ is not None:
         stderr.print("".join(traceback.format_exception(error.__cause__)), markup=False)
-    if "--json" in arguments:
-        print_line(  # also where there are lines before it
-            {
-                "error": {
-                    "type": type(error).__name__,
-                    "message": error.message,
-                    "where": error.where,
-                    "advice": error.advice,
-                    "exit_code": error.exit_code,
-                }
-            }
-        )
+    if wants_json(arguments):
+        print_error(error)
     return error.exit_code
+
+
+def print_error(error: DubberError) -> None:
+    """Write an error to stdout as a line of JSON, also where there are lines before it."""
+    print_line(
+        {
+            "error": {
+                "type": type(error).__name__,
+                "message": error.message,
+                "where": error.where,
+                "advice": error.advice,
+                "exit_code": error.exit_code,
+            }
+        }
+    )
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def dubber(*arguments: str | Path, env: dict[str, str] | None = None) -> Called:
     """
     argv = ["dubber", *map(str, arguments)]
     stdout, stderr = io.StringIO(), io.StringIO()
-    terminate = signal.getsignal(signal.SIGTERM)
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
     environment = patch.dict(os.environ, {"COLUMNS": "120", "TERMINAL_WIDTH": "120", **(env or {})})
     try:
         with environment, patch.object(sys, "argv", argv), redirect_stdout(stdout), redirect_stderr(stderr):
@@ -38,7 +38,8 @@ def dubber(*arguments: str | Path, env: dict[str, str] | None = None) -> Called:
     except SystemExit as exit_:
         code = exit_.code
     finally:
-        signal.signal(signal.SIGTERM, terminate)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
     return Called(
         code if isinstance(code, int) else int(code is not None), stdout.getvalue(), stderr.getvalue()
     )

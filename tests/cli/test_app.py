@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,33 @@ def test_errors_are_json_when_asked(tmp_path: Path) -> None:
     error = json.loads(result.stdout)["error"]
     assert error["exit_code"] == result.returncode == 3
     assert error["type"] == "MediaError" and error["where"].endswith("absent.mp4")
+
+
+def test_a_config_file_asks_for_errors_as_json_as_the_flag_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks, cannot, other = (tmp_path / f"{name}.toml" for name in ("asks", "cannot", "other"))
+    asks.write_text("[run]\njson = true\n[cache.ls]\njson = true\n")
+    cannot.write_text("[run]\njson = true\nnonsense = 3\n")
+    other.write_text("[batch]\njson = true\n")
+    run = ["run", "absent.mp4", "b.wav"]
+
+    def error(*arguments: str | Path) -> dict[str, Any]:
+        result = dubber(*arguments)
+        found: dict[str, Any] = json.loads(result.stdout)["error"]
+        assert found["exit_code"] == result.returncode
+        return found
+
+    assert error(*run, "--config", asks)["type"] == "MediaError"
+    assert "nonsense" in error(*run, f"--config={cannot}")["message"]
+    usage = error(*run, "--config", asks, "--crff", "3")
+    assert "--crff" in usage["message"] and usage["where"].endswith("run")
+    assert "bogus" in error("bogus", "--json")["message"]
+    assert dubber(*run, "--config", other).stdout == ""
+    monkeypatch.setenv("DUBBER_CONFIG", str(asks))
+    assert error(*run)["type"] == "MediaError"
+    assert "--shred" in error("cache", "ls", "--shred")["message"]
+    assert dubber("cache", "prune", "--shred").stdout == ""
 
 
 @pytest.mark.parametrize(
