@@ -23,7 +23,8 @@ import numpy as np
 import soundfile
 from scipy.signal import correlate
 
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.tracking.backends import make_tracker
 from dubber.types import Float32, Float64
 from tests.synth import SPEECH_RATE_HZ, make_clip, talking_gap, talking_sound

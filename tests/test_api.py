@@ -18,7 +18,8 @@ import pytest
 import dubber
 from dubber import DubConfig, dub, dubbed_frames, make_runtime
 from dubber.errors import ConfigError, MediaError, WeightsError
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.script import in_range
 from tests.conftest import REPOSITORY
 from tests.stages.streams import num_makers

@@ -18,7 +18,7 @@ from dubber import DubConfig, make_runtime
 from dubber.dubbing import dub
 from dubber.engine.execute import Run
 from dubber.errors import DubberError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.pipeline import plan_dub
 from tests.conftest import REAL_CLIPS, real_clip
 from tests.traps.measure import outside_db

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from tests.synth import EXAMPLES
 
 nbformat = pytest.importorskip("nbformat")

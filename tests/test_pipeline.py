@@ -25,7 +25,8 @@ from dubber.engine.store import Store
 from dubber.errors import ConfigError, OutputExistsError
 from dubber.evaluation.metrics import psnr_db
 from dubber.intermediates import export
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.pipeline import DubPlan, plan_dub

@@ -12,7 +12,7 @@ import pytest
 from dubber.config import DubConfig
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError, MediaError, NoFaceError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.media.sampling import pictures_at, spread_ticks
 from dubber.media.survey import survey
 from dubber.preflight import Preflight, Request, check, checks, faces, quick

@@ -10,7 +10,8 @@ import pytest
 from dubber import DubConfig, dub, make_runtime
 from dubber.engine.execute import Run
 from dubber.evaluation.metrics import psnr_db
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.pipeline import plan_dub
 from tests.conftest import REAL_CLIPS, real_clip
 from tests.traps.measure import mouth_box

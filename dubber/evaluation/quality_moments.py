@@ -16,21 +16,15 @@ import numpy as np
 from dubber.evaluation.finished import DubbedPerson, FinishedDub
 from dubber.evaluation.pairs import MaskedPair
 from dubber.media.frame import Frame, even_box
-from dubber.media.reader import probe, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames_at
 from dubber.media.survey import listed
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.warp import sample_crop
 from dubber.stages.compositor import Compositor
 from dubber.stages.mouth_geometry import shown_halfway
 from dubber.stages.mouth_stream import Part, ShownFootage
-from dubber.types import (
-    CROP_SIZE_PX,
-    Bool,
-    Clip,
-    Float32,
-    RetimeMap,
-    UInt8,
-)
+from dubber.types import CROP_SIZE_PX, Bool, Clip, Float32, RetimeMap, UInt8
 
 SEEN_S, NUM_STRETCHES = 16.0, 4
 """So much of a dub's made mouths is looked at, in so many stretches where there is more."""

@@ -32,7 +32,8 @@ from dubber.intermediates.sheets import stage_sheet
 from dubber.media.encoding import EncodeOptions
 from dubber.media.frame import Frame
 from dubber.media.patches import read_patches
-from dubber.media.reader import probe, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames_at
 from dubber.media.writer import VideoWriter
 from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
 from dubber.ops.landmarks import mouth_opening

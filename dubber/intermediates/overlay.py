@@ -30,7 +30,8 @@ from dubber.intermediates.panel import Panel, SpeakerLine
 from dubber.media.audio import open_speech
 from dubber.media.color import rgb_to_yuv420
 from dubber.media.frame import Frame, even_box
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.ops.mfcc import hop_power

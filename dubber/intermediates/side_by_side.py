@@ -15,7 +15,8 @@ from dubber.engine.stage import Runtime
 from dubber.intermediates.companion import companion_context, even_size, grown, publish_companion
 from dubber.intermediates.drawing import draw_text, text_width
 from dubber.media.frame import Frame, even_box
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.pipeline import DubPlan
 from dubber.stages.blend import Blend
 

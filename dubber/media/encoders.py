@@ -19,7 +19,8 @@ from dubber.media.frame import Frame
 from dubber.media.hdr import keeps_hdr
 from dubber.media.layout import PLAIN, Kept, kept_layout, losses, written_layout
 from dubber.media.output import has_encoder
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.media.writer import VideoWriter
 from dubber.types import Clip, ColorTags, UInt8
 

@@ -21,7 +21,7 @@ import numpy as np
 from dubber.errors import MediaError
 from dubber.media.container import INCOMPLETE_ADVICE, open_media, video_stream
 from dubber.media.decoder import Decoder
-from dubber.media.reader import check_complete, check_moving, check_shown, clip_of
+from dubber.media.probe import check_complete, check_moving, check_shown, clip_of
 from dubber.types import Clip, ColorTags, Int64
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dubber.errors import MediaError, StageError
 from dubber.media import formats
 from dubber.media.decoding import is_heard
 from dubber.media.languages import is_three_letters
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.media.streams import Kind, SourceStreams, StreamPlan, source_streams
 
 _CHAPTER_TOLERANCE_S = 0.01

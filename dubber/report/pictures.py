@@ -19,14 +19,9 @@ import numpy as np
 from dubber.engine.execute import Run
 from dubber.engine.progress import Progress
 from dubber.media.frame import Frame, even_box
-from dubber.media.preview import (
-    join_preview,
-    open_preview,
-    preview_frame,
-    preview_size,
-    write_preview_sound,
-)
-from dubber.media.reader import probe, read_frames
+from dubber.media.preview import join_preview, open_preview, preview_frame, preview_size, write_preview_sound
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.ops.align import apply_similarity, invert_similarity, scale_similarity
 from dubber.ops.warp import sample_patch
 from dubber.pipeline import DubPlan

@@ -43,7 +43,7 @@ class Demux(Stage[Clip]):
             MediaError: The file is missing, damaged or cut off; or it holds no video, a single picture, or
                 interlaced footage that nobody asked to deinterlace.
         """
-        from dubber.media.reader import probe
+        from dubber.media.probe import probe
 
         video: SourceFile
         (video,) = inputs

@@ -12,7 +12,7 @@ import torch
 from dubber.engine.stage import StageContext
 from dubber.engine.weights import WeightsFolder, default_weights_dir
 from dubber.errors import WeightsError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.models.frame_painter import FramePainter
 from dubber.models.hybrid import HybridPainter
 from dubber.stages.mouth_geometry import source_geometry

@@ -14,7 +14,7 @@ from dubber.engine.progress import SilentProgress
 from dubber.engine.stage import Runtime
 from dubber.errors import ConfigError
 from dubber.evaluation.made_pair import evaluate_pair, partners
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from examples.clipfile import VideoFormat, write_clip
 from tests.synth import SyntheticClip, frames, make_clip, make_wall_clip
 

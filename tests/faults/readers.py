@@ -34,7 +34,8 @@ from dubber.media.extent import video_extent
 from dubber.media.loudness import listen
 from dubber.media.mux import find_ffmpeg
 from dubber.media.patches import PatchWriter, read_patches
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from dubber.media.sampling import pictures_at, spread_ticks
 from dubber.media.splice_plan import plan_splice
 from dubber.media.streams import cover_pictures, source_streams

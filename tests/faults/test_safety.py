@@ -17,7 +17,7 @@ from dubber.engine.weights import WeightsFolder
 from dubber.errors import ConfigError, MediaError, WeightsError
 from dubber.media import container
 from dubber.media.container import open_media
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.types import Speech
 from examples.clipfile import VideoFormat
 from tests.conftest import REPOSITORY

@@ -18,7 +18,8 @@ from dubber.intermediates import overlay, stage_sheet, write_overlay
 from dubber.intermediates.drawing import OWN_COLOR, WANTED_COLOR
 from dubber.intermediates.panel import Panel, SpeakerLine
 from dubber.media.audio import audio_duration_s
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.types import UInt8
 from tests.intermediates.conftest import Dub
 

@@ -13,7 +13,8 @@ from dubber.errors import DubberError, OutputExistsError
 from dubber.evaluation.metrics import psnr_db
 from dubber.intermediates import side_by_side, write_side_by_side
 from dubber.media.audio import audio_duration_s
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from tests.intermediates.conftest import Dub
 
 

@@ -18,7 +18,7 @@ from dubber.media.audio import (
     write_speech,
 )
 from dubber.media.mux import find_ffmpeg, run_ffmpeg
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.types import Speech, StoredFile
 from tests.conftest import real_clip
 from tests.media.clips import read_audio, tone, write_aac, write_clip, write_talk, write_tone

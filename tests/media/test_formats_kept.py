@@ -19,7 +19,8 @@ from dubber.media.encoding import EncodeOptions, coded_size
 from dubber.media.frame import Frame
 from dubber.media.layout import frame_bytes, kept_layout, layout_of, losses, written_format
 from dubber.media.mux import mux
-from dubber.media.reader import cache_capacity, check_shown, probe, read_frames
+from dubber.media.probe import check_shown, probe
+from dubber.media.reader import cache_capacity, read_frames
 from dubber.media.view_curve import TRANSFER_HLG, TRANSFER_PQ, Coded, view_curve
 from dubber.media.writer import VideoWriter
 from dubber.stages.compositor import halfway_frame

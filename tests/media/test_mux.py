@@ -18,7 +18,7 @@ from dubber.media.edits import Edits
 from dubber.media.formats import check_container
 from dubber.media.mux import find_ffmpeg, mux, plan_audio, run_ffmpeg
 from dubber.media.mux_command import AudioPlan, MuxJob, Words, mux_command
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.media.verify import Expected, verify_output
 from dubber.media.writer import VideoWriter
 from tests.media.clips import clip_of, frame, read_audio, write_aac, write_clip, write_talk, write_tone

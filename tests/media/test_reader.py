@@ -14,7 +14,8 @@ from dubber.media.color import resolve_color
 from dubber.media.container import DECODER_GUARDS
 from dubber.media.frame import Frame
 from dubber.media.frame_maker import FrameMaker
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from dubber.types import Clip, ColorTags
 from tests.conftest import real_clip
 from tests.media.clips import index_of, planes, write_clip, write_tone

@@ -16,7 +16,8 @@ from dubber.errors import StageError
 from dubber.media.encoding import EncodeOptions
 from dubber.media.flow import FrameStream
 from dubber.media.mux import find_ffmpeg, uneven_last_duration
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from dubber.media.splice import SplicedWriter, open_picture_writer
 from dubber.media.splice_nal import (
     PictureKind,

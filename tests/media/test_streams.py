@@ -13,7 +13,7 @@ from dubber.media.edits import Edits, read_edits
 from dubber.media.formats import BIBLIOGRAPHIC, CONTAINERS
 from dubber.media.mux import Muxed, find_ffmpeg, mux, run_ffmpeg, without
 from dubber.media.mux_command import Words
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.media.streams import (
     SourceStreams,
     StreamPlan,

@@ -10,7 +10,8 @@ import pytest
 
 from dubber.errors import ConfigError
 from dubber.media.encoding import EncodeOptions, check_settings
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.media.writer import VideoWriter
 from dubber.types import ColorTags
 from tests.media.clips import clip_of, frame, index_of

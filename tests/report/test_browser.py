@@ -17,7 +17,8 @@ import pytest
 
 from dubber.engine.execute import Run
 from dubber.evaluation.metrics import psnr_db
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from dubber.report import IndexEntry, write, write_index
 from dubber.types import UInt8
 from tests.report.conftest import FACELESS, HOSTILE_NAME, Finished

@@ -12,7 +12,7 @@ import pytest
 
 from dubber import __version__
 from dubber.errors import ConfigError, DubberError, OutputExistsError, OutputFolderError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.report import check_report, compose, write
 from dubber.report.summary import read_summary
 from tests.report.conftest import FACELESS, HOSTILE_NAME, Finished

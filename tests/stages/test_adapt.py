@@ -11,7 +11,8 @@ import torch
 
 from dubber.engine.stage import StageContext
 from dubber.engine.weights import WeightsFolder
-from dubber.media.reader import probe, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames_at
 from dubber.models.hybrid import HybridPainter
 from dubber.stages.adapt import AdaptParams, adapt_painter
 from dubber.stages.mouth_geometry import patch_similarity

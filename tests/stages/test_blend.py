@@ -10,7 +10,8 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.media.frame import Frame
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.stages.blend import Blend, BlendParams
 from dubber.stages.compositor import Compositor, fade_strength, halfway_frame

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dubber.engine.stage import StageContext
 from dubber.errors import ConfigError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.stages.mix import Line, Mix, MixParams
 from dubber.types import SourceFile
 from tests.media.clips import write_talk, write_tone

@@ -14,7 +14,8 @@ from dubber.engine.plan import Plan
 from dubber.engine.stage import Runtime, StageContext
 from dubber.engine.store import Store
 from dubber.errors import ConfigError, MediaError, NoFaceError
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.ops.speaker import Speaker, parse_speaker
 from dubber.stages.choice import choose
 from dubber.stages.demux import Demux, DemuxParams

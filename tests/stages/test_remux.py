@@ -14,7 +14,8 @@ from dubber.errors import ConfigError, StageError
 from dubber.media.encoders import FORMATS
 from dubber.media.flow import FrameStream
 from dubber.media.frame import Frame
-from dubber.media.reader import probe, read_frames, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames, read_frames_at
 from dubber.media.streams import source_streams
 from dubber.ops.timeline import make_timeline
 from dubber.stages.remux import Remux, RemuxParams

@@ -10,7 +10,8 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.errors import ConfigError
-from dubber.media.reader import probe, read_frames_at
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames_at
 from dubber.models.morphable import project_TL2
 from dubber.ops.align import apply_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening

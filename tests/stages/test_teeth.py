@@ -11,7 +11,7 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.media.patches import read_patches
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.ops.teeth_proxy import inner_mouth_areas
 from dubber.stages import mouth_stream
 from dubber.stages.mouth_stream import MouthStream

@@ -12,7 +12,7 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.errors import NoFaceError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.ops import portions
 from dubber.ops.align import MEAN_FACE_RIGID_N2, apply_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import RIGID

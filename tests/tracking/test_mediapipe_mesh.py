@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dubber.media.frame import Frame
-from dubber.media.reader import probe, read_frames
+from dubber.media.probe import probe
+from dubber.media.reader import read_frames
 from dubber.ops.landmarks import EYE_CORNERS, NOSE_TIP
 from dubber.tracking.base import FaceObservation, RgbPicture
 from dubber.tracking.mediapipe_mesh import MediapipeMeshTracker

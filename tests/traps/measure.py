@@ -14,7 +14,7 @@ from dubber import DubConfig, DubResult, dub
 from dubber.engine.execute import Run
 from dubber.engine.stage import Runtime
 from dubber.errors import DubberError
-from dubber.media.reader import probe
+from dubber.media.probe import probe
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.pipeline import plan_dub
 from dubber.types import ColorTags, Mouths
