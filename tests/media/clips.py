@@ -16,6 +16,9 @@ from dubber.types import Clip, ColorTags, Float32, UInt8
 
 BT601 = YuvColor(matrix=6, is_full_range=False)
 
+VFR = [0, 512, 1024, 2560, 3072, 3500, 5120, 5632, 6144, 9000, 9512, 10024, 10536, 11048, 12000, 12100]
+"""Times of frames at a rate that varies, in ticks."""
+
 
 def planes(index: int, size: tuple[int, int]) -> tuple[UInt8, UInt8, UInt8]:
     """A smooth picture whose mean luma tells its index, with a bright corner that tells its orientation."""
@@ -151,3 +154,28 @@ def read_audio(path: Path) -> tuple[Float32, int]:
     """All samples that speech extraction hears in a file, mono, and their rate in Hz."""
     chunks = list(heard(path))
     return np.concatenate([chunk for chunk, _ in chunks]), chunks[0][1]
+
+
+def cfr(count: int, start: int = 0) -> list[int]:
+    """Times of frames at a constant rate, in ticks."""
+    return [start + 512 * i for i in range(count)]
+
+
+def fields_clip(path: Path, count: int = 30) -> Path:
+    """A bar that moves 4 px with every field, coded as interlaced MPEG-2, the upper field first."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme", "b": "8M"})
+        stream.height, stream.width = 96, 256
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 12
+        stream.codec_context.max_b_frames = 2
+        for index in range(count):
+            y = np.full((96, 256), 60, np.uint8)
+            for field in (0, 1):
+                x = 4 * (2 * index + field)
+                y[field::2, x : x + 16] = 200
+            chroma = np.full(48 * 128 * 2, 128, np.uint8)
+            pixels = np.concatenate([y.ravel(), chroma]).reshape(144, 256)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path

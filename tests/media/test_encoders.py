@@ -14,8 +14,7 @@ from dubber.media import encoders, writer
 from dubber.media.encoders import FORMATS, chosen_encoder, trial_failure
 from dubber.media.encoding import EncodeOptions, encoder_options
 from dubber.media.writer import VideoWriter
-from tests.media.clips import clip_of, frame
-from tests.media.test_reader import cfr
+from tests.media.clips import cfr, clip_of, frame
 
 CLIP = clip_of(cfr(8), Fraction(1, 12800), (96, 160))
 

@@ -25,8 +25,7 @@ from dubber.media.view_curve import TRANSFER_HLG, TRANSFER_PQ, Coded, view_curve
 from dubber.media.writer import VideoWriter
 from dubber.stages.compositor import halfway_frame
 from dubber.types import Clip, ColorTags, HdrMetadata
-from tests.media.clips import clip_of, write_clip, write_tone
-from tests.media.test_reader import cfr
+from tests.media.clips import cfr, clip_of, write_clip, write_tone
 
 SIZE = (46, 62)
 TIME_BASE = Fraction(1, 12800)

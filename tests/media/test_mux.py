@@ -21,8 +21,7 @@ from dubber.media.mux_command import AudioPlan, MuxJob, Words, mux_command
 from dubber.media.probe import probe
 from dubber.media.verify import Expected, verify_output
 from dubber.media.writer import VideoWriter
-from tests.media.clips import clip_of, frame, read_audio, write_aac, write_clip, write_talk, write_tone
-from tests.media.test_reader import cfr
+from tests.media.clips import cfr, clip_of, frame, read_audio, write_aac, write_clip, write_talk, write_tone
 from tests.media.test_writer import TIMES
 
 

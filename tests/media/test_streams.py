@@ -23,9 +23,8 @@ from dubber.media.streams import (
     source_streams,
 )
 from dubber.media.verify import Expected, verify_output
-from tests.media.clips import read_audio, write_aac, write_clip, write_talk, write_tone
+from tests.media.clips import cfr, read_audio, write_aac, write_clip, write_talk, write_tone
 from tests.media.rich_clips import FONT, write_rich
-from tests.media.test_reader import cfr
 
 ENCODERS = {"webm": "libvpx-vp9", "avi": "mpeg4"}
 

@@ -14,8 +14,7 @@ from dubber.media.probe import probe
 from dubber.media.reader import read_frames
 from dubber.media.writer import VideoWriter
 from dubber.types import ColorTags
-from tests.media.clips import clip_of, frame, index_of
-from tests.media.test_reader import VFR, cfr
+from tests.media.clips import VFR, cfr, clip_of, frame, index_of
 
 TIMES = [
     (cfr(20), Fraction(1, 12800), 512),

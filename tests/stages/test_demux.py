@@ -11,8 +11,7 @@ from dubber.errors import MediaError
 from dubber.media.reader import read_frames
 from dubber.stages.demux import Demux, DemuxParams
 from dubber.types import SourceFile
-from tests.media.clips import write_clip
-from tests.media.test_reader import cfr, fields_clip
+from tests.media.clips import cfr, fields_clip, write_clip
 
 
 def test_it_gives_the_clip(context: StageContext, tmp_path: Path) -> None:

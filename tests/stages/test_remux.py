@@ -20,9 +20,8 @@ from dubber.media.streams import source_streams
 from dubber.ops.timeline import make_timeline
 from dubber.stages.remux import Remux, RemuxParams
 from dubber.types import Bool, Clip, LengthMode, Sound, SourceFile, StoredFile, Timeline
-from tests.media.clips import index_of, read_audio, write_clip, write_tone
+from tests.media.clips import VFR, cfr, index_of, read_audio, write_clip, write_tone
 from tests.media.rich_clips import write_rich
-from tests.media.test_reader import VFR, cfr
 
 
 @pytest.fixture
