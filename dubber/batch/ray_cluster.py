@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dubber.batch.work import Phase
@@ -36,7 +37,8 @@ class Cluster:
     """Which machines, and how much of them.
 
     Attributes:
-        address: `LOCAL`, "auto" for the cluster that this machine is part of, or host:port of its head.
+        address: `LOCAL`, "auto" for the cluster that this machine is part of, host:port of its head, or, from
+            a machine that is no part of it, ray://host:10001.
         num_jobs: Tasks at a time; None: as many as there is room for.
         cpus_per_job: Processors that a task takes.
         gpus_per_job: Share of a GPU for the phases that run networks for pictures and sound.
@@ -62,7 +64,7 @@ def connected(cluster: Cluster) -> Iterator[Any]:
         DeviceError: It has no node that could do a task.
         ToolMissingError: Ray is not installed.
     """
-    for name, value in _QUIET.items():
+    for name, value in {**_QUIET, **_authentication(cluster)}.items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -84,6 +86,17 @@ def connected(cluster: Cluster) -> Iterator[Any]:
             ray.shutdown()
 
 
+def _authentication(cluster: Cluster) -> dict[str, str]:
+    """What makes Ray show its token to a cluster, if there is one.
+
+    `ray start` asks everyone for it as soon as its machine has one, which Ray makes where it starts a runtime
+    of its own; who then connects to an address shows none unless told to.
+    """
+    is_told = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    has_token = is_told or (Path.home() / ".ray/auth_token").is_file()
+    return {"RAY_AUTH_MODE": "token"} if cluster.address != LOCAL and has_token else {}
+
+
 def _start(ray: Any, cluster: Cluster) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address == LOCAL:
@@ -96,7 +109,9 @@ def _start(ray: Any, cluster: Cluster) -> None:
         raise ConfigError(
             f"Ray cannot be reached: {first_line(error)}",
             where=f"--cluster {cluster.address}",
-            advice="Leave `--cluster` out to work on this machine alone; see docs/scale.md.",
+            advice="Leave `--cluster` out to work on this machine alone. A cluster takes only those who have "
+            "its token, its versions of Ray and Python, and for ray:// also `pip install 'ray[client]'`; "
+            "see docs/scale.md.",
         ) from error
 
 
