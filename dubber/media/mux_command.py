@@ -15,7 +15,8 @@ from dubber.media import formats
 from dubber.media.audio import AudioInfo
 from dubber.media.edits import PROVIDER, SENTENCE, Edits, edit_lines
 from dubber.media.languages import is_three_letters
-from dubber.media.streams import Chapter, KeptStream, Kind, SourceStream, SourceStreams, StreamPlan
+from dubber.media.stream_plan import KeptStream, StreamPlan
+from dubber.media.streams import Chapter, Kind, SourceStream, SourceStreams
 
 _MIN_LEAD_S = 0.01
 """Half a packet; the few ms before time 0 that a decoder needs are no sound to leave out."""

@@ -14,7 +14,8 @@ from dubber.media import formats
 from dubber.media.decoding import is_heard
 from dubber.media.languages import is_three_letters
 from dubber.media.probe import probe
-from dubber.media.streams import Kind, SourceStreams, StreamPlan, source_streams
+from dubber.media.stream_plan import StreamPlan
+from dubber.media.streams import Kind, SourceStreams, source_streams
 
 _CHAPTER_TOLERANCE_S = 0.01
 _START_TOLERANCE_S = 0.01

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dubber.media.encoding import EncodeOptions
     from dubber.media.flow import FrameStream
     from dubber.media.splice_plan import SplicePlan
-    from dubber.media.streams import SourceStreams, StreamPlan
+    from dubber.media.stream_plan import StreamPlan
+    from dubber.media.streams import SourceStreams
 
 logger = logging.getLogger(__name__)
 
@@ -302,7 +303,8 @@ def kept_streams(
         ConfigError: The source has no such audio track.
         MediaError: It cannot be read.
     """
-    from dubber.media.streams import plan_streams, replaced_stream, source_streams
+    from dubber.media.stream_plan import plan_streams
+    from dubber.media.streams import replaced_stream, source_streams
 
     source = source_streams(video, int(clip.pts_T[0]) * clip.time_base)
     replaced = None

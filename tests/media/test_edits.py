@@ -10,7 +10,8 @@ from dubber.errors import MediaError
 from dubber.media.edits import SENTENCE, Edits, changed_ranges, edits_in, read_edits, untouched_ranges
 from dubber.media.mux import mux
 from dubber.media.mux_command import Words
-from dubber.media.streams import StreamPlan, source_streams
+from dubber.media.stream_plan import StreamPlan
+from dubber.media.streams import source_streams
 from dubber.types import Timeline
 from tests.media.clips import write_clip, write_tone
 

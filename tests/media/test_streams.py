@@ -14,14 +14,8 @@ from dubber.media.formats import BIBLIOGRAPHIC, CONTAINERS
 from dubber.media.mux import Muxed, find_ffmpeg, mux, run_ffmpeg, without
 from dubber.media.mux_command import Words
 from dubber.media.probe import probe
-from dubber.media.streams import (
-    SourceStreams,
-    StreamPlan,
-    cover_pictures,
-    plan_streams,
-    replaced_stream,
-    source_streams,
-)
+from dubber.media.stream_plan import StreamPlan, plan_streams
+from dubber.media.streams import SourceStreams, cover_pictures, replaced_stream, source_streams
 from dubber.media.verify import Expected, verify_output
 from tests.media.clips import cfr, read_audio, write_aac, write_clip, write_talk, write_tone
 from tests.media.rich_clips import FONT, write_rich
