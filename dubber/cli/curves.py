@@ -10,7 +10,7 @@ import typer
 
 from dubber.cli import options as o
 from dubber.cli.console import escape, print_json, progress_display, say, set_up_logging
-from dubber.cli.run import show_result
+from dubber.cli.run import look_first, show_result
 
 if TYPE_CHECKING:
     from dubber.corrections import Changed, Corrections
@@ -182,6 +182,7 @@ def import_curves(
     threads: o.Threads = 1,
     cache: o.CacheDir = None,
     weights: o.WeightsDir = None,
+    strict: o.Strict = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = 0,
@@ -208,13 +209,12 @@ def import_curves(
     )
     from dubber.jobs import Job, do_job
     from dubber.outcome import result_document
-    from dubber.output import check_output, default_output
+    from dubber.output import default_output
 
-    output = output or default_output(video)
-    job = Job(video, said, output, dub_config, curves=curves)
-    if not dry_run:
-        check_output(output, inputs=job.inputs, is_overwrite=overwrite)
+    job = Job(video, said, output or default_output(video), dub_config, curves=curves)
     runtime = o.build_runtime(cache, weights, device, threads)
+    if not dry_run:
+        look_first(job, runtime, is_overwrite=overwrite, is_strict=strict, is_quiet=quiet)
     with progress_display(is_quiet=quiet) as progress:
         found = _compared(job, runtime, progress)
         _show(found, is_quiet=quiet)

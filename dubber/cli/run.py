@@ -132,7 +132,7 @@ def run(
         _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=from_stage)
         return
     if until_stage is None:
-        _look_first(job, runtime, is_overwrite=overwrite, is_strict=strict, is_quiet=quiet)
+        look_first(job, runtime, is_overwrite=overwrite, is_strict=strict, is_quiet=quiet)
     with progress_display(is_quiet=quiet) as progress:
         result = do_job(
             job,
@@ -220,16 +220,16 @@ def plan(
     _show_plan(plan_job(job, runtime), runtime, is_json=json, forced_from=None)
 
 
-def _look_first(job: Job, runtime: Runtime, *, is_overwrite: bool, is_strict: bool, is_quiet: bool) -> None:
+def look_first(job: Job, runtime: Runtime, *, is_overwrite: bool, is_strict: bool, is_quiet: bool) -> None:
     """Say what the files' headers tell against the run.
 
     Raises:
         DubberError: The run cannot succeed; or there are warnings, and they count.
     """
+    from dubber import jobs
     from dubber.cli.check import show_findings
-    from dubber.jobs import look_first
 
-    found = look_first(job, runtime, is_overwrite=is_overwrite)
+    found = jobs.look_first(job, runtime, is_overwrite=is_overwrite)
     if not is_quiet:
         show_findings(tuple(finding for finding in found.findings if finding.level == "warning"))
     if (error := found.failure(is_strict=is_strict)) is not None:

@@ -89,6 +89,16 @@ def test_an_edited_line_is_made_into_a_video(folder: Path) -> None:
     assert output.exists()
 
 
+def test_the_files_are_looked_at_first_as_before_a_run(folder: Path, tmp_path: Path) -> None:
+    table, voice = tmp_path / "edited.csv", write_wav(tmp_path / "long.wav", talking_sound(2.5, seed=3))
+    table.write_text("frame,mouth_opening\n4,0.1\n")
+    asked = ("import", "curves", table, folder / "film.mp4", voice, "--length", "cut_off", "--strict")
+    called = dubber(*asked, "--cache", tmp_path / "cache", "-o", tmp_path / "out.mp4")
+    assert called.returncode == 2
+    assert "The last 1.7 s of the speech will be cut off" in " ".join(called.stderr.split())
+    assert "demux" not in called.stderr  # before any work
+
+
 @pytest.mark.parametrize(
     ("table", "told"),
     [
