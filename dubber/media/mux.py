@@ -21,7 +21,8 @@ from dubber.media.audio import AudioInfo, audio_info
 from dubber.media.container import open_media
 from dubber.media.decoder import has_alpha_beside
 from dubber.media.decoding import is_unreadable
-from dubber.media.mux_command import AudioPlan, MuxJob, Words, chapters_text, mux_command
+from dubber.media.mux_command import chapters_text, mux_command
+from dubber.media.mux_job import AudioPlan, MuxJob, Words
 from dubber.media.stream_plan import StreamPlan
 from dubber.media.streams import Kind, SourceStreams, cover_pictures
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from dubber.media import formats
-from dubber.media.audio import AudioInfo
-from dubber.media.edits import PROVIDER, SENTENCE, Edits, edit_lines
+from dubber.media.edits import PROVIDER, SENTENCE, edit_lines
 from dubber.media.languages import is_three_letters
-from dubber.media.stream_plan import KeptStream, StreamPlan
-from dubber.media.streams import Chapter, Kind, SourceStream, SourceStreams
+from dubber.media.mux_job import MuxJob
+from dubber.media.stream_plan import KeptStream
+from dubber.media.streams import Chapter, Kind
 
 _MIN_LEAD_S = 0.01
 """Half a packet; the few ms before time 0 that a decoder needs are no sound to leave out."""
@@ -52,102 +50,6 @@ _OF_CODING = (
 """Metadata that tell how a stream was coded, which is no longer so (names may end in a language)."""
 _OF_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 _OF_QUICKTIME_ONLY = ("handler_name", "vendor_id")
-
-
-@dataclass(frozen=True)
-class AudioPlan:
-    """What happens to the user's audio.
-
-    Attributes:
-        codec: FFmpeg's name of the encoder, "copy" when its packets go in untouched.
-        info: The audio.
-        heard_s: Cut after so many seconds; None where nothing is cut.
-        output_s: Seconds the output lasts. Encoded audio is padded to it with silence; copied audio ends.
-    """
-
-    codec: str
-    info: AudioInfo
-    output_s: float
-    heard_s: float | None = None
-
-    @property
-    def is_copied(self) -> bool:
-        """Whether its packets go in untouched."""
-        return self.codec == "copy"
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the output says of itself.
-
-    Attributes:
-        language: ISO 639-2 tag of the new speech; empty for none.
-        title: Of the new speech's track; empty for none.
-        edits: What was edited; None where the file shall not say so.
-    """
-
-    language: str = ""
-    title: str = ""
-    edits: Edits | None = None
-
-
-@dataclass(frozen=True)
-class MuxJob:
-    """What is joined.
-
-    Attributes:
-        executable: ffmpeg.
-        video: The encoded pictures, starting at time 0.
-        audio: The user's audio, or video with sound.
-        output: The file to make; its suffix names the container.
-        sound: What happens to the audio.
-        source: The file that the pictures come from; None where nothing of it is kept.
-        streams: What is kept of it.
-        words: What the output says of itself.
-        side_folder: Where further files lie that go into the output.
-        last_duration: Ticks of the last packet of `video`; None where it is that of the others.
-        has_alpha: Whether WebM's transparency lies beside the packets of `video`, which only a tag tells.
-    """
-
-    executable: str
-    video: Path
-    audio: Path
-    output: Path
-    sound: AudioPlan
-    source: SourceStreams | None = None
-    streams: StreamPlan = field(default_factory=StreamPlan)
-    words: Words = field(default_factory=Words)
-    side_folder: Path = Path()
-    last_duration: int | None = None
-    has_alpha: bool = False
-
-    @property
-    def container(self) -> str:
-        """One of `formats.CONTAINERS`."""
-        return self.output.suffix.removeprefix(".")
-
-    @property
-    def chapters(self) -> Path:
-        """The chapters' file, if there are any; see `chapters_text`."""
-        return self.side_folder / "chapters.txt"
-
-    @property
-    def attached_covers(self) -> list[SourceStream]:
-        """Cover pictures that go in as attached files, which is how Matroska has them."""
-        is_matroska = self.container in formats.MATROSKA
-        return [each.stream for each in self.streams.kept if is_matroska and each.stream.kind == "cover"]
-
-    def cover_file(self, cover: SourceStream) -> Path:
-        """The file of a cover picture that goes in as one."""
-        return self.side_folder / f"cover{cover.index}.{formats.IMAGE_TYPES[cover.codec][0]}"
-
-    @property
-    def holds_opus(self) -> bool:
-        """Whether any sound of the output will be Opus in Matroska."""
-        kept = (each for each in self.streams.kept if each.stream.kind == "audio")
-        codecs = [_coded_as(self.sound.codec, self.sound.info.codec)]
-        codecs += [_coded_as(each.codec, each.stream.codec) for each in kept]
-        return self.container in formats.MATROSKA and "opus" in codecs
 
 
 def mux_command(job: MuxJob) -> list[str]:
@@ -368,7 +270,3 @@ def _has_apple_tags(job: MuxJob) -> bool:
     """Cameras and phones write names that MP4 holds only in Apple's list of names."""
     metadata = {} if job.source is None else job.source.metadata
     return any(name.startswith(("com.apple.", "com.android.")) for name in metadata)
-
-
-def _coded_as(encoder: str, codec: str) -> str:
-    return codec if encoder == "copy" else encoder.removeprefix("lib")

@@ -92,7 +92,7 @@ class Remux(Stage[DubbedVideo]):
         from dubber.media.encoding import EncodeOptions, coded_size
         from dubber.media.formats import check_container
         from dubber.media.mux import mux
-        from dubber.media.mux_command import Words
+        from dubber.media.mux_job import Words
         from dubber.media.verify import Expected, verify_output
 
         frames, audio, clip, timeline, video = _inputs(*inputs)

@@ -9,7 +9,7 @@ import pytest
 from dubber.errors import MediaError
 from dubber.media.edits import SENTENCE, Edits, changed_ranges, edits_in, read_edits, untouched_ranges
 from dubber.media.mux import mux
-from dubber.media.mux_command import Words
+from dubber.media.mux_job import Words
 from dubber.media.stream_plan import StreamPlan
 from dubber.media.streams import source_streams
 from dubber.types import Timeline

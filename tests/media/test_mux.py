@@ -17,7 +17,8 @@ from dubber.media.audio import AudioInfo
 from dubber.media.edits import Edits
 from dubber.media.formats import check_container
 from dubber.media.mux import find_ffmpeg, mux, plan_audio, run_ffmpeg
-from dubber.media.mux_command import AudioPlan, MuxJob, Words, mux_command
+from dubber.media.mux_command import mux_command
+from dubber.media.mux_job import AudioPlan, MuxJob, Words
 from dubber.media.probe import probe
 from dubber.media.verify import Expected, verify_output
 from dubber.media.writer import VideoWriter

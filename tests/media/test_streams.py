@@ -12,7 +12,7 @@ from dubber.errors import ConfigError, StageError
 from dubber.media.edits import Edits, read_edits
 from dubber.media.formats import BIBLIOGRAPHIC, CONTAINERS
 from dubber.media.mux import Muxed, find_ffmpeg, mux, run_ffmpeg, without
-from dubber.media.mux_command import Words
+from dubber.media.mux_job import Words
 from dubber.media.probe import probe
 from dubber.media.stream_plan import StreamPlan, plan_streams
 from dubber.media.streams import SourceStreams, cover_pictures, replaced_stream, source_streams

@@ -12,7 +12,7 @@ pytest.importorskip("c2pa")
 from dubber.errors import MediaError, OutputExistsError
 from dubber.media.edits import Edits
 from dubber.media.mux import find_ffmpeg, mux, run_ffmpeg
-from dubber.media.mux_command import Words
+from dubber.media.mux_job import Words
 from dubber.output import CONTAINERS, sidecar_of
 from dubber.provenance import library, signing, verification
 from dubber.provenance.credentials import Credentials, own_credentials, read_credentials
