@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,8 @@ from dubber.engine.plan import Plan, Ref
 from dubber.engine.stage import Params, Runtime
 from dubber.engine.store import Store
 from dubber.errors import ConfigError
-from dubber.script import Line, Script, check_files, whole
+from dubber.script import Script, check_files, whole
+from dubber.script_settings import length_params, mix_params, track_params, translate_params
 from dubber.stages.adapt import Adapt
 from dubber.stages.blend import Blend
 from dubber.stages.deflicker import Deflicker
@@ -21,8 +21,7 @@ from dubber.stages.demux import Demux
 from dubber.stages.edited import EditExpression, EditParams, EditRetime
 from dubber.stages.fit import Fit
 from dubber.stages.mark import Mark
-from dubber.stages.mix import Line as HeardLine
-from dubber.stages.mix import Mix, MixParams
+from dubber.stages.mix import Mix
 from dubber.stages.painter_check import CheckPainter
 from dubber.stages.people import plan_people
 from dubber.stages.place import PlacedLine, PlaceLines, PlaceParams
@@ -31,9 +30,9 @@ from dubber.stages.render import Render
 from dubber.stages.retime import Retime
 from dubber.stages.speech import ExtractOwnSpeech, ExtractSpeech
 from dubber.stages.teeth import Teeth
-from dubber.stages.timeline import LengthParams, SetLength
-from dubber.stages.track import TrackParams, plan_track
-from dubber.stages.translate import Translate, TranslateParams
+from dubber.stages.timeline import SetLength
+from dubber.stages.track import plan_track
+from dubber.stages.translate import Translate
 from dubber.types import (
     AdaptedPainter,
     Clip,
@@ -200,7 +199,7 @@ def plan_dub(
     heard = [plan.add(ExtractSpeech(config.speech), voice) for voice in voices]
     speeches = [_speech_of(plan, script, speaker, clip, heard) for speaker in range(script.num_speakers)]
     throughout = [heard[voice] for voice in script.whole_voices] if script.has_places else []
-    timeline = plan.add(SetLength(_length(config, script)), clip, *speeches, *throughout)
+    timeline = plan.add(SetLength(length_params(config, script)), clip, *speeches, *throughout)
 
     people = plan_people(plan, config.people, video, clip)
     own_speech = plan.add(ExtractOwnSpeech(), video)
@@ -209,10 +208,10 @@ def plan_dub(
     edited = None if curves is None else plan.source(curves)
     performances = []
     for speaker, speech in enumerate(speeches):
-        track = plan_track(plan, _who(config, script, speaker), video, clip, people, own_speech)
+        track = plan_track(plan, track_params(config, script, speaker), video, clip, people, own_speech)
         coeffs = plan.add(Fit(config.fit), track)
         heeded = (speech, timeline, coeffs, track, clip, own_speech)
-        translated = plan.add(Translate(_when(config, script, speaker)), *heeded)
+        translated = plan.add(Translate(translate_params(config, script, speaker)), *heeded)
         expression = translated
         if edited is not None:
             whose = EditParams(speaker=speaker, num_speakers=script.num_speakers)
@@ -232,7 +231,7 @@ def plan_dub(
     assert frames is not None  # noqa: S101 - told to the type checker; somebody speaks
     sound: Ref[SourceFile] | Ref[Sound] = voices[0]
     if not script.is_one_recording:
-        mix = _mix(config, script, script.heard(durations_s))
+        mix = mix_params(config, script, script.heard(durations_s))
         beds = () if script.bed is None else (plan.source(script.bed),)
         sound = plan.add(Mix(mix), timeline, video, *beds, *voices)
     remux = config.remux
@@ -299,69 +298,6 @@ def _speech_of(
         for line in lines
     ]
     return plan.add(PlaceLines(PlaceParams(lines=tuple(placed))), clip, *(heard[voice] for voice in used))
-
-
-def _mix(config: DubConfig, script: Script, heard: Sequence[Line]) -> MixParams:
-    """The sound of a script: its lines where the film has them, over a bed or the film's own sound."""
-    lines = tuple(
-        HeardLine(
-            voice_index=line.voice,
-            at_s=line.start_s,
-            from_s=line.from_s,
-            until_s=line.from_s + line.end_s - line.start_s,
-        )
-        for line in heard
-    )
-    ranges = tuple(sorted({(line.start_s, line.end_s) for line in heard})) if script.keeps_rest else ()
-    return config.mix.model_copy(
-        update={
-            "lines": lines,
-            "keeps_own": script.keeps_rest,
-            "own_track": config.remux.replaced_track,
-            "ranges": ranges,
-            "has_bed": script.bed is not None,
-        }
-    )
-
-
-def _who(config: DubConfig, script: Script, speaker: int) -> TrackParams:
-    """Whose face a speaker is."""
-    if not script.speakers:
-        return config.track
-    return config.track.model_copy(update={"speaker": script.speakers[speaker]})
-
-
-def _when(config: DubConfig, script: Script, speaker: int) -> TranslateParams:
-    """When a speaker's mouth is made."""
-    if not script.keeps_rest:
-        return config.translate
-    ranges_s = tuple((line.start_s, line.end_s) for line in script.lines_of(speaker))
-    return config.translate.model_copy(update={"ranges_s": ranges_s})
-
-
-def _length(config: DubConfig, script: Script) -> LengthParams:
-    """How lengths are matched: what has its place in the film is said there.
-
-    Raises:
-        ConfigError: The configuration wants otherwise.
-    """
-    mode = config.length.mode
-    has_times = script.has_places or script.num_speakers > 1
-    if script.keeps_rest or (mode == "auto" and has_times):
-        if mode not in ("auto", "silence"):
-            raise ConfigError(
-                f"Where parts of a film are dubbed, `--length {mode}` cannot be.",
-                where="--length",
-                advice="Leave `--length` out: lines are said at their times.",
-            )
-        return LengthParams(mode="silence")
-    if script.num_speakers > 1 and mode == "retime":
-        raise ConfigError(
-            "Footage cannot be retimed for several speakers at once.",
-            where="--length",
-            advice="Choose silence, cut_off, loop, bounce or remap.",
-        )
-    return config.length
 
 
 def _adapts(config: DubConfig) -> bool:
