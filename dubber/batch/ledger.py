@@ -350,4 +350,8 @@ def _ends_a_line(path: Path) -> bool:
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputFolderError:
-    return OutputFolderError(f"The output folder cannot be written ({error.strerror}).", where=str(folder))
+    return OutputFolderError(
+        f"The output folder cannot be written ({error.strerror}).",
+        where=str(folder),
+        advice="Make room there, or choose a folder you may write to; the same command goes on from here.",
+    )

@@ -105,9 +105,9 @@ class Session:
             return
         rows = [
             [
-                each.job.name,
+                _one_line(each.job.name),
                 "run" if each.will_run else each.verdict.standing.value,
-                _inputs(each.job),
+                _one_line(_inputs(each.job)),
                 each.reason,
             ]
             for each in planned
@@ -256,7 +256,8 @@ class Session:
             def take(event: Event) -> None:
                 view.take(event)
                 _say_line(ending(event))
-                draw(COLUMNS, view.rows(), view.totals())
+                rows = [[_one_line(cell) for cell in row] for row in view.rows()]
+                draw(COLUMNS, rows, view.totals())
 
             yield take
 
@@ -333,11 +334,16 @@ def _log(event: Event) -> None:
         logger.log(event.level, "%s: %s", event.job, event.message)
 
 
+def _one_line(text: str) -> str:
+    """Text without breaks: names of files may hold some."""
+    return text.replace("\n", "\\n")
+
+
 def _say_line(line: str | None) -> None:
     if line is not None:
-        word, _, rest = line.partition(" ")
+        word, _, rest = _one_line(line).partition(" ")
         color = _COLORS.get(word)
-        say(f"[{color}]{word}[/] {escape(rest)}" if color else escape(line))
+        say(f"[{color}]{word}[/] {escape(rest)}" if color else escape(_one_line(line)))
 
 
 def _tell_alone(alone: tuple[str, ...], tell: Tell) -> None:
@@ -369,4 +375,4 @@ def _plan_document(planned: Planned) -> dict[str, Any]:
 def _row(outcome: Outcome) -> list[str]:
     seconds = f"{outcome.seconds:.1f}" if outcome.seconds else ""
     told = str(outcome.job.output) if outcome.state == "done" else outcome.reason
-    return [outcome.job.name, outcome.state, seconds, told]
+    return [_one_line(outcome.job.name), outcome.state, seconds, _one_line(told)]

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import markup
 from rich.console import Console, Group
 from rich.live import Live
 from rich.logging import RichHandler
-from rich.markup import escape as escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -46,6 +46,14 @@ PLAIN_INTERVAL_S = 5.0
 
 REFRESH_HZ = 4
 """How often a live table is drawn."""
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def escape(text: str) -> str:
+    """Text that is shown as it is: neither markup nor, in a file's name, what a terminal would obey."""
+    return markup.escape(text.translate(_CONTROLS))
 
 
 def set_up_logging(*, verbosity: int, is_quiet: bool) -> None:

@@ -136,6 +136,17 @@ def test_a_folder_without_pairs_says_what_pairs_look_like(tmp_path: Path) -> Non
     assert "output folder is the input folder" in result.stderr.replace("\n", " ")
 
 
+def test_names_with_control_characters_are_shown_on_one_line_and_tell_the_terminal_nothing(
+    tmp_path: Path,
+) -> None:
+    name = "new\nline\x1b[31m"
+    for suffix in ("mp4", "wav"):
+        (tmp_path / f"{name}.{suffix}").touch()
+    shown = dubber("batch", tmp_path, "-o", tmp_path / "out", "--dry-run").stderr
+    assert r"new\nline\x1b[31m" in shown
+    assert "\x1b[31m" not in shown
+
+
 def test_two_batches_do_not_share_a_folder(clips: Path, tmp_path: Path) -> None:
     with open_ledger(tmp_path / "out"):
         result = dubber("batch", clips, "-o", tmp_path / "out", *QUICK)
