@@ -28,7 +28,8 @@ class RemoteFolder:
     """Files by their path below a URL.
 
     Where a file could be seen half written, uploads take a name in `parts/` first and are then given their
-    own. Whatever is written under a name twice is the same.
+    own; servers that rename nothing get them in place, and readers compare checksums. Whatever is written
+    under a name twice is the same.
 
     Args:
         url: A folder that all machines see, or what fsspec makes a file system of.
@@ -36,6 +37,7 @@ class RemoteFolder:
 
     def __init__(self, url: str) -> None:
         self._system = RemoteSystem(url)
+        self._can_rename = True
 
     def __str__(self) -> str:
         return str(self._system)
@@ -67,14 +69,7 @@ class RemoteFolder:
         Raises:
             SharedStoreError: That cannot be found out.
         """
-
-        def ask(place: Place) -> bool:
-            with suppress(FileNotFoundError):
-                place.fs.info(place.path(name))  # `exists` takes any fault for an absence
-                return True
-            return False
-
-        return self._system.do("read", ask)
+        return self._system.do("read", lambda place: _has(place, place.path(name)))
 
     def read(self, name: str) -> bytes | None:
         """A small file's bytes; None where there is none.
@@ -209,8 +204,11 @@ class RemoteFolder:
             for path in (part, target):
                 _make_folder(place, path.rpartition("/")[0])
             try:
-                send(place, part)
-                _rename(place, part, target)
+                if self._can_rename:
+                    send(place, part)
+                    self._can_rename = _rename(place, part, target)
+                if not self._can_rename:
+                    send(place, target)
             except BaseException:
                 with suppress(Exception):
                     place.fs.rm_file(part)
@@ -227,14 +225,24 @@ def _make_folder(place: Place, path: str) -> None:
             raise
 
 
-def _rename(place: Place, part: str, target: str) -> None:
+def _has(place: Place, path: str) -> bool:
+    with suppress(FileNotFoundError):
+        place.fs.info(path)  # `exists` takes any fault for an absence
+        return True
+    return False
+
+
+def _rename(place: Place, part: str, target: str) -> bool:
+    """Give an upload its name; whether there is a file of that name now."""
     try:
         place.fs.mv(part, target)
     except Exception:
-        if not place.fs.exists(target):
-            raise
-        # Some put nothing in another file's place. What is there is the same.
-        place.fs.rm_file(part)
+        # Some put nothing in another file's place: what is there is the same. Others rename nothing at all.
+        is_there = _has(place, target)
+        with suppress(FileNotFoundError):
+            place.fs.rm_file(part)
+        return is_there
+    return True
 
 
 def _walk(place: Place, path: str) -> Iterator[dict[str, Any]]:
