@@ -30,7 +30,7 @@ from dubber.media.reader import read_frames
 from dubber.ops.align import apply_similarity, invert_similarity
 from dubber.ops.landmarks import mouth_opening
 from dubber.pipeline import DubPlan, plan_dub
-from dubber.stages import mouth_stream
+from dubber.stages import mouth_segments
 from dubber.stages.blend import Blend
 from dubber.types import Mouths
 from tests.synth import SyntheticClip, make_clip, talking_sound, write_wav
@@ -268,9 +268,9 @@ def test_killed_run_goes_on_to_the_same_bytes(
         from pathlib import Path
         import torch
         from dubber import DubConfig, dub, make_runtime
-        from dubber.stages import mouth_stream
+        from dubber.stages import mouth_segments
 
-        mouth_stream.SEGMENT_FRAMES = 8
+        mouth_segments.SEGMENT_FRAMES = 8
 
         class Reports:
             count = 0
@@ -297,7 +297,7 @@ def test_killed_run_goes_on_to_the_same_bytes(
     assert not output.exists()
     segments = [path.name for path in (tmp_path / "cache" / "work").rglob("*.mkv")]
     assert sorted(segments) == (["render_00000.mkv", "render_00001.mkv"] if stage == "render" else [])
-    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
+    monkeypatch.setattr(mouth_segments, "SEGMENT_FRAMES", 8)
     config = DubConfig().with_overrides({"length.mode": "cut_off"})
     runtime = case.runtime(tmp_path / "cache")
     result = dub(case.clip.path, case.line, output, config=config, runtime=runtime)

@@ -2,25 +2,19 @@
 
 The stages from the renderer on are links of a chain: each takes the frames one by one from the stage before,
 in a thread of its own, and hands them on with another mouth. A frame is decoded once and no patch touches the
-disk, but those of stages whose artefact is stored: they are written as they pass, in files of so many output
-frames, each whole or absent. A killed run finds its finished files in the stage's work folder and goes on
-behind them. Loaded only when such a stage runs.
+disk, but those of stages whose artefact is stored (`mouth_segments`). Loaded only when such a stage runs.
 
 Index letters: N output frames, T source frames.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
-
-import numpy as np
 
 from dubber.engine.disk import disk_faults
 from dubber.engine.mapped import forget_pages
@@ -28,14 +22,12 @@ from dubber.engine.stage import StageContext, Stream, stage_faults
 from dubber.media.flow import prefetch
 from dubber.media.frame import Frame
 from dubber.media.layout import frame_bytes
-from dubber.media.patches import PatchWriter, read_patches
+from dubber.media.patches import read_patches
 from dubber.media.reader import read_frames_at
 from dubber.stages.compositor import halfway_frame
 from dubber.stages.mouth_geometry import shown_halfway
-from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile, StoredFile, UInt8
-
-SEGMENT_FRAMES = 250
-"""Output frames per patch file; a killed run repeats at most so many."""
+from dubber.stages.mouth_segments import finished_segments, written
+from dubber.types import Clip, FaceTrack, Mouths, RetimeMap, SourceFile, UInt8
 
 _AHEAD_BYTES = 25_000_000
 _MOST_AHEAD = 4
@@ -151,11 +143,10 @@ def first_link(
     """
 
     def resumed() -> Generator[Shown]:
-        segments = _finished_segments(ctx, mouths)
+        num_finished, paths = finished_segments(ctx, mouths)
         with closing(prefetch(footage.open(), footage.num_ahead, ctx.spend)) as shown:
-            if segments:
-                paths = [path for path in segments if path is not None]
-                yield from _with_patches(islice(shown, len(segments) * SEGMENT_FRAMES), mouths, paths)
+            if num_finished:
+                yield from _with_patches(islice(shown, num_finished), mouths, paths)
             yield from begin()(shown)
 
     return _stream(ctx, mouths, footage, resumed)
@@ -263,80 +254,11 @@ def _stream(
     def told() -> Generator[Shown]:
         faults = disk_faults(ctx.runtime.cache_dir, ctx.stage_name), stage_faults(ctx.stage_name)
         with faults[0], faults[1], ctx.frames(len(mouths.has_patch_N)), closing(flow()) as shown:
-            for each in shown if ctx.keep is None else _written(ctx, mouths, shown):
+            for each in shown if ctx.keep is None else written(ctx, mouths, shown):
                 ctx.advance()
                 yield each
 
     return MouthStream(mouths, lambda: prefetch(told(), footage.num_ahead, ctx.spend))
-
-
-def _written(ctx: StageContext, mouths: Mouths, shown: Iterator[Shown]) -> Generator[Shown]:
-    """Write patches as they pass; hand the artefact over when the last one is written."""
-    numbers = np.flatnonzero(mouths.has_patch_N & (not mouths.is_own_pixels))
-    paths = [_segment_path(ctx, segment) for segment in np.unique(numbers // SEGMENT_FRAMES).tolist()]
-    last = int(numbers[-1]) if len(numbers) else 0
-    with _SegmentWriter(ctx, mouths.patch_size) as writer:
-        for each in shown:
-            if each.patch is not None:
-                writer.write(each.n, each.patch)
-            if each.n == last and ctx.keep is not None:
-                writer.finish()
-                ctx.keep(replace(mouths, patches=tuple(StoredFile(path) for path in paths)))
-            yield each
-
-
-class _SegmentWriter:
-    """Writes patches into one file after the other; files that are there already stay as they are."""
-
-    def __init__(self, ctx: StageContext, size: tuple[int, int]) -> None:
-        self._ctx, self._size = ctx, size
-        self._path: Path | None = None
-        self._writer: PatchWriter | None = None
-
-    def write(self, n: int, patch: UInt8) -> None:
-        """Append the patch of output frame `n`; numbers increase."""
-        path = _segment_path(self._ctx, n // SEGMENT_FRAMES)
-        if path != self._path:
-            self.finish()
-            self._path = path
-            self._writer = None if path.is_file() else PatchWriter(path.with_suffix(".part"), self._size)
-        if self._writer is not None:
-            self._writer.write(patch)
-
-    def finish(self) -> None:
-        """Give the last file its name."""
-        if self._writer is not None and self._path is not None:
-            self._writer.__exit__(None, None, None)
-            with self._writer.path.open("rb+") as file:
-                os.fsync(file.fileno())
-            self._ctx.check_sources()
-            self._writer.path.rename(self._path)
-            self._writer = None
-
-    def __enter__(self) -> _SegmentWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(kind, error, trace)
-
-
-def _segment_path(ctx: StageContext, segment: int) -> Path:
-    return ctx.work_dir / f"{ctx.stage_name}_{segment:05d}.mkv"
-
-
-def _finished_segments(ctx: StageContext, mouths: Mouths) -> list[Path | None]:
-    """Files that a killed run finished, up to the first gap; None for a segment without patches."""
-    segments: list[Path | None] = []
-    for start in range(0, len(mouths.has_patch_N), SEGMENT_FRAMES):
-        path = _segment_path(ctx, start // SEGMENT_FRAMES)
-        has_patch = mouths.has_patch_N[start : start + SEGMENT_FRAMES].any() and not mouths.is_own_pixels
-        if has_patch and not (path.is_file() and path.stat().st_size):
-            break
-        segments.append(path if has_patch else None)
-    return segments
 
 
 def _with_patches(shown: Iterator[Shown], mouths: Mouths, paths: list[Path]) -> Generator[Shown]:

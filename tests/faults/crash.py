@@ -64,9 +64,9 @@ def in_child(work: Callable[[], int]) -> int:
 def dub_job(job: Job, output: Path, cache: Path) -> int:
     """Run a job in this process; its exit code."""
     from dubber.cli.app import main
-    from dubber.stages import mouth_stream
+    from dubber.stages import mouth_segments
 
-    mouth_stream.SEGMENT_FRAMES = SEGMENT_FRAMES
+    mouth_segments.SEGMENT_FRAMES = SEGMENT_FRAMES
     sys.argv = ["dubber", *job.arguments(output, cache)]
     try:
         main()

@@ -81,8 +81,8 @@ def dubber_command(*arguments: str, before: str = "") -> list[str]:
     program = (
         "import sys\n"
         "from dubber.cli.app import main\n"
-        "from dubber.stages import mouth_stream\n"
-        f"mouth_stream.SEGMENT_FRAMES = {SEGMENT_FRAMES}\n{before}\nmain()\n"
+        "from dubber.stages import mouth_segments\n"
+        f"mouth_segments.SEGMENT_FRAMES = {SEGMENT_FRAMES}\n{before}\nmain()\n"
     )
     return [sys.executable, "-c", program, *arguments]
 

@@ -12,7 +12,7 @@ import pytest
 
 from dubber.engine.stage import StageContext
 from dubber.media.patches import read_patches
-from dubber.stages import mouth_stream
+from dubber.stages import mouth_segments
 from dubber.stages.deflicker import Deflicker, DeflickerParams
 from dubber.stages.mouth_stream import MouthStream
 from dubber.types import Bool, Clip, ColorTags, FaceTrack, Mouths, RetimeMap, SourceFile
@@ -27,7 +27,7 @@ VIDEO = SourceFile(Path("is not read.mp4"), "0" * 64)
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", SEGMENT)
+    monkeypatch.setattr(mouth_segments, "SEGMENT_FRAMES", SEGMENT)
 
 
 @pytest.fixture

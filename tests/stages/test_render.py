@@ -15,7 +15,7 @@ from dubber.media.reader import read_frames_at
 from dubber.models.morphable import project_TL2
 from dubber.ops.align import apply_similarity, similarity_to_mean_face
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
-from dubber.stages import mouth_stream
+from dubber.stages import mouth_segments, mouth_stream
 from dubber.stages.mouth_geometry import source_geometry, wanted_landmarks
 from dubber.stages.render import RenderParams, render_mouths
 from dubber.stages.render_job import crop_size
@@ -142,7 +142,7 @@ def test_a_killed_run_continues_and_gives_the_same_bytes(
     num_frames: int,
     num_done: int,
 ) -> None:
-    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
+    monkeypatch.setattr(mouth_segments, "SEGMENT_FRAMES", 8)
     monkeypatch.setattr(mouth_stream, "PART_FRAMES", 15)
     artefacts = kept(context)
     frames = drained(own_mouths(context, synthetic, clip, held_out_from_frame=30))
@@ -187,7 +187,7 @@ def test_in_parts_the_same_patches_are_made(
 def test_finished_segments_are_not_painted_again(
     context: StageContext, synthetic: SyntheticClip, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", 8)
+    monkeypatch.setattr(mouth_segments, "SEGMENT_FRAMES", 8)
     kept(context)
     context.progress = Fuse("test", 20)
     with pytest.raises(Killed):

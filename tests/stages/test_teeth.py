@@ -13,7 +13,7 @@ from dubber.engine.stage import StageContext
 from dubber.media.patches import read_patches
 from dubber.media.probe import probe
 from dubber.ops.teeth_proxy import inner_mouth_areas
-from dubber.stages import mouth_stream
+from dubber.stages import mouth_segments
 from dubber.stages.mouth_stream import MouthStream
 from dubber.stages.renderers.crops import FaceCrops
 from dubber.stages.teeth import Teeth, TeethParams
@@ -37,7 +37,7 @@ SEGMENT = 8
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mouth_stream, "SEGMENT_FRAMES", SEGMENT)
+    monkeypatch.setattr(mouth_segments, "SEGMENT_FRAMES", SEGMENT)
 
 
 @pytest.fixture(scope="module")
