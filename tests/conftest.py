@@ -50,6 +50,14 @@ def real_model(name: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_user_s_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test stores without saying where is this run's alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUBBER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def runtime(tmp_path: Path) -> Runtime:
     """A CPU runtime with a cache of its own."""

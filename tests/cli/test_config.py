@@ -65,6 +65,12 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
+@pytest.fixture
+def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but files and flags says where the cache is."""
+    monkeypatch.delenv("DUBBER_CACHE")
+
+
 def shown(*arguments: str | Path, env: dict[str, str] | None = None) -> dict[str, Any]:
     """What `dubber config show --json` prints."""
     result = dubber("config", "show", "--json", *arguments, env=env)
@@ -141,6 +147,7 @@ def test_later_layers_win_and_the_source_is_told(write: Callable[[str], Path]) -
     assert renderer(*flags) == ("hybrid", "--renderer")
 
 
+@pytest.mark.usefixtures("no_variable")
 def test_what_run_is_told_holds_for_commands_that_tell_of_it(write: Callable[[str], Path]) -> None:
     run = (
         "[run]\nlength = 'loop'\nadapt = 3\nlabel_text = 'made \N{GRINNING FACE}'\naudio_language = 'deu'\n"
@@ -224,6 +231,7 @@ def test_a_preset_gives_way_to_what_it_does_not_fit(write: Callable[[str], Path]
     assert not DubConfig.from_toml(file).adapt.is_on
 
 
+@pytest.mark.usefixtures("no_variable")
 def test_options_come_from_flag_variable_or_file(write: Callable[[str], Path], tmp_path: Path) -> None:
     path = write("[run]\ncache = 'there'\noverwrite = true\nthreads = 3\n")
     options = shown("--config", path, "--threads", "2")["options"]
@@ -248,6 +256,7 @@ def test_a_run_does_what_its_table_says(write: Callable[[str], Path], tmp_path: 
     assert "'copy' cannot adapt" in result.stderr
 
 
+@pytest.mark.usefixtures("no_variable")
 def test_the_variable_names_a_file_for_every_command(write: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     path = write("[cache.ls]\ncache = 'there'\njson = true\n[cache.prune]\nkeep = 'much'\n")
