@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubber.ops.landmarks import MOUTH_JAW
 from dubber.types import Bool, Float32, Float64, Int32, Int64, UInt8
 from examples.animate import Portrait, Puppet, mouth_gap, natural_motion
 from examples.clipfile import VideoFormat, write_clip
@@ -62,11 +61,6 @@ class SyntheticClip:
     def times_s_T(self) -> Float64:
         """(T,) seconds from the first frame."""
         return (self.pts_T - self.pts_T[0]) * float(self.time_base)
-
-    @property
-    def mouth_jaw_TM2(self) -> Float32:
-        """(T, 39, 2) float32 px of the mouth and jaw landmarks."""
-        return self.landmarks_TL2[:, MOUTH_JAW]
 
 
 @cache

@@ -99,19 +99,6 @@ def heard_phones(samples_S: Float32, text: str | None = None) -> list[HeardPhone
     return found
 
 
-def aligned_phones(
-    samples_S: Float32, text: str | None = None, least_confidence: float = LEAST_CONFIDENCE
-) -> list[Phone]:
-    """Phones of English speech in IPA, diphthongs apart; see `heard_phones`.
-
-    Args:
-        samples_S: (S,) float32 mono 16 kHz in -1..1.
-        text: The words, if they are known.
-        least_confidence: Phones of words less sure than this are left out, and leave a gap.
-    """
-    return in_ipa(heard_phones(samples_S, text), least_confidence)
-
-
 def in_ipa(heard: Sequence[HeardPhone], least_confidence: float = LEAST_CONFIDENCE) -> list[Phone]:
     """The phones that are sure enough, in IPA, diphthongs apart; noises are left out too."""
     phones: list[Phone] = []

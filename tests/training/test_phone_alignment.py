@@ -12,7 +12,7 @@ import pytest
 from dubber.errors import ConfigError
 from dubber.ops.mfcc import SAMPLE_RATE_HZ
 from dubber.training import phone_alignment
-from dubber.training.phone_alignment import IPA_OF_ARPABET, aligned_phones, heard_phones
+from dubber.training.phone_alignment import IPA_OF_ARPABET, heard_phones, in_ipa
 from dubber.training.phone_speech import PhoneClip, phone_lessons
 from dubber.training.phones import PhoneClass, split
 
@@ -37,7 +37,7 @@ def test_every_phone_of_the_english_model_has_a_class() -> None:
 
 
 def test_known_words_are_found_where_they_were_said(spoken: PhoneClip) -> None:
-    found = [p for p in aligned_phones(spoken.samples_S, SENTENCE) if p.kind is PhoneClass.BILABIAL]
+    found = [p for p in in_ipa(heard_phones(spoken.samples_S, SENTENCE)) if p.kind is PhoneClass.BILABIAL]
     truth = [p for p in spoken.phones if p.kind is PhoneClass.BILABIAL]
     assert [p.name for p in found] == [p.name for p in truth]
     assert len(truth) == 8
@@ -73,7 +73,7 @@ def test_words_out_of_the_dictionary_are_an_error() -> None:
 
 def test_silence_has_no_phones() -> None:
     pytest.importorskip("pocketsphinx")
-    kinds = {phone.kind for phone in aligned_phones(np.zeros(SAMPLE_RATE_HZ, np.float32))}
+    kinds = {phone.kind for phone in in_ipa(heard_phones(np.zeros(SAMPLE_RATE_HZ, np.float32)))}
     assert kinds <= {PhoneClass.SILENCE}
 
 
