@@ -10,6 +10,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CLIPS  ?= clips/manifest.csv
 
+# A process per processor; each holds torch, so on large machines memory is the limit.
+TEST   := $(BIN)/python -m pytest -q -m "not slow" -n logical --maxprocesses 4 --dist worksteal
+
 # The first interpreter that truly runs: a version manager's shim may exist and still refuse to start.
 FIND_PYTHON = for name in $(PYTHON) python3.12 python3.11 python3.10 python3 python; do \
 	  if "$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' \
@@ -43,9 +46,9 @@ demo: install ## dub examples/speaker.mp4 with examples/line.wav into out/demo.m
 	@echo "The dubbed clip: $(CURDIR)/out/demo.mp4"
 
 test: install ## run the tests, but for the slow ones
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(TEST)
 
-test-all: install ## run all tests, the end-to-end ones too
+test-all: install ## run all tests, the end-to-end ones too, one by one
 	@$(BIN)/python -m pytest -q
 
 check: install ## formatter, linter, types, import arrows, tests: what CI asks for
@@ -53,7 +56,7 @@ check: install ## formatter, linter, types, import arrows, tests: what CI asks f
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(TEST)
 
 format: install ## format the code and sort imports
 	$(BIN)/ruff check --fix --quiet .
