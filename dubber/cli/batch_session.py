@@ -212,7 +212,8 @@ class Session:
         watch: Watch | None = None,
     ) -> None:
         def note(outcome: Outcome) -> None:
-            self.outcomes[outcome.job.name] = outcome
+            if outcome.state != "skipped" or outcome.job.name not in self.outcomes:  # else it is done
+                self.outcomes[outcome.job.name] = outcome
             if watch is not None:
                 watch.settle(outcome)
             if outcome.state == "done" or outcome.error is not None:
