@@ -163,6 +163,7 @@ def batch(
     Run again, it goes on where it was: finished ones are never touched. Ends with 10 if some failed.
     """
     set_up_logging(verbosity=verbose, is_quiet=quiet)
+    from dubber.cli import batch_engines as engines
     from dubber.cli import batch_session as b
     from dubber.cli.batch_jobs import given_options
 
@@ -175,15 +176,15 @@ def batch(
     if dry_run:
         session.show_plan()
         return
-    resources = b.resources(
+    resources = engines.resources(
         cache, weights, device, threads, is_commercial=commercial, is_strict=strict, verbosity=verbose
     )
     if engine is Engine.ray:
-        executor = b.ray_executor(
+        executor = engines.ray_executor(
             resources, cluster, jobs, cpus_per_job=cpus_per_job, gpus_per_job=gpus_per_job, shared=shared
         )
     else:
-        executor = b.local_executor(resources, jobs, wave)
+        executor = engines.local_executor(resources, jobs, wave)
     if watch:
         session.watch(executor)
     else:

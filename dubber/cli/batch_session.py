@@ -16,15 +16,12 @@ from dubber.batch.executor import Executor
 from dubber.batch.index import check_index, write_batch_index
 from dubber.batch.ledger import Ledger, open_ledger
 from dubber.batch.pairing import DEFAULT_PATTERN, pair_folder
-from dubber.batch.processes import ProcessExecutor, num_workers_for_machine
 from dubber.batch.readers import read_jobs
 from dubber.batch.runner import Outcome, Planned, check_jobs, plan_batch, run_batch
 from dubber.batch.watch import Watch
-from dubber.batch.work import Resources
 from dubber.cli.batch_jobs import Given, build_jobs
 from dubber.cli.batch_view import COLUMNS, BatchLines, BatchView, ending
 from dubber.cli.console import escape, live_table, print_json, print_line, say, show_table, stderr
-from dubber.cli.stalled import stall_limit_s
 from dubber.errors import BatchFailedError, ConfigError, DubberError
 from dubber.jobs import Job
 
@@ -261,72 +258,6 @@ class Session:
                 draw(COLUMNS, rows, view.totals())
 
             yield take
-
-
-def resources(
-    cache: Path | None,
-    weights: Path | None,
-    device: str,
-    threads: int,
-    *,
-    is_commercial: bool,
-    is_strict: bool,
-    verbosity: int,
-) -> Resources:
-    """Turn the running options into what workers are told.
-
-    Raises:
-        DeviceError: The device does not exist here.
-    """
-    made = Resources(
-        cache_dir=None if cache is None else cache.absolute(),
-        weights_dir=None if weights is None else weights.absolute(),
-        device=device,
-        threads=threads,
-        stall_limit_s=stall_limit_s(),
-        is_commercial=is_commercial,
-        is_strict=is_strict,
-        log_level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)],
-    )
-    made.runtime()
-    return made
-
-
-def local_executor(resources: Resources, jobs: str | None, wave: int) -> Executor:
-    """Processes of this machine.
-
-    Raises:
-        ConfigError: `jobs` is no number.
-    """
-    num_workers = num_workers_for_machine() if jobs == "auto" else _number(jobs or "1")
-    return ProcessExecutor(resources, num_workers, wave)
-
-
-def ray_executor(
-    resources: Resources,
-    address: str,
-    jobs: str | None,
-    *,
-    cpus_per_job: float,
-    gpus_per_job: float,
-    shared: str | None,
-) -> Executor:
-    """A cluster.
-
-    Raises:
-        ConfigError: `jobs` is no number.
-    """
-    from dubber.batch.ray_cluster import Cluster
-    from dubber.batch.ray_executor import RayExecutor
-
-    num_jobs = None if jobs in (None, "auto") else _number(str(jobs))
-    return RayExecutor(resources, Cluster(address, num_jobs, cpus_per_job, gpus_per_job), shared)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise ConfigError(f"'{text}' is no number of jobs.", where="--jobs", advice="Say 1, 2, ... or auto.")
-    return int(text)
 
 
 def _log(event: Event) -> None:
