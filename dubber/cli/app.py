@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -159,4 +160,15 @@ def _leave(code: int) -> NoReturn:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's form
+    for stream in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream):
+                _silence(stream)
     raise KeyboardInterrupt
+
+
+def _silence(stream: int) -> None:
+    """Let what is said there go nowhere: the terminal is gone, and saying something would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream)
+    os.close(nowhere)

@@ -94,7 +94,7 @@ def test_a_worker_that_is_killed_costs_no_job(clips: Path) -> None:
         assert (out / f"{name}.mp4").stat().st_size == record["output"]["bytes"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_batch_that_is_killed_goes_on_and_touches_nothing_finished(
     clips: Path, how: signal.Signals
 ) -> None:
