@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,10 +69,11 @@ def painting(task: Task, tell: Tell) -> TaskEnd:
     for path in (job.output, job.extras.side_by_side, kept / "deep/track.csv"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"made of " + job.video.read_bytes() + job.said.voices[0].read_bytes())
-    tell(Warned(job.name, f"{job.video} is dark"))
+    dark = Warned(job.name, f"{job.video} is dark")
+    tell(dark)
     result = DubResult(job.output, num_frames=5)
     inputs = tuple(FileFacts.unread(path) for path in job.inputs)
-    return TaskEnd(task, "worker", 1.0, result, None, inputs, FileFacts.unread(job.output))
+    return TaskEnd(task, "worker", 1.0, result, None, inputs, FileFacts.unread(job.output), (dark,))
 
 
 def sent(
@@ -109,8 +111,22 @@ def test_files_travel_there_and_back(job: Job, shared: SharedStore, tmp_path: Pa
     assert (end.output.path, end.output.num_bytes) == (job.output, len(content))
     assert [fact.path for fact in end.inputs] == list(job.inputs)
     assert Warned("a", f"{job.video} is dark") in told
+    assert end.warnings == (Warned("a", f"{job.video} is dark"),)
     assert not list((tmp_path / "there/tmp").iterdir())
     assert not [path for path in (tmp_path / "shared/parcels").rglob("*") if path.is_file()]
+
+
+def test_an_input_that_is_replaced_meanwhile_is_told_as_it_was_sent(
+    job: Job, shared: SharedStore, tmp_path: Path
+) -> None:
+    with Sender(here(tmp_path), shared) as sender:
+        parcel = sender.pack(Task(job, phase=Phase.paint))
+        hide_inputs(job)
+        job.video.write_bytes(b"another take")
+        returned = sent(parcel, there(tmp_path), shared, painting, [])
+        end = sender.accept(parcel, returned)
+    sha256 = hashlib.sha256(b"a.mp4").hexdigest()
+    assert end.inputs[0] == FileFacts(job.video, sha256=sha256)
 
 
 def test_a_renderer_of_the_user_s_travels(job: Job, shared: SharedStore, tmp_path: Path) -> None:
