@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ _WHOLE_OBJECTS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 Source: the consistency models of Amazon S3, Google Cloud Storage and Azure Blob Storage.
 """
 
+_FOLDERS = frozenset({"file", "local"})
 _ONE_PROCESS = frozenset({"memory"})
 _READ_ONLY = frozenset({"http", "https"})
 
@@ -70,6 +72,11 @@ class Place:
         return not _WHOLE_OBJECTS.isdisjoint(self._protocols)
 
     @property
+    def is_for_threads(self) -> bool:
+        """Whether several threads may use it at a time; on a connection of SFTP they wait for ever."""
+        return not (_WHOLE_OBJECTS | _FOLDERS).isdisjoint(self._protocols)
+
+    @property
     def is_of_one_process(self) -> bool:
         """Whether no other process sees it."""
         return not _ONE_PROCESS.isdisjoint(self._protocols)
@@ -98,6 +105,7 @@ class RemoteSystem:
         self.url = url if "://" in url or "::" in url else str(Path(url).expanduser().absolute())
         self._place: Place | None = None
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def __str__(self) -> str:
         return _USER.sub(r"://\g<name>:***@", self.url)
@@ -119,7 +127,8 @@ class RemoteSystem:
             place = None
             try:
                 place = self._opened()
-                return action(place)
+                with nullcontext() if place.is_for_threads else self._turn:
+                    return action(place)
             except DubberError:
                 raise
             except Exception as error:  # of any library
