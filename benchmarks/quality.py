@@ -32,7 +32,7 @@ from dubber.evaluation.page import number, table
 from dubber.evaluation.pairs import MaskedPair
 from dubber.evaluation.pictures import Detail, Flicker, Seam
 from dubber.evaluation.quality import measure_quality, sync_measures
-from dubber.evaluation.quality_moments import chosen_frames, seen_frames
+from dubber.evaluation.quality_moments import ChosenFrames, chosen_frames, seen_frames
 from dubber.evaluation.quality_sync import av_offset, openings
 from dubber.evaluation.quality_verdicts import SCALES
 from dubber.ops.align import apply_similarity
@@ -47,6 +47,7 @@ COLUMNS = {
     "sharpness": ("sharpness_ratio", "{:.2f}"),
     "seam": ("soft_seam_index", "{:.2f}"),
     "flicker": ("soft_flicker_index", "{:.2f}"),
+    "inside": ("inside_unrest_ratio", "{:.2f}"),
     "untouched, dB": ("untouched_psnr_db", "{:.0f}"),
 }
 
@@ -113,10 +114,11 @@ def filmed(dub: FinishedDub, runtime: Runtime) -> Measures:
 
 def spoiled(dub: FinishedDub, spoil: Callable[[MaskedPair], UInt8]) -> Measures:
     """What is measured of a dub whose mouths are drawn anew."""
-    _, is_compared_N = chosen_frames(dub)
+    is_compared_N = chosen_frames(dub).is_compared_N
+    chosen = ChosenFrames(is_compared_N, is_compared_N, is_compared_N)
     measures = (Detail(), Seam(), Flicker())
     with library_threads(1):
-        for frame in seen_frames(dub, is_compared_N, is_compared_N):
+        for frame in seen_frames(dub, chosen):
             for face in frame.faces:
                 if face.pair is not None:
                     pair = replace(face.pair, made=spoil(face.pair))

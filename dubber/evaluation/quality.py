@@ -5,6 +5,7 @@ Index letters: N output frames, P people.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,11 +16,8 @@ from dubber.engine.stage import Runtime
 from dubber.evaluation.finished import FinishedDub, finished_dub
 from dubber.evaluation.measures import Measures
 from dubber.evaluation.pictures import Detail, Flicker, Seam
-from dubber.evaluation.quality_moments import (
-    SeenFace,
-    chosen_frames,
-    seen_frames,
-)
+from dubber.evaluation.quality_inside import Inside
+from dubber.evaluation.quality_moments import SeenFace, chosen_frames, seen_frames
 from dubber.evaluation.quality_sync import AvOffset, Openings, av_offset, openings
 from dubber.evaluation.quality_verdicts import NATURAL_LEAD_MS, Figure, judged
 from dubber.ops.landmarks import MOUTH_JAW, mouth_opening
@@ -68,11 +66,12 @@ def measure_quality(dub_plan: DubPlan, runtime: Runtime, progress: Progress) -> 
         DubberError: A file or a stage's result can no longer be read.
     """
     dub = finished_dub(dub_plan, runtime)
-    is_seen_N, is_compared_N = chosen_frames(dub)
+    chosen = chosen_frames(dub)
+    is_seen_N = chosen.is_seen_N
     look = _Look(dub)
     progress.start(STAGE, int(is_seen_N.sum()))
     with library_threads(1), look:
-        for frame in seen_frames(dub, is_seen_N, is_compared_N) if is_seen_N.any() else ():
+        for frame in seen_frames(dub, chosen) if is_seen_N.any() else ():
             for face in frame.faces:
                 look.add(face)
             look.untouched.add(frame.outside)
@@ -88,7 +87,7 @@ def measure_quality(dub_plan: DubPlan, runtime: Runtime, progress: Progress) -> 
         av_offset=offset,
         openings=people,
         num_frames_seen=int(is_seen_N.sum()),
-        num_frames_compared=int(is_compared_N.sum()),
+        num_frames_compared=int(chosen.is_compared_N.sum()),
         num_dubbed_frames=int(dub.is_dubbed_N.sum()),
     )
 
@@ -149,6 +148,7 @@ class _Look:
         self._trackers = [MediapipeMeshTracker(max_faces=1) for _ in self.dub.people]
         self._detail, self._seam = Detail(), Seam()
         self._flicker = [Flicker() for _ in self.dub.people]
+        self._inside = [Inside() for _ in self.dub.people]
 
     def __enter__(self) -> _Look:
         for tracker in self._trackers:
@@ -169,16 +169,26 @@ class _Look:
             landmarks_M2 = found[0].landmarks_L3[MOUTH_JAW, :2]
             self.opening_PN[face.person, face.n] = mouth_opening(landmarks_M2[None])[0]
             self.is_known_PN[face.person, face.n] = True
+            if face.filmed is not None:
+                self._inside[face.person].add_made(face.n, face.crop, landmarks_M2)
+        if face.filmed is not None:
+            self._inside[face.person].add_filmed(face.n, *face.filmed)
         if face.pair is not None:
             for measure in (self._detail, self._seam, self._flicker[face.person]):
                 measure.add(face.pair)
 
     def measures(self) -> Measures:
-        """Of the pictures; of several people the one whose mouth flickers most counts."""
-        flicker = [measure.measures()["soft_flicker_index"] for measure in self._flicker]
-        told = [value for value in flicker if value is not None]
+        """Of the pictures; of several people the one whose mouth is least steady counts."""
         return {
             **self._detail.measures(),
             **self._seam.measures(),
-            "soft_flicker_index": max(told, default=None),
+            "soft_flicker_index": _highest(
+                measure.measures()["soft_flicker_index"] for measure in self._flicker
+            ),
+            "inside_unrest_ratio": _highest(measure.ratio() for measure in self._inside),
         }
+
+
+def _highest(values: Iterable[float | None]) -> float | None:
+    """Of those that are known."""
+    return max((value for value in values if value is not None), default=None)

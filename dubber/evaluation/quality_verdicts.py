@@ -26,7 +26,8 @@ class Figure:
     """One number and what it means.
 
     Attributes:
-        name: Short and fixed: sync, offset, intent, sharpness, seam, flicker or untouched.
+        name: Short and fixed: sync, offset, intent, sharpness, seam, flicker, inside or
+            untouched.
         value: The number; None where it has no meaning for the dub.
         unit: Of the number: "ms", "dB", "r" (a correlation, at most 1) or "x" (times the source's).
         verdict: Whether that is good.
@@ -167,6 +168,19 @@ SCALES: dict[str, Scale] = {
             "fair": "The mouth flickers a little more than the footage ({value} times its own).",
             "poor": "The mouth flickers ({value} times the footage's own).",
             "unknown": "Flicker cannot be told: no three frames in a row were dubbed.",
+        },
+        "{:.2f}".format,
+    ),
+    "inside_unrest_ratio": Scale(
+        "inside",
+        "x",
+        Range(0, 1.3),
+        Range(0, 1.65),
+        {
+            "good": "Teeth and tongue hold together as in the footage ({value} times its unrest).",
+            "fair": "Teeth or tongue change shape at times ({value} times the footage's unrest).",
+            "poor": "Teeth or tongue look torn or melted ({value} times the footage's unrest).",
+            "unknown": "Whether teeth and tongue hold together cannot be told: too few open mouths are seen.",
         },
         "{:.2f}".format,
     ),
