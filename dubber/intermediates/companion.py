@@ -57,9 +57,11 @@ def publish_companion(
     remux = dub_plan.config.remux.model_copy(update={"container": container_of(output)})
     mark = dub_plan.config.mark.text if dub_plan.config.mark.is_on else ""
     is_moved_N = run.get(dub_plan.retime).is_moved_N
+    is_dubbed_N = run.get(dub_plan.dubbed).is_dubbed_N
+    is_marked_N = np.ones_like(is_dubbed_N)  # with names or numbers, all of them
     made = Remux(remux).run(
         context,
-        FrameStream(run.get(dub_plan.dubbed).is_dubbed_N, frames, mark=mark, is_moved_N=is_moved_N),
+        FrameStream(is_dubbed_N, frames, is_marked_N, mark, is_moved_N),
         run.get(dub_plan.sound),
         dataclasses.replace(run.get(dub_plan.clip), size=size),
         run.get(dub_plan.timeline),
