@@ -31,7 +31,7 @@ def mouth(opening_px: float, teeth: UInt8) -> UInt8:
     cv2.fillPoly(shown, [np.rint(lips(opening_px)[12:20]).astype(np.int32)], (1,))
     picture = np.zeros_like(crop)
     picture[200:280, 140:240] = teeth[..., None]
-    return np.where(shown[..., None] > 0, picture, crop)
+    return np.asarray(np.where(shown[..., None] > 0, picture, crop), np.uint8)
 
 
 def teeth(seed: int) -> UInt8:
