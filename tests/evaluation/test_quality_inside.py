@@ -38,7 +38,7 @@ def teeth(seed: int) -> UInt8:
     """(80, 100) blotches, some px wide."""
     noise = np.random.default_rng(seed).normal(size=(80, 100)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), 3)
-    return np.clip(128 + 50 * soft / soft.std(), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 50 * soft / soft.std(), 0, 255), np.uint8)
 
 
 def talk(num_frames: int, *, first: int = 0) -> Iterator[tuple[int, float]]:
