@@ -63,14 +63,6 @@ class RemoteFolder:
             raise SharedStoreError("What is written there is not found again.", where=str(self))
         self.remove(name)
 
-    def has(self, name: str) -> bool:
-        """Whether there is such a file.
-
-        Raises:
-            SharedStoreError: That cannot be found out.
-        """
-        return self._system.do("read", lambda place: _has(place, place.path(name)))
-
     def read(self, name: str) -> bytes | None:
         """A small file's bytes; None where there is none.
 
@@ -91,19 +83,27 @@ class RemoteFolder:
         Raises:
             SharedStoreError: It cannot be written.
         """
-        self._upload(name, lambda place, path: place.fs.pipe_file(path, content))
+        self._upload(name, len(content), lambda place, path: place.fs.pipe_file(path, content))
 
     def put(self, path: Path, name: str) -> int:
-        """Upload a file.
+        """Upload a file, unless it is there.
+
+        One of another size is a piece of it: an upload in place that was killed.
 
         Returns:
-            Its bytes.
+            The bytes that were sent.
 
         Raises:
-            SharedStoreError: It cannot be written.
+            SharedStoreError: It cannot be read here or written there.
         """
-        self._upload(name, lambda place, there: place.fs.put_file(str(path), there))
-        return path.stat().st_size
+        try:
+            num_bytes = path.stat().st_size
+        except OSError as error:
+            raise SharedStoreError(f"It cannot be sent ({error.strerror}).", where=str(path)) from error
+        if self._system.do("read", lambda place: _size(place, place.path(name))) == num_bytes:
+            return 0
+        self._upload(name, num_bytes, lambda place, there: place.fs.put_file(str(path), there))
+        return num_bytes
 
     def get(self, name: str, sha256: str, path: Path) -> int:
         """Download a file and compare it with its checksum.
@@ -188,7 +188,7 @@ class RemoteFolder:
             if is_ours and time.time() - put_s > older_than_s:
                 self.remove(name)
 
-    def _upload(self, name: str, send: Callable[[Place, str], object]) -> None:
+    def _upload(self, name: str, num_bytes: int, send: Callable[[Place, str], object]) -> None:
         """Have a file sent, and see to it that nobody sees a part of it under its name.
 
         Raises:
@@ -206,7 +206,7 @@ class RemoteFolder:
             try:
                 if self._can_rename:
                     send(place, part)
-                    self._can_rename = _rename(place, part, target)
+                    self._can_rename = _rename(place, part, target, num_bytes)
                 if not self._can_rename:
                     send(place, target)
             except BaseException:
@@ -225,20 +225,20 @@ def _make_folder(place: Place, path: str) -> None:
             raise
 
 
-def _has(place: Place, path: str) -> bool:
+def _size(place: Place, path: str) -> int | None:
     with suppress(FileNotFoundError):
-        place.fs.info(path)  # `exists` takes any fault for an absence
-        return True
-    return False
+        return int(place.fs.info(path)["size"])  # `exists` takes any fault for an absence
+    return None
 
 
-def _rename(place: Place, part: str, target: str) -> bool:
-    """Give an upload its name; whether there is a file of that name now."""
+def _rename(place: Place, part: str, target: str, num_bytes: int) -> bool:
+    """Give an upload its name; whether there is a whole file of that name now."""
     try:
         place.fs.mv(part, target)
     except Exception:
-        # Some put nothing in another file's place: what is there is the same. Others rename nothing at all.
-        is_there = _has(place, target)
+        # Some put nothing in another file's place: what is there is the same. Others rename nothing at all,
+        # or copy, and leave a piece where that fails.
+        is_there = _size(place, target) == num_bytes
         with suppress(FileNotFoundError):
             place.fs.rm_file(part)
         return is_there

@@ -127,7 +127,9 @@ class SharedStore:
         folder = store.entry_dir(key)
         document = (folder / ENTRY_NAME).read_bytes()
         files: dict[str, str] = json.loads(document)["files"]
-        sent = sum(self._put_object(inside(folder, name), sha256) for name, sha256 in files.items())
+        sent = sum(
+            self._folder.put(inside(folder, name), _object_name(sha256)) for name, sha256 in files.items()
+        )
         self._folder.write(_entry_name(key), document)
         return sent
 
@@ -166,7 +168,7 @@ class SharedStore:
         """
         if self.has(sha256):
             return 0
-        sent = self._put_object(path, sha256)
+        sent = self._folder.put(path, _object_name(sha256))
         document = {"stage": INPUT_STAGE, "files": {f"{INPUT_STAGE}{path.suffix}": sha256}}
         self._folder.write(_entry_name(sha256), json.dumps(document, indent=1, sort_keys=True).encode())
         return sent
@@ -294,10 +296,6 @@ class SharedStore:
         # A disk lied about having written it: as if it were not there.
         self._folder.remove(_entry_name(key))
         return None
-
-    def _put_object(self, path: Path, sha256: str) -> int:
-        name = _object_name(sha256)
-        return 0 if self._folder.has(name) else self._folder.put(path, name)
 
 
 def _stored(plan: Plan) -> list[str]:

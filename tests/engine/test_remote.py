@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dubber.engine import remote_system
+from dubber.engine.key import file_sha256
 from dubber.engine.remote import RemoteFolder
 from dubber.engine.shared_store import SharedStore
 from dubber.engine.store import Store
@@ -27,6 +28,7 @@ class Shaky(MemoryFileSystem):  # type: ignore[misc]
     opened = 0
     cuts: list[str] = []
     renames = True
+    tears = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,7 +56,9 @@ class Shaky(MemoryFileSystem):  # type: ignore[misc]
 
     def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
         self._ask("mv")
-        if not self.renames or self.exists(path2):
+        if self.tears:
+            self.pipe_file(path2, self.cat_file(path1)[:1])
+        if not self.renames or self.tears or self.exists(path2):
             raise OSError("Failure")
         super().mv(path1, path2, **kwargs)
 
@@ -63,17 +67,18 @@ class Shaky(MemoryFileSystem):  # type: ignore[misc]
 def shaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteFolder]:
     fsspec.register_implementation("shaky", Shaky, clobber=True)
     monkeypatch.setattr(remote_system, "_WAITS_S", (0.0, 0.0))
-    for name, value in {"opened": 0, "cuts": [], "renames": True}.items():
+    for name, value in {"opened": 0, "cuts": [], "renames": True, "tears": False}.items():
         monkeypatch.setattr(Shaky, name, value)
     yield RemoteFolder(f"shaky://{uuid.uuid4().hex}")
 
 
 @pytest.mark.parametrize("at", ["pipe_file", "mv", "info", "ls"])
-def test_a_lost_connection_is_opened_again(shaky: RemoteFolder, at: str) -> None:
+def test_a_lost_connection_is_opened_again(shaky: RemoteFolder, at: str, tmp_path: Path) -> None:
+    (tmp_path / "two").write_bytes(b"22")
     shaky.write("a/one", b"1")
     Shaky.cuts.append(at)
     shaky.write("a/two", b"22")
-    assert shaky.has("a/two")
+    assert shaky.put(tmp_path / "two", "a/two") == 0
     assert {name: size for name, (size, _) in shaky.files("a").items()} == {"a/one": 1, "a/two": 2}
     assert not Shaky.cuts
     assert Shaky.opened == 2
@@ -108,6 +113,28 @@ def test_a_server_that_renames_nothing_gets_files_in_place(
     shaky.write("a/one", b"1")
     assert shaky.read("a/one") == b"1"
     assert not shaky.files("parts")
+
+
+def test_what_a_copying_rename_tore_is_not_taken_for_whole(
+    shaky: RemoteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shaky, "tears", True)
+    shaky.write("a/one", b"whole")
+    assert shaky.read("a/one") == b"whole"
+
+
+def test_an_upload_in_place_that_was_killed_is_done_again(shaky: RemoteFolder, tmp_path: Path) -> None:
+    shared, path = SharedStore(shaky.url), tmp_path / "film.mp4"
+    path.write_bytes(b"film")
+    sha256 = file_sha256(path)
+    shaky.write(f"objects/{sha256[:2]}/{sha256}", b"fi")
+    assert shared.push_input(path, sha256) == 4
+    assert shared.pull_input(Store(tmp_path / "there"), sha256)[0].read_bytes() == b"film"
+
+
+def test_a_file_that_is_gone_is_named(shaky: RemoteFolder, tmp_path: Path) -> None:
+    with pytest.raises(SharedStoreError, match=r"gone\.mp4: It cannot be sent \(No such file"):
+        shaky.put(tmp_path / "gone.mp4", "a/one")
 
 
 def test_a_folder_is_tried_before_work_begins(tmp_path: Path) -> None:
@@ -148,7 +175,7 @@ def test_no_password_is_shown(shaky: RemoteFolder, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("fsspec.core.url_to_fs", refuse)
     folder = RemoteFolder(f"sftp://ann:{password}@host:22/team")
     with pytest.raises(SharedStoreError) as caught:
-        folder.has("x")
+        folder.read("x")
     told = f"{folder} {caught.value} {caught.value.__cause__}"
     assert "sftp://ann:***@host:22/team" in told
     assert not any(piece in told for piece in ("s3c", "ret@", "ret refused"))
