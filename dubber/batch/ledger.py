@@ -327,11 +327,14 @@ def _difference(record: dict[str, Any], job: Job) -> str:
 
 
 def _is_changed(was: dict[str, Any], path: Path) -> bool:
-    """Whether an input is another file than a record says; one that is gone now is not."""
+    """Whether an input is another file than a record says; one that is gone or cannot be read now is not."""
     is_ = FileFacts.unread(path)
     if is_.num_bytes < 0 or (is_.num_bytes, is_.modified_ns) == (was["bytes"], was["modified_ns"]):
         return False
-    return bool(is_.num_bytes != was["bytes"] or file_sha256(path) != was["sha256"])
+    try:
+        return bool(is_.num_bytes != was["bytes"] or file_sha256(path) != was["sha256"])
+    except OSError:
+        return False
 
 
 def _facts_document(facts: FileFacts) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dubber.batch import ledger
 from dubber.batch.ledger import RESULTS_NAME, Ledger, Standing, open_ledger, read_results
 from dubber.batch.work import Task
 from dubber.errors import ConfigError, OutputFolderError
@@ -56,6 +57,18 @@ def test_inputs_count_by_what_they_hold(job: Job, out: Path) -> None:
     verdict = Ledger(out).verdict(job)
     assert (verdict.standing, verdict.reason) == (Standing.changed, "a.mp4 was changed")
     job.video.unlink()
+    assert _standing(out, job) is Standing.done
+
+
+def test_inputs_that_cannot_be_read_now_stop_no_batch(
+    job: Job, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    _write(out, job)
+    os.utime(job.video, ns=(1, 1))
+    monkeypatch.setattr(ledger, "file_sha256", refuse)
     assert _standing(out, job) is Standing.done
 
 
