@@ -108,18 +108,33 @@ def read_manifest(path: Path, anchors_pem: str = "") -> Manifest | None:
 
 def _read(path: Path, sidecar: Path | None, anchors_pem: str) -> Manifest | None:
     """The manifest in a file or beside it; None where there is none that can be read."""
-    c2pa = c2pa_library()
-    kind = MIME_TYPES.get(path.suffix.lower().lstrip("."))
     beside = None if sidecar is None else sidecar.read_bytes()
     try:
-        with (
-            offline_context(anchors_pem) as context,
-            path.open("rb") as file,
-            c2pa.Reader(kind, file, beside, context) as reader,
-        ):
-            return _checked(reader.json(), sidecar)
-    except c2pa.C2paError:
+        return _checked(read_store(path, beside, anchors_pem), sidecar)
+    except c2pa_library().C2paError:
         return None
+
+
+def read_store(path: Path, beside: bytes | None, anchors_pem: str = "") -> dict[str, Any]:
+    """All manifests of a file, checked against its bytes, as c2pa-python tells them.
+
+    Args:
+        path: A video.
+        beside: Its sidecar's bytes; None for what the video itself holds.
+        anchors_pem: Certificates of authorities that are trusted.
+
+    Raises:
+        OSError: The file cannot be read.
+        C2paError: There is no readable manifest.
+    """
+    kind = MIME_TYPES.get(path.suffix.lower().lstrip("."))
+    with (
+        offline_context(anchors_pem) as context,
+        path.open("rb") as file,
+        c2pa_library().Reader(kind, file, beside, context) as reader,
+    ):
+        told: dict[str, Any] = json.loads(reader.json())
+        return told
 
 
 def holds_manifest(path: Path) -> bool:
@@ -133,9 +148,8 @@ def holds_manifest(path: Path) -> bool:
     return False
 
 
-def _checked(text: str, sidecar: Path | None = None) -> Manifest:
-    """What c2pa-python's reader tells."""
-    told = json.loads(text)
+def _checked(told: dict[str, Any], sidecar: Path | None = None) -> Manifest:
+    """The active manifest of a store."""
     document = told.get("manifests", {}).get(told.get("active_manifest"), {})
     results = (told.get("validation_results") or {}).get("activeManifest") or {}
     codes = [str(failure.get("code", "")) for failure in results.get("failure", [])]

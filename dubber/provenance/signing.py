@@ -11,17 +11,20 @@ from typing import Any, BinaryIO
 
 from dubber.engine.key import file_sha256
 from dubber.errors import ConfigError, StageError, ToolMissingError
-from dubber.output import container_of
+from dubber.output import container_of, sidecar_of
 from dubber.provenance import Provenance
 from dubber.provenance.credentials import Credentials, own_credentials, read_credentials
 from dubber.provenance.library import EMBEDDED, MIME_TYPES, c2pa_library, is_installed, offline_context
 from dubber.provenance.manifest import Facts, assertion, definition, ingredient
-from dubber.provenance.reading import read_manifest
+from dubber.provenance.reading import holds_manifest, read_manifest, read_store
 from dubber.types import SourceFile
 
 logger = logging.getLogger(__name__)
 
 _ANY_TYPE = "application/octet-stream"
+
+_SIDECAR = "source.c2pa"
+"""Name of what lay beside the source while a manifest is being made."""
 
 
 def credentials_for(provenance: Provenance) -> Credentials | None:
@@ -141,15 +144,34 @@ def _signer(credentials: Credentials) -> Any:
 
 
 def _add_source(builder: Any, source: SourceFile) -> None:
-    """Name the source as what was edited; a manifest that it has is taken over."""
+    """Name the source as what was edited; a manifest that it has, or that lies beside it, is taken over."""
     c2pa = c2pa_library()
-    kind = mimetypes.guess_type(source.path.name)[0] or _ANY_TYPE
+    kind = _mime_type(source.path)
     said = ingredient(source, kind)
     try:
+        sidecar = sidecar_of(source.path)
+        if sidecar.is_file() and not holds_manifest(source.path):
+            _add_with_sidecar(builder, said, source.path, sidecar.read_bytes())
+            return
         with source.path.open("rb") as file:
             builder.add_ingredient(said, kind, file)
     except c2pa.C2paError:  # what it has is no readable manifest
         builder.add_ingredient(said, _ANY_TYPE, BytesIO(b"\0"))
+
+
+def _add_with_sidecar(builder: Any, said: dict[str, Any], path: Path, manifest: bytes) -> None:
+    """The library looks for an ingredient's manifest within it alone: the one beside it is checked here."""
+    store = read_store(path, manifest)
+    told = {name: store[name] for name in ("active_manifest", "validation_results")}
+    builder.add_resource(_SIDECAR, BytesIO(manifest))
+    data = {"format": "application/c2pa", "identifier": _SIDECAR}
+    builder.add_ingredient({**said, **told, "manifest_data": data}, _ANY_TYPE, BytesIO(b"\0"))
+
+
+def _mime_type(path: Path) -> str:
+    """What a source is; computers' own lists take `.ts` for other things than a video."""
+    kind = MIME_TYPES.get(path.suffix.lower().lstrip(".")) or mimetypes.guess_type(path.name)[0] or ""
+    return kind if kind.startswith("video/") else _ANY_TYPE
 
 
 def _refusal(credentials: Credentials) -> str:

@@ -174,6 +174,28 @@ def test_what_the_source_was_signed_with_is_kept(
     assert verify(tmp_path / "third.mp4").verdict is Verdict.signed
 
 
+def test_what_lies_beside_the_source_is_kept(
+    film: Path, source: Path, own: Credentials, tmp_path: Path
+) -> None:
+    once, twice = tmp_path / "once.ts", tmp_path / "twice.mp4"
+    sign(ffmpeg(source, tmp_path / "film.ts"), once, own, source)
+    first = read_manifest(once)
+    assert first is not None
+    for is_touched in (False, True):
+        sign(film, twice, own, flipped(once, once, 0.6) if is_touched else once)
+        manifest = read_manifest(twice)
+        assert manifest is not None and manifest.is_intact
+        (parent,) = manifest.document["ingredients"]
+        assert (parent["title"], parent["format"]) == ("once.ts", "video/mp2t")
+        assert parent["active_manifest"] == first.document["label"]
+        failures = parent["validation_results"]["activeManifest"]["failure"]
+        assert ("assertion.dataHash.mismatch" in [each["code"] for each in failures]) is is_touched
+        twice.unlink()
+    sidecar_of(once).write_bytes(b"nothing")
+    sign(film, twice, own, once)
+    assert verify(twice).verdict is Verdict.signed
+
+
 def test_the_command_ends_with_what_it_found(signed: Path, source: Path, tmp_path: Path) -> None:
     done = dubber("verify", signed, "--json")
     assert done.returncode == 0 and "not changed since" in done.stderr and "0.50 to 1.25 s" in done.stderr
