@@ -24,6 +24,8 @@ _Stamp = tuple[tuple[int, int], ...]
 class DropFolder:
     """Tells jobs whose files have stopped growing, each once for each state of its files.
 
+    Jobs that are gone are forgotten: where they come back, they are told again.
+
     Args:
         clock: Tells the time in seconds, from any moment on.
     """
@@ -43,17 +45,20 @@ class DropFolder:
         Returns:
             Those whose files are there, have been the same for `STILL_S`, and were not given as they are.
         """
-        now_s, before = self._clock(), self._seen
-        self._seen, ready = {}, []
+        now_s, before, given = self._clock(), self._seen, self._given
+        self._seen, self._given, ready = {}, {}, []
         for job in jobs:
             stamp = _stamp(job)
             was, since_s = before.get(job.name, (stamp, now_s))
             since_s = since_s if was == stamp else now_s
             self._seen[job.name] = stamp, since_s
             is_whole = now_s - since_s >= STILL_S and all(size > 0 for size, _ in stamp)
-            if is_whole and job.name not in at_work and self._given.get(job.name) != stamp:
-                self._given[job.name] = stamp
+            is_given = given.get(job.name) == stamp
+            if is_whole and job.name not in at_work and not is_given:
                 ready.append(job)
+                is_given = True
+            if is_given:
+                self._given[job.name] = stamp
         return ready
 
 
@@ -61,7 +66,7 @@ class Watch:
     """A folder as a batch that goes on and on.
 
     Args:
-        find: Tells the jobs that there are now.
+        find: Tells the jobs that there are now; None where that cannot be said for the time being.
         plan: Settles which of some jobs will be done; is given the names of those that are to be done again
             because their files were replaced meanwhile.
         clock: As for `DropFolder`.
@@ -69,7 +74,7 @@ class Watch:
 
     def __init__(
         self,
-        find: Callable[[], Sequence[Job]],
+        find: Callable[[], Sequence[Job] | None],
         plan: Callable[[Sequence[Job], Collection[str]], Sequence[Planned]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,7 +91,8 @@ class Watch:
             if began_s < next_s:
                 yield ()
                 continue
-            ready = self._folder.ready(self._find(), self.at_work)
+            found = self._find()
+            ready = [] if found is None else self._folder.ready(found, self.at_work)
             planned = self._plan(ready, self._stale) if ready else ()
             self._stale -= {job.name for job in ready}
             self.at_work |= {each.job.name for each in planned if each.will_run}
