@@ -46,7 +46,8 @@ class Edits(BaseModel):
             all but "cut_off" and "silence".
         moved: When other pictures of the source are shown than it has there, as the user's curves say.
         copied: When pictures are the source's own, copied as they were coded there.
-        encoded: When they are the source's own at their own times, and encoded again.
+        encoded: When they are the source's own at their own times, and encoded again. Deinterlaced ones
+            are not.
         mark: What is written into the pictures; empty for nothing.
         consent: Who agreed; empty where that was not said.
     """

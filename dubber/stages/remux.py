@@ -67,7 +67,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -108,7 +108,9 @@ class Remux(Stage[DubbedVideo]):
         try:
             plan = self._encode(ctx, frames, pictures, clip, timeline, options, video)
             is_copied_N = plan.is_copied(timeline.num_frames)
-            edits = edits_made(params, frames, audio, timeline, is_copied_N) if params.is_labelled else None
+            edits = None
+            if params.is_labelled:
+                edits = edits_made(params, frames, audio, clip, timeline, is_copied_N)
             muxed = mux(
                 pictures,
                 audio.file.path if isinstance(audio, Sound) else audio.path,
@@ -254,6 +256,7 @@ def edits_made(
     params: RemuxParams,
     frames: FrameStream,
     audio: SourceFile | Sound,
+    clip: Clip,
     timeline: Timeline,
     is_copied_N: Bool,
 ) -> Edits:
@@ -263,7 +266,8 @@ def edits_made(
         params: Who agreed.
         frames: Those whose mouth was re-made, what is written into them, and which of them were moved.
         audio: What is heard.
-        timeline: When it is.
+        clip: Whose pictures they are.
+        timeline: When they are shown.
         is_copied_N: (N,) bool, frames whose packets are the source's own.
     """
     from dubber import __version__
@@ -273,7 +277,8 @@ def edits_made(
     whole = ((0.0, end_s),)
     is_in_time = timeline.mode in ("cut_off", "silence")  # what else moves frames is told by its name
     moved_N = frames.is_moved_N if is_in_time else None
-    is_encoded_N = ~frames.is_changed_N & is_in_time  # elsewhere, pictures may be made of two
+    # Elsewhere, pictures may be made of two; deinterlaced ones are half guessed.
+    is_encoded_N = ~frames.is_changed_N & (is_in_time and not clip.is_deinterlaced)
     return Edits(
         dubber=__version__,
         duration_s=end_s,

@@ -18,7 +18,7 @@ from dubber.media.probe import probe
 from dubber.media.reader import read_frames, read_frames_at
 from dubber.media.streams import source_streams
 from dubber.ops.timeline import make_timeline
-from dubber.stages.remux import Remux, RemuxParams
+from dubber.stages.remux import Remux, RemuxParams, edits_made
 from dubber.types import Bool, Clip, LengthMode, Sound, SourceFile, StoredFile, Timeline
 from tests.media.clips import VFR, cfr, index_of, read_audio, write_clip, write_tone
 from tests.media.rich_clips import write_rich
@@ -59,6 +59,16 @@ def test_frames_and_times_come_through(
     assert not dubbed.is_audio_copied
     for before, after in zip(read_frames(path, clip), read_frames(dubbed.file.path, again), strict=True):
         assert np.mean((before.y.astype(float) - after.y) ** 2) < 4
+
+
+def test_deinterlaced_pictures_are_not_called_unchanged(source: tuple[Path, Clip]) -> None:
+    path, clip = source
+    frames = FrameStream(np.arange(clip.num_frames) == 0, lambda: read_frames(path, clip))
+    is_copied_N = np.zeros(clip.num_frames, np.bool_)
+    for is_deinterlaced in (False, True):
+        shown = dataclasses.replace(clip, is_deinterlaced=is_deinterlaced)
+        made = edits_made(RemuxParams(), frames, SourceFile(path, "0"), shown, timeline_of(clip), is_copied_N)
+        assert bool(made.encoded) is not is_deinterlaced and made.pictures[0][0] == 0
 
 
 def test_two_runs_give_the_same_bytes(
