@@ -157,7 +157,7 @@ class Ledger:
         return Verdict(Standing.failed, f"It failed before: {record['error']['message']}", is_ours=True)
 
     def record(self, job: Job) -> dict[str, Any] | None:
-        """The last record of a job."""
+        """The last record of a job, without its `result`."""
         return self._records.get(job.name)
 
     def begin(self, job: Job) -> None:
@@ -197,8 +197,8 @@ class Ledger:
         return record
 
     def _take(self, record: dict[str, Any]) -> None:
-        """Remember a record, and of one that tells of no output the one before."""
-        self._records[record["name"]] = record
+        """Remember a record, but for its result, and of one that tells of no output the one before."""
+        self._records[record["name"]] = {key: value for key, value in record.items() if key != "result"}
         if record["output"] is not None:
             self._made[record["name"]] = record["output"]
 

@@ -28,7 +28,6 @@ from dubber.batch.ledger import Ledger, Standing, Verdict
 from dubber.batch.work import Phase, Task, TaskEnd
 from dubber.errors import ConfigError, DubberError
 from dubber.jobs import Job
-from dubber.outcome import DubResult
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ class Outcome:
         job: The job.
         state: "failed" also for those that failed before and were not tried again.
         reason: Why it failed or was skipped, in words.
-        result: What was done now.
         error: Why it failed now.
         seconds: Of work.
         is_stale: Whether its files were replaced while it was done.
@@ -73,7 +71,6 @@ class Outcome:
     job: Job
     state: Literal["done", "skipped", "failed"]
     reason: str = ""
-    result: DubResult | None = None
     error: DubberError | None = None
     seconds: float = 0.0
     is_stale: bool = False
@@ -184,13 +181,16 @@ class _Course:
         self._tell, self._settle = tell, settle
         self._jobs: dict[str, Job] = {}
         self._finished: dict[str, set[str]] = {}
+        self._warned: dict[str, list[Warned]] = {}
         self._count: Counter[str] = Counter()
         self._started_s = 0.0
 
     def tasks(self, arrivals: Iterator[Sequence[Planned]]) -> Arrivals:
         """The first tasks of the jobs that are to be done."""
         for planned in arrivals:
-            yield self._begun(planned) if planned else ()
+            tasks = self._begun(planned) if planned else ()
+            if tasks or not planned:  # a lot that is empty asks for patience
+                yield tasks
 
     def tell(self, event: Event) -> None:
         """Pass an event on.
@@ -205,12 +205,18 @@ class _Course:
             if event.is_hit and event.stage in finished:
                 return
             finished.add(event.stage)
+        if isinstance(event, Warned) and event.job in self._jobs:
+            self._warned.setdefault(event.job, []).append(event)
         self._tell(event)
 
     def end(self, end: TaskEnd) -> None:
-        """Write down how a job ended, and tell."""
+        """Write down how a job ended, and tell.
+
+        Of workers that were lost or stood still the warnings are known that they told.
+        """
         job = end.task.job
-        self._ledger.end(end)
+        warnings = dict.fromkeys((*end.warnings, *self._warned.pop(job.name, ())))
+        self._ledger.end(replace(end, warnings=tuple(warnings)))
         verdict = self._ledger.verdict(job)
         is_stale = verdict.standing is Standing.changed
         if is_stale:
@@ -262,7 +268,7 @@ def _skipped(planned: Planned) -> tuple[Outcome, Event]:
 def _ended(end: TaskEnd) -> tuple[Outcome, Event]:
     job = end.task.job
     if end.result is not None:
-        outcome = Outcome(job, "done", result=end.result, seconds=end.total_s)
+        outcome = Outcome(job, "done", seconds=end.total_s)
         return outcome, JobFinished(job.name, str(job.output), end.total_s, end.result.num_frames)
     error = end.error or DubberError("It ended without a result.")
     outcome = Outcome(job, "failed", error.message, error=error, seconds=end.total_s)

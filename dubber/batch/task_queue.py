@@ -56,7 +56,12 @@ class TaskQueue:
         return len(self._waiting)
 
     def fetch(self) -> None:
-        """Take in what came since the last time."""
+        """Take in what came since the last time.
+
+        What was made is forgotten as soon as nobody waits: files may be replaced, and come for weeks.
+        """
+        if not self._waiting:
+            self._made.clear()
         while lot := (next(self._arrivals, None) if self.may_grow else None):
             for place, task in enumerate(lot):
                 wave = self._num_waves + place // self._wave

@@ -185,7 +185,7 @@ def ending(event: e.Event) -> str | None:
             word = "failed" if event.state == "failed" else "skipped"
             return f"{word} {event.job}: {event.reason}"
         case e.JobRetried():
-            return f"lost {event.job}: its worker was {event.reason}; attempt {event.attempt} begins"
+            return f"lost {event.job}: its worker ended ({event.reason}); attempt {event.attempt} begins"
         case e.Warned():
             return f"warning {event.job}: {event.message}" if event.job else f"warning: {event.message}"
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from dubber.batch.events import (
     JobFailed,
     JobSkipped,
     StageFinished,
+    Tell,
     Warned,
 )
-from dubber.batch.ledger import open_ledger
+from dubber.batch.executor import Arrivals
+from dubber.batch.ledger import RESULTS_NAME, open_ledger, read_results
 from dubber.batch.runner import Outcome, check_jobs, plan_batch, run_batch
 from dubber.batch.work import Task, TaskEnd
 from dubber.errors import ConfigError
@@ -159,6 +162,34 @@ def test_jobs_that_come_in_lots_are_told_lot_by_lot(tmp_path: Path) -> None:
     assert [type(event) for event in frame] == [BatchStarted, BatchFinished] * 2
     counts = [(each.num_done, each.num_failed) for each in frame if isinstance(each, BatchFinished)]
     assert counts == [(1, 1), (1, 0)]
+
+
+def test_nobody_waits_for_more_after_a_lot_with_nothing_to_do(tmp_path: Path) -> None:
+    class Counting(FakeExecutor):
+        def execute(self, arrivals: Arrivals, tell: Tell) -> Generator[TaskEnd, None, None]:
+            lots = [list(lot) for lot in arrivals]
+            num_tasks.append([len(lot) for lot in lots])
+            return super().execute(iter(lots), tell)
+
+    num_tasks: list[list[int]] = []
+    jobs = [make_job(tmp_path)]
+    for _ in range(2):
+        _batch(tmp_path / "out", jobs, Counting())
+    assert num_tasks == [[1], []]
+
+
+def test_what_lost_workers_warned_of_is_written_down(tmp_path: Path) -> None:
+    class Losing(FakeExecutor):
+        def execute(self, arrivals: Arrivals, tell: Tell) -> Generator[TaskEnd, None, None]:
+            ((task,),) = arrivals
+            for message in ("It is dark.", "It is blurred.", "It is dark."):
+                tell(Warned(task.job.name, message))
+            yield TaskEnd.lost(replace(task, warnings=(Warned("a", "It is blurred."),)), "me-1", "gone")
+
+    job, out = make_job(tmp_path), tmp_path / "out"
+    _batch(out, [job], Losing())
+    (record,) = read_results(out / RESULTS_NAME)
+    assert [each["message"] for each in record["warnings"]] == ["It is blurred.", "It is dark."]
 
 
 def test_jobs_in_each_others_way_are_refused_before_any_work(tmp_path: Path) -> None:

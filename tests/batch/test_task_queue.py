@@ -68,6 +68,17 @@ def test_what_jobs_on_one_video_have_in_common_is_waited_for_once(tmp_path: Path
     assert _taken(queue, second).task.job.name == "c"  # made now: nobody waits any more
 
 
+def test_what_was_made_of_a_video_is_made_again_when_it_comes_anew(tmp_path: Path) -> None:
+    lots = [_on_one_video(tmp_path, "a"), [], _on_one_video(tmp_path, "bc")]
+    queue = TaskQueue(iter(lots), 16)
+    queue.fetch()
+    first = _taken(queue)
+    queue.follow(first, replace(first.task, phase=Phase.paint))
+    painting = _taken(queue)
+    queue.fetch()
+    assert queue.take([painting, _taken(queue, painting)]) is None
+
+
 def test_jobs_on_one_video_paint_beside_each_other(tmp_path: Path) -> None:
     painting = [replace(task, phase=Phase.paint) for task in _on_one_video(tmp_path, "ab")]
     queue = TaskQueue(iter([painting]), 16)
