@@ -24,8 +24,6 @@ _Stamp = tuple[tuple[int, int], ...]
 class DropFolder:
     """Tells jobs whose files have stopped growing, each once for each state of its files.
 
-    Jobs that are gone are forgotten: where they come back, they are told again.
-
     Args:
         clock: Tells the time in seconds, from any moment on.
     """
@@ -45,28 +43,30 @@ class DropFolder:
         Returns:
             Those whose files are there, have been the same for `STILL_S`, and were not given as they are.
         """
-        now_s, before, given = self._clock(), self._seen, self._given
-        self._seen, self._given, ready = {}, {}, []
+        now_s, before = self._clock(), self._seen
+        self._seen, ready = {}, []
         for job in jobs:
             stamp = _stamp(job)
             was, since_s = before.get(job.name, (stamp, now_s))
             since_s = since_s if was == stamp else now_s
             self._seen[job.name] = stamp, since_s
             is_whole = now_s - since_s >= STILL_S and all(size > 0 for size, _ in stamp)
-            is_given = given.get(job.name) == stamp
-            if is_whole and job.name not in at_work and not is_given:
-                ready.append(job)
-                is_given = True
-            if is_given:
+            if is_whole and job.name not in at_work and self._given.get(job.name) != stamp:
                 self._given[job.name] = stamp
+                ready.append(job)
         return ready
+
+    def reconsider(self, job: Job) -> None:
+        """Let a job have its turn again where its files are not, or no longer, those that were given."""
+        if self._given.get(job.name) != _stamp(job):
+            self._given.pop(job.name, None)
 
 
 class Watch:
     """A folder as a batch that goes on and on.
 
     Args:
-        find: Tells the jobs that there are now; None where that cannot be said for the time being.
+        find: Tells the jobs that there are now.
         plan: Settles which of some jobs will be done; is given the names of those that are to be done again
             because their files were replaced meanwhile.
         clock: As for `DropFolder`.
@@ -74,7 +74,7 @@ class Watch:
 
     def __init__(
         self,
-        find: Callable[[], Sequence[Job] | None],
+        find: Callable[[], Sequence[Job]],
         plan: Callable[[Sequence[Job], Collection[str]], Sequence[Planned]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,8 +91,7 @@ class Watch:
             if began_s < next_s:
                 yield ()
                 continue
-            found = self._find()
-            ready = [] if found is None else self._folder.ready(found, self.at_work)
+            ready = self._folder.ready(self._find(), self.at_work)
             planned = self._plan(ready, self._stale) if ready else ()
             self._stale -= {job.name for job in ready}
             self.at_work |= {each.job.name for each in planned if each.will_run}
@@ -105,6 +104,8 @@ class Watch:
         self.at_work.discard(outcome.job.name)
         if outcome.is_stale:
             self._stale.add(outcome.job.name)
+        if outcome.state == "failed":  # perhaps because they were away for a moment
+            self._folder.reconsider(outcome.job)
 
 
 def _stamp(job: Job) -> _Stamp:

@@ -182,8 +182,8 @@ class Session:
             )
         return jobs, alone
 
-    def _found_so_far(self, told: set[str], tell: Tell) -> list[Job] | None:
-        """The jobs in a folder that people put files into; None where something is wrong, told once."""
+    def _found_so_far(self, told: set[str], tell: Tell) -> list[Job]:
+        """The jobs in a folder that people put files into; what is wrong for now is told once."""
         try:
             jobs = self.source.find()[0]
             check_jobs(jobs)
@@ -191,7 +191,7 @@ class Session:
             if str(error) not in told:
                 told.add(str(error))
                 tell(Warned("", str(error)))
-            return None
+            return []
         told.clear()
         return jobs
 

@@ -83,31 +83,28 @@ def test_a_file_that_is_replaced_while_it_is_dubbed_has_its_turn_afterwards(
     assert (lots, watch.at_work) == ([[], ["a"]], set())
 
 
-def test_files_that_were_taken_away_and_put_back_have_their_turn_again(
+def test_a_job_that_failed_while_its_files_were_away_has_its_turn_again(
     tmp_path: Path, watched: _Watched
 ) -> None:
-    job, found = make_job(tmp_path), list[list[Job] | None]()
+    job = make_job(tmp_path)
 
     def plan(jobs: Sequence[Job], stale: Collection[str]) -> list[Planned]:
         return [Planned(job, Verdict(Standing.new), will_run=True) for job in jobs]
 
-    watch = Watch(found.pop, plan, lambda: watched.now_s)
+    watch = Watch(lambda: [job], plan, lambda: watched.now_s)
     arrivals = watch.arrivals()
 
-    def after(wait_s: float, jobs: list[Job] | None) -> list[Job]:
+    def after(wait_s: float) -> list[Job]:
         watched.now_s += wait_s
-        found.append(jobs)
         return [each.job for each in next(arrivals)]
 
-    assert after(0.0, [job]) == []
-    assert after(STILL_S, [job]) == [job]
-    assert after(STILL_S, []) == []  # taken away before its turn came: it fails
+    assert [after(STILL_S) for _ in range(2)] == [[], [job]]
+    away = job.video.rename(tmp_path / "away")
     watch.settle(Outcome(job, "failed"))
-    assert after(STILL_S, [job]) == []
-    assert after(STILL_S, [job]) == [job]
-    watch.settle(Outcome(job, "done"))
-    # What cannot be looked at for a while has not been taken away.
-    assert [after(STILL_S, jobs) for jobs in (None, [job], [job])] == [[]] * 3
+    away.rename(job.video)
+    assert after(STILL_S) == [job]
+    watch.settle(Outcome(job, "failed"))  # for another reason
+    assert [after(STILL_S) for _ in range(2)] == [[]] * 2
 
 
 def test_empty_and_missing_files_are_waited_for(tmp_path: Path, watched: _Watched) -> None:
