@@ -22,6 +22,9 @@ T = TypeVar("T")
 _WAITS_S = (0.5, 2.0)
 """Before an operation is tried again."""
 
+_SILENCE_S = 60.0
+"""A server of SFTP that says nothing for so long is taken for gone; neither library has a limit by itself."""
+
 _WHOLE_OBJECTS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 """Stores of objects: one appears under its name when all of it is there, and folders need not be made.
 
@@ -177,6 +180,7 @@ class RemoteSystem:
         # Others write there too: what was listed a moment ago says nothing. Not every file system takes this
         # as an option.
         fs.dircache.use_listings_cache = False
+        _limit_silence(fs)
         return Place(fs, str(root).rstrip("/"))
 
     def _fault(self, what: str, error: Exception) -> SharedStoreError:
@@ -200,3 +204,13 @@ def _may_pass(error: Exception) -> bool:
         return True
     is_told = isinstance(error, OSError) and error.errno is not None
     return not is_told and not isinstance(error, _FOR_GOOD)
+
+
+def _limit_silence(fs: Any) -> None:
+    """Have a connection of SFTP end when its server says nothing any more."""
+    session: Any = getattr(fs, "ftp", None)
+    client: Any = getattr(fs, "client", None)
+    if hasattr(session, "get_channel"):  # paramiko's
+        session.get_channel().settimeout(_SILENCE_S)
+    elif hasattr(client, "set_keepalive"):  # sshfs's
+        fs.loop.call_soon_threadsafe(client.set_keepalive, _SILENCE_S / 3, 3)

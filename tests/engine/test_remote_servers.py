@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from dubber.engine import remote_system
 from dubber.engine.shared_store import SharedStore
 from dubber.engine.store import Store
+from dubber.errors import SharedStoreError
 
 fsspec = pytest.importorskip("fsspec")
 pytestmark = pytest.mark.slow
@@ -29,8 +32,7 @@ def bucket() -> Iterator[str]:
     """A bucket of a server that speaks S3, as the variables of AWS say."""
     pytest.importorskip("s3fs")
     server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
-    import boto3
-
+    boto3 = pytest.importorskip("boto3")
     server.start()
     host, port = server.get_host_and_port()
     variables = {
@@ -48,7 +50,18 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """What the server of SFTP runs on."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def sftp(loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that speaks SFTP and has no shell."""
     asyncssh = pytest.importorskip("asyncssh")
     folder = tmp_path_factory.mktemp("sftp")
@@ -59,10 +72,6 @@ def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
         def validate_password(self, username: str, password: str) -> bool:
             return password == "s3cret"
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
 
     async def listen() -> Any:
         return await asyncssh.create_server(
@@ -76,8 +85,6 @@ def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result(30)
     yield f"sftp://ann:s3cret@127.0.0.1:{server.get_port()}"
     loop.call_soon_threadsafe(server.close)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
 
 
 @pytest.fixture(params=["s3", "sshfs", "paramiko"])
@@ -163,9 +170,23 @@ def test_one_connection_for_many_threads(url: str, full: Store, tmp_path: Path) 
     assert received == [68000] * len(KEYS)
 
 
-def test_on_s3_nothing_is_copied_and_no_bucket_is_made(bucket: str, full: Store) -> None:
-    from dubber.errors import SharedStoreError
+def test_a_server_that_falls_silent_is_given_up(
+    url: str, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if url.startswith("s3"):
+        pytest.skip("s3fs has limits of its own")
+    monkeypatch.setattr(remote_system, "_SILENCE_S", 0.6)
+    monkeypatch.setattr(remote_system, "_WAITS_S", ())
+    shared = SharedStore(url)
+    shared.check()
+    loop.call_soon_threadsafe(time.sleep, 8.0)
+    began_s = time.monotonic()
+    with pytest.raises(SharedStoreError, match="cannot be read"):
+        shared.has(KEYS[0])
+    assert time.monotonic() - began_s < 6.0
 
+
+def test_on_s3_nothing_is_copied_and_no_bucket_is_made(bucket: str, full: Store) -> None:
     shared = SharedStore(f"{bucket}/direct")
     system = shared._folder._system._opened().fs
     asked: list[str] = []
