@@ -122,9 +122,10 @@ class Sender:
             return end
         try:
             self._place(self._shared, parcel, returned.results)
-            self._shared.discard(parcel.tag)
         except DubberError as error:
             end = replace(end, result=None, error=error, output=None)
+        with suppress(SharedStoreError):  # the results are in place: pruning removes what stays
+            self._shared.discard(parcel.tag)
         inputs = tuple(self._as_sent(path, parcel) for path in end.task.job.inputs)
         output = None if end.output is None else FileFacts.of(end.output.path, self._store)
         return replace(end, inputs=inputs, output=output)
@@ -200,8 +201,7 @@ class Receiver:
                 return Returned(do_task(parcel.task, self._tell), node)
             return self._do_with_copies(self._shared, parcel, node, do_task)
         except DubberError as error:
-            inputs = tuple(FileFacts.unread(path) for path in parcel.task.job.inputs)
-            return Returned(TaskEnd(parcel.task, worker_name(), error=error, inputs=inputs), node)
+            return Returned(TaskEnd.broken_off(parcel.task, worker_name(), error), node)
 
     def _do_with_copies(
         self, shared: SharedStore, parcel: Parcel, node: str, do_task: Callable[[Task, Tell], TaskEnd]

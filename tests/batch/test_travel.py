@@ -16,7 +16,14 @@ from dubber.batch.travel import Parcel, Receiver, Returned, Sender, with_paths
 from dubber.batch.work import FileFacts, Phase, Resources, Task, TaskEnd
 from dubber.engine.shared_store import SharedStore
 from dubber.engine.store import Store
-from dubber.errors import ConfigError, DubberError, MediaError, OutputExistsError, OutputFolderError
+from dubber.errors import (
+    ConfigError,
+    DubberError,
+    MediaError,
+    OutputExistsError,
+    OutputFolderError,
+    SharedStoreError,
+)
 from dubber.jobs import Extras, Job
 from dubber.outcome import DubResult
 from dubber.output import ASSERTION, sidecar_of
@@ -242,6 +249,28 @@ def test_a_result_that_was_damaged_on_its_way_is_no_result(
         end = sender.accept(parcel, returned)
     assert "damaged" in str(end.error)
     assert not job.output.exists()
+
+
+def test_a_parcel_that_cannot_be_removed_costs_no_result(
+    job: Job, shared: SharedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: SharedStore, tag: str) -> None:
+        raise SharedStoreError("It cannot be written.")
+
+    monkeypatch.setattr(SharedStore, "discard", refuse)
+    with Sender(here(tmp_path), shared) as sender:
+        parcel = sender.pack(Task(job, phase=Phase.paint))
+        end = sender.accept(parcel, sent(parcel, there(tmp_path), shared, painting, []))
+    assert end.error is None
+    assert end.output is not None
+    assert job.output.exists()
+
+
+def test_who_cannot_begin_a_phase_keeps_the_warnings_of_those_before(job: Job, tmp_path: Path) -> None:
+    dark = Warned(job.name, "It is dark.")
+    with Sender(here(tmp_path), None) as sender:
+        parcel = replace(sender.pack(Task(job, phase=Phase.paint, warnings=(dark,))), version="0.0.1")
+        assert sent(parcel, there(tmp_path), None, painting, []).end.warnings == (dark,)
 
 
 def test_without_a_shared_cache_the_node_must_see_the_files(job: Job, tmp_path: Path) -> None:
