@@ -10,6 +10,7 @@ from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from dubber.batch.events import Event, Tell
@@ -83,6 +84,7 @@ class _Course:
         self._remote = ray.remote(max_retries=0)(_do_remotely)
         self._running: set[Any] = set()
         self._lock = threading.Lock()
+        self._listening = threading.Lock()
         self._is_over = False
         self._last_words: dict[str, TaskEnd] = {}
         self._workers: dict[str, str] = {}
@@ -110,18 +112,22 @@ class _Course:
             parcel = replace(parcel, task=following)
 
     def listen(self) -> None:
-        """Tell what happened on the nodes since the last time."""
-        try:
-            messages = self._ray.get(self._inbox.take.remote(), timeout=END_S)
-        except self._ray.exceptions.RayError:  # its node is gone: the work goes on unheard
-            return
-        for message in messages:
-            if isinstance(message, TaskEnd):
-                self._last_words[message.task.job.name] = message
-            else:
-                if message.kind == "job_started":
-                    self._workers[message.job] = message.worker
-                self._tell(message)
+        """Tell what happened on the nodes since the last time.
+
+        Whoever comes meanwhile waits: what one thread has taken another may be looking for.
+        """
+        with self._listening:
+            try:
+                messages = self._ray.get(self._inbox.take.remote(), timeout=END_S)
+            except self._ray.exceptions.RayError:  # its node is gone: the work goes on unheard
+                return
+            for message in messages:
+                if isinstance(message, TaskEnd):
+                    self._last_words[message.task.job.name] = message
+                else:
+                    if message.kind == "job_started":
+                        self._workers[message.job] = message.worker
+                    self._tell(message)
 
     def end(self) -> None:
         """End all tasks that run: tidily, or else by force."""
@@ -223,11 +229,17 @@ def _do_remotely(parcel: Parcel, resources: Resources, shared: str | None, inbox
         os._exit(1)
 
     node = ray.get_runtime_context().get_node_id()
-    receiver = Receiver(resources, None if shared is None else SharedStore(shared), tell)
+    receiver = Receiver(resources, None if shared is None else _shared_store(shared), tell)
     returned = receiver.do(parcel, node, lambda task, told: do_task(task, resources, told, leave_stalled))
     with suppress(Exception):
         ray.get(inbox.heard.remote(), timeout=END_S)
     return returned
+
+
+@lru_cache(maxsize=1)
+def _shared_store(url: str) -> SharedStore:
+    """One connection for all tasks that a worker process does: some libraries close none by themselves."""
+    return SharedStore(url)
 
 
 def _place(node: str, executor: RayExecutor) -> Any:
