@@ -82,7 +82,7 @@ def definition(facts: Facts, title: str, unsigned_sha256: str) -> dict[str, Any]
         actions.append({"action": "c2pa.edited", **common, "description": said})
     return {
         "claim_generator_info": [agent],
-        "title": title,
+        "title": title.encode(errors="replace").decode(),  # names of files may be no text
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": ASSERTION, "data": assertion(facts, unsigned_sha256)},

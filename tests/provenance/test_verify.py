@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,17 @@ def test_the_same_film_by_the_same_signer_is_left_alone(
     sign(film, signed, read_credentials(chain, key), source, is_overwrite=True)
     assert verify(signed).verdict is Verdict.signed
     assert [path.name for path in tmp_path.glob(".dubber-*")] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_a_name_that_is_no_text_can_be_signed(
+    film: Path, source: Path, own: Credentials, tmp_path: Path
+) -> None:
+    output = tmp_path / os.fsdecode(b"dub\xff.mp4")
+    sign(film, output, own, source)
+    found = verify(output)
+    assert found.verdict is Verdict.signed and found.manifest is not None
+    assert found.manifest.document["title"] == "dub?.mp4"
 
 
 def test_what_the_source_was_signed_with_is_kept(
