@@ -134,11 +134,11 @@ class Sender:
         named, output = _outputs(parcel.task.job), parcel.task.job.output
         check_sidecar(output)
         with self._store.scratch() as folder:
-            folder.mkdir(parents=True)
+            _make_folder(folder)
             for path, sha256 in results.items():
                 arrived = folder / sha256
                 shared.receive(parcel.tag, sha256, arrived)
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(path.parent)
                 publish(arrived, path, is_overwrite=parcel.task.is_overwrite or path not in named)
         if output in results and sidecar_of(output) not in results:
             drop_sidecar(output)
@@ -311,6 +311,20 @@ def _check_seen(parcel: Parcel) -> None:
         if path in parcel.task.job.inputs:
             raise MediaError(f"{what} file.", where=str(path), advice=advice)
         raise OutputFolderError(f"{what} folder.", where=str(path.parent), advice=advice)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises:
+        OutputFolderError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFolderError(
+            f"The folder cannot be made ({error.strerror}).", where=str(folder)
+        ) from error
 
 
 def _outputs(job: Job) -> tuple[Path, ...]:

@@ -221,6 +221,18 @@ def test_another_result_is_not_replaced(job: Job, shared: SharedStore, tmp_path:
     assert job.output.read_bytes() == b"made of a.mp4a.wav"
 
 
+def test_a_folder_that_cannot_be_made_fails_its_job(job: Job, shared: SharedStore, tmp_path: Path) -> None:
+    with Sender(here(tmp_path), shared) as sender:
+        parcel = sender.pack(Task(job, phase=Phase.paint))
+        returned = sent(parcel, there(tmp_path), shared, painting, [])
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out/more").write_text("no folder")
+        end = sender.accept(parcel, returned)
+    assert isinstance(end.error, OutputFolderError)
+    assert end.error.where == str(tmp_path / "out/more")
+    assert (end.result, end.output) == (None, None)
+
+
 def test_only_an_earlier_output_s_signature_is_replaced(
     job: Job, shared: SharedStore, tmp_path: Path
 ) -> None:
