@@ -12,12 +12,16 @@ import pytest
 pytest.importorskip("c2pa")
 
 from dubber import DubConfig, dub, make_runtime
+from dubber.engine.execute import Run
 from dubber.engine.key import file_sha256
+from dubber.engine.progress import SilentProgress
 from dubber.errors import ConfigError, OutputExistsError, StageError, ToolMissingError
+from dubber.evaluation.coverage import coverage
 from dubber.jobs import Extras, Job, do_job
 from dubber.media.mux import find_ffmpeg, run_ffmpeg
 from dubber.media.probe import probe
 from dubber.media.reader import read_frames
+from dubber.pipeline import plan_dub
 from dubber.provenance import Provenance, library, signing
 from dubber.provenance.verification import Verdict, verify
 from dubber.script import in_range
@@ -101,8 +105,15 @@ def test_footage_that_the_user_moves_is_shown_and_told_where_only_a_part_is_dubb
     assert all(
         is_same[round(25 * a) : round(25 * b)] == [True] * round(25 * (b - a)) for a, b in edits.copied
     )
-    said = dubber("verify", output).stderr
-    assert "copied as they were:" in said and "encoded again, not changed:" in said
+    plan = plan_dub(PLAIN, source, said, runtime=runtime, curves=curves)
+    bar = coverage(Run(plan.plan, runtime, SilentProgress()), plan, speaker=0)
+    drawn = [(round(each.start_s, 3), round(each.end_s, 3), each.state) for each in bar]
+    assert tuple((start, end) for start, end, state in drawn if state == "copied") == edits.copied
+    assert sum(end - start for start, end, state in drawn if state == "kept") == pytest.approx(
+        sum(end - start for start, end in edits.encoded + edits.moved)
+    )
+    words = dubber("verify", output).stderr
+    assert "copied as they were:" in words and "encoded again, not changed:" in words
 
 
 def test_all_of_it_from_the_command_line(folder: Path, tmp_path: Path) -> None:
