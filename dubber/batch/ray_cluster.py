@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ TASK_BYTES = 1_200_000_000
 _STORE_BYTES = 100_000_000
 """Ray's own memory for objects; here only tasks and events pass through it. Ray takes no less than 75 MB."""
 
+_CONNECT_S = 10.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
@@ -104,6 +106,7 @@ def _start(ray: Any, cluster: Cluster) -> None:
         options |= {"num_cpus": num_cpus, "include_dashboard": False}
         options["object_store_memory"] = _STORE_BYTES
     try:
+        _knock(cluster.address)
         ray.init(address=cluster.address, **options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ConfigError(
@@ -113,6 +116,17 @@ def _start(ray: Any, cluster: Cluster) -> None:
             "its token, its versions of Ray and Python, and for ray:// also `pip install 'ray[client]'`; "
             "see docs/scale.md.",
         ) from error
+
+
+def _knock(address: str) -> None:
+    """See whether somebody answers at a host and port; Ray itself would try for many minutes.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
 
 
 def _check_room(ray: Any, cluster: Cluster) -> None:
