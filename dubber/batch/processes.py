@@ -93,12 +93,11 @@ def _followed(
 
 
 class _Crew:
-    """The workers: started when there is something to do, ended when there was nothing for long."""
+    """The workers: each started when there is something to do, and ended when it had nothing for long."""
 
     def __init__(self, executor: ProcessExecutor) -> None:
         self._executor = executor
         self._workers: list[_Worker] = []
-        self._busy_s = time.monotonic()
 
     @property
     def at_work(self) -> list[Queued]:
@@ -122,14 +121,14 @@ class _Crew:
         of: dict[Connection, _Worker] = {
             worker.connection: worker for worker in self._workers if worker.current
         }
-        if of:
-            self._busy_s = time.monotonic()
-            return [of[each] for each in wait(list(of), timeout_s) if isinstance(each, Connection)]
-        if timeout_s is not None:
-            time.sleep(timeout_s)
-        if time.monotonic() - self._busy_s > IDLE_S:
-            self.end()
-        return []
+        if timeout_s is None and not of:
+            return []
+        speaking = [of[each] for each in wait(list(of), timeout_s) if isinstance(each, Connection)]
+        now_s = time.monotonic()
+        for worker in of.values():
+            worker.busy_s = now_s
+        self._let_go(now_s)
+        return speaking
 
     def end(self) -> None:
         """End all workers, and wait until they are gone."""
@@ -138,6 +137,13 @@ class _Crew:
         for worker in self._workers:
             worker.end()
         self._workers = []
+
+    def _let_go(self, now_s: float) -> None:
+        """End who had nothing to do for long, the last ones first: others keep their numbers."""
+        while self._workers and now_s - self._workers[-1].busy_s > IDLE_S:
+            self._workers[-1].dismiss()
+            self._workers[-1].end()
+            self._workers.pop()
 
     def _hired(self) -> _Worker:
         worker = _Worker(self._executor.main, self._executor.resources, len(self._workers))
@@ -156,11 +162,13 @@ class _Worker:
     Attributes:
         name: As in `work.worker_name`.
         current: What it is doing.
+        busy_s: When it was last seen doing something, by `time.monotonic`.
     """
 
     def __init__(self, main: Main, resources: Resources, number: int) -> None:
         self._main, self._resources, self._number = main, resources, number
         self.current: Queued | None = None
+        self.busy_s = time.monotonic()
         self._start()
 
     def _start(self) -> None:

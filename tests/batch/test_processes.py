@@ -99,6 +99,34 @@ def test_workers_that_have_nothing_to_do_for_long_are_ended(
     assert found["a"] != found["b"]
 
 
+def test_a_worker_that_has_nothing_to_do_for_long_is_ended_while_others_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "IDLE_S", 0.1)
+    monkeypatch.setattr(processes, "ARRIVALS_S", 0.05)
+    seen: list[int] = []
+
+    def arrivals() -> Iterator[list[Task]]:
+        yield [Task(make_job(tmp_path, name)) for name in ("long", "a")]
+        deadline_s = time.monotonic() + 20
+        while (max(seen, default=0) < 2 or seen[-1] > 1) and time.monotonic() < deadline_s:
+            seen.append(len(multiprocessing.active_children()))
+            yield []
+        (tmp_path / "go").touch()
+
+    executor = ProcessExecutor(Resources(), 2, main=fake_workers.work)
+    with closing(executor.execute(arrivals(), lambda event: None)) as ends:
+        assert [end.task.job.name for end in ends] == ["a", "long"]
+    assert (max(seen), seen[-1]) == (2, 1)
+
+
+def test_nothing_to_do_is_done_at_once() -> None:
+    executor = ProcessExecutor(Resources(), main=fake_workers.work)
+    for lots in ([], [[]]):
+        with closing(executor.execute(iter(lots), lambda event: None)) as ends:
+            assert list(ends) == []
+
+
 def test_workers_share_out_the_gpus(tmp_path: Path) -> None:
     executor = ProcessExecutor(Resources(tmp_path, device="cuda"), 3, main=fake_workers.work_on_two_gpus)
     tasks = [Task(make_job(tmp_path, name)) for name in "abc"]
