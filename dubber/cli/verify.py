@@ -107,7 +107,8 @@ def _edit_lines(edits: Edits) -> Iterator[str]:
     if edits.encoded:
         yield f"  encoded again, not changed: {_ranges(edits.encoded)}"
     if edits.mark:
-        yield f"  written into the pictures: {_plain(edits.mark)}"
+        when = f", {_ranges(edits.marked)}" if edits.marked else ""
+        yield f"  written into the pictures: {_plain(edits.mark)}{when}"
     yield f"  consent: {_plain(edits.consent) or 'not told'}"
 
 

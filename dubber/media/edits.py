@@ -49,6 +49,7 @@ class Edits(BaseModel):
         encoded: When they are the source's own at their own times, and encoded again. Deinterlaced ones
             are not.
         mark: What is written into the pictures; empty for nothing.
+        marked: When it is; empty for throughout.
         consent: Who agreed; empty where that was not said.
     """
 
@@ -63,6 +64,7 @@ class Edits(BaseModel):
     copied: tuple[Range, ...] = ()
     encoded: tuple[Range, ...] = ()
     mark: str = ""
+    marked: tuple[Range, ...] = ()
     consent: str = ""
 
     def line(self) -> str:

@@ -79,7 +79,8 @@ def definition(facts: Facts, title: str, unsigned_sha256: str) -> dict[str, Any]
         actions.append({"action": "c2pa.edited", **common, **_changes(said, edits.moved)})
     if edits.mark:
         said = f"The words '{edits.mark}' were written into the pictures."
-        actions.append({"action": "c2pa.edited", **common, "description": said})
+        when = _changes(said, edits.marked) if edits.marked else {"description": said}
+        actions.append({"action": "c2pa.edited", **common, **when})
     return {
         "claim_generator_info": [agent],
         "title": title.encode(errors="replace").decode(),  # names of files may be no text

@@ -67,7 +67,7 @@ class Remux(Stage[DubbedVideo]):
     """Encodes the frames once, puts the speech and other streams to them and verifies the file."""
 
     name: ClassVar[str] = "remux"
-    version: ClassVar[int] = 10
+    version: ClassVar[int] = 11
     output_type: ClassVar[type] = DubbedVideo
 
     params: RemuxParams
@@ -277,6 +277,7 @@ def edits_made(
     whole = ((0.0, end_s),)
     is_in_time = timeline.mode in ("cut_off", "silence")  # what else moves frames is told by its name
     moved_N = frames.is_moved_N if is_in_time else None
+    marked_N = frames.is_marked_N
     # Elsewhere, pictures may be made of two; deinterlaced ones are half guessed.
     is_encoded_N = ~frames.is_changed_N & (is_in_time and not clip.is_deinterlaced)
     return Edits(
@@ -289,6 +290,7 @@ def edits_made(
         copied=untouched_ranges(is_copied_N, timeline),
         encoded=untouched_ranges(is_encoded_N & ~is_copied_N, timeline),
         mark=frames.mark,
+        marked=() if marked_N is None or marked_N.all() else changed_ranges(marked_N, timeline),
         consent=params.consent,
     )
 

@@ -61,14 +61,17 @@ def test_a_range_is_what_the_file_says_was_changed(folder: Path, tmp_path: Path)
     job = Job(folder / "talk.mp4", said, output, config, Extras(side_by_side=beside))
     result = do_job(job, runtime=runtime)
     (edits,) = verify(output).edits
-    of_dub_alone = {"copied": (), "encoded": ()}  # words stand in every picture of a comparison
+    of_dub_alone = {"copied": (), "encoded": (), "marked": ()}  # words stand in every picture of a comparison
     assert verify(beside).edits == (edits.model_copy(update=of_dub_alone),)
     assert result.labels.is_in_metadata and result.labels.manifest == "embedded"
     assert (result.labels.mark, result.labels.consent) == ("Dubbed", "Ann")
     found = verify(output)
     assert found.verdict is Verdict.signed and found.manifest is not None
     (edits,) = found.edits
-    assert (edits.sound, edits.pictures) == (((0.4, 0.8),), ((0.4, 0.8),))
+    assert edits.sound == edits.pictures == edits.marked == ((0.4, 0.8),)
+    assert "written into the pictures: Dubbed, 0.40 to 0.80 s" in dubber("verify", output).stderr
+    changes = found.manifest.actions[-1]["changes"]
+    assert changes[0]["region"][0]["time"] == {"type": "npt", "start": "0.400", "end": "0.800"}
     assert (edits.duration_s, edits.mark, edits.consent) == (1.2, "Dubbed", "Ann")
     signed = found.manifest.assertion
     assert signed["source"] == {"name": "talk.mp4", "sha256": file_sha256(folder / "talk.mp4")}

@@ -71,6 +71,17 @@ def test_deinterlaced_pictures_are_not_called_unchanged(source: tuple[Path, Clip
         assert bool(made.encoded) is not is_deinterlaced and made.pictures[0][0] == 0
 
 
+def test_where_words_stand_is_told_where_it_is_not_throughout(source: tuple[Path, Clip]) -> None:
+    path, clip = source
+    index_N, is_copied_N = np.arange(clip.num_frames), np.zeros(clip.num_frames, np.bool_)
+    edges_s = [float(clip.times_s_T[n] - clip.times_s_T[0]) for n in (2, 6)]
+    for is_marked_N, told in (((index_N >= 2) & (index_N < 6), [edges_s]), (index_N >= 0, [])):
+        frames = FrameStream(index_N == 3, lambda: read_frames(path, clip), is_marked_N, "AI")
+        made = edits_made(RemuxParams(), frames, SourceFile(path, "0"), clip, timeline_of(clip), is_copied_N)
+        assert [list(each) for each in made.marked] == [pytest.approx(each, abs=1e-3) for each in told]
+        assert made.mark == "AI" and bool(made.encoded) is bool(told)
+
+
 def test_two_runs_give_the_same_bytes(
     context: StageContext, source: tuple[Path, Clip], tmp_path: Path
 ) -> None:
