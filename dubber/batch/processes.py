@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -177,6 +178,7 @@ class _Worker:
         self._process: SpawnProcess = context.Process(
             target=self._main, args=(theirs, self._resources, self._number)
         )
+        resource_tracker.ensure_running()  # whoever starts it lets interrupts through again
         with _without_interrupts():
             self._process.start()
         theirs.close()

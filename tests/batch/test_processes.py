@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,23 @@ def test_who_stops_asking_ends_all_workers_even_deaf_ones(
     with pytest.raises(KeyboardInterrupt), closing(executor.execute(iter([tasks]), stop)) as ends:
         next(ends)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell of signals")
+def test_the_first_worker_too_does_not_hear_what_a_terminal_sends(tmp_path: Path) -> None:
+    getattr(resource_tracker, "_resource_tracker")._stop()  # noqa: B009 - private: as in a process that is new
+    masks: list[int] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, JobStarted):
+            status = Path("/proc", event.worker.rpartition("-")[2], "status").read_text()
+            masks.append(int(status.partition("SigBlk:")[2].split()[0], 16))
+
+    executor = ProcessExecutor(Resources(), main=fake_workers.work)
+    with closing(executor.execute(iter([[Task(make_job(tmp_path))]]), look)) as ends:
+        list(ends)
+    assert masks
+    assert all(mask & 1 << (signal.SIGINT - 1) for mask in masks)
 
 
 def test_every_error_survives_the_way_between_processes() -> None:
