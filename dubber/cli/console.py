@@ -35,6 +35,7 @@ from rich.progress import Progress as RichBars
 from rich.table import Table
 from rich.text import Text
 
+from dubber.batch.events import error_document
 from dubber.cli.command_tables import wants_json
 from dubber.engine.progress import Progress, SilentProgress
 from dubber.errors import DubberError
@@ -133,17 +134,7 @@ def report_error(error: DubberError, arguments: list[str]) -> int:
 
 def print_error(error: DubberError) -> None:
     """Write an error to stdout as a line of JSON, also where there are lines before it."""
-    print_line(
-        {
-            "error": {
-                "type": type(error).__name__,
-                "message": error.message,
-                "where": error.where,
-                "advice": error.advice,
-                "exit_code": error.exit_code,
-            }
-        }
-    )
+    print_line({"error": error_document(error)})
 
 
 @contextmanager
