@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import stat
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,8 +39,11 @@ from dubber.cli.console import escape, is_verbose, print_error, report_error, sa
 from dubber.engine.memory import is_out_of_memory, memory_error
 from dubber.errors import EXIT_INTERRUPTED, ConfigError, DubberError, StageError
 
-_ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-"""What ends a run as Ctrl-C does: the second comes when its terminal is closed."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""What ends a run: Ctrl-C, `kill`, and a terminal that is closed."""
+
+_IMPORT_WAIT_S = 0.05
+"""An interrupt that comes while a library is imported is tried again so much later."""
 
 _ARGUMENTS = "dubber.arguments"
 
@@ -159,12 +164,32 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - a signal handler's form
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """End what is being done.
+
+    Not in the middle of an import: libraries that try what else is installed take any exception for a "no".
+
+    Raises:
+        KeyboardInterrupt: Always but then.
+    """
+    if _is_importing(frame):
+        again = threading.Timer(_IMPORT_WAIT_S, _thread.interrupt_main, [signum])
+        again.daemon = True
+        again.start()
+        return
     for stream in (1, 2):
         with suppress(OSError):
             if stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream):
                 _silence(stream)
     raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _silence(stream: int) -> None:
